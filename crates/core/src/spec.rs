@@ -1,0 +1,460 @@
+//! What people and programs write: a request, a plan, its steps. These are wire types and nothing more; `request` and
+//! `plan` check them and turn them into what a task lives by.
+
+use crate::id::TaskId;
+use crate::time::{WireDuration, WireTime};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A task as it is submitted. Only `description` or `title` must be given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Request {
+    /// One line for lists; the first line of the description where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The kind of work, an open set: `CodeReview`, `INVOICE_FOLLOW_UP`, `general` where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
+    /// The order among waiting tasks.
+    pub priority: Priority,
+    /// How steps are confirmed.
+    pub execution_mode: ExecutionMode,
+    /// Which outside effects may happen without a person; follows from `execution_mode` where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autonomy: Option<Autonomy>,
+    /// Words or sentences the result has to satisfy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<String>,
+    /// When the result counts as accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub acceptance_criteria: Vec<String>,
+    /// Who is told how it ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stakeholders: Vec<String>,
+    /// Labels for finding it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Do not start before; a past one means now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<WireTime>,
+    /// Must have ended by; the task fails when it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<WireTime>,
+    /// How long it may take from its first start to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<WireDuration>,
+    /// How long it may wait for a first agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_timeout: Option<WireDuration>,
+    /// The caller's own name for it, unique per namespace and source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Who or what made it, free text: `MANUAL`, `OVERDUE_INVOICE_DETECTOR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Where it belongs; `default` where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The task this one is part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_task_id: Option<TaskId>,
+    /// Tasks that must have completed before this one is released.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<TaskId>,
+    /// The ended task this one is another try of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<TaskId>,
+    /// Free JSON, read by steps as `${task.payload.…}`.
+    #[serde(alias = "context", skip_serializing_if = "Value::is_null")]
+    pub payload: Value,
+    /// How it is done; where it is missing the task is one step, or an agent able to `plan` is asked (`plan_by_agent`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanSpec>,
+    /// Asks an agent able to `plan` for the plan.
+    #[serde(skip_serializing_if = "is_false")]
+    pub plan_by_agent: bool,
+    /// For a task of one step: what the step does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// For a task of one step: what its agent must be able to do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<String>,
+    /// How often the task is tried again after all attempts of a step are spent; 5 where it is missing, then it escalates. With
+    /// 0 it fails instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_retries: Option<u32>,
+    /// The retry policy of steps that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
+    /// Makes it come again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<Recurrence>,
+    /// The risk the caller sees; the computed one may be higher, never lower.
+    #[serde(alias = "risk_level", skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+    /// Why the task is allowed under the constitution, in the caller's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constitutional_basis: Option<String>,
+    /// `AI` or `HUMAN`: who answers for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner_type: Option<String>,
+    /// Which one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner_id: Option<String>,
+    /// The kind of thing it is about: `INVOICE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_ref_type: Option<String>,
+    /// Which thing it is about. Where it is given, the duplicate window of 24 h applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_ref_id: Option<String>,
+    /// What it may use at most; an open set of names such as `cpu_cores`, `memory_mb`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub resource_limits: Map<String, Value>,
+    /// Whether the council looks at the result before the task completes.
+    #[serde(skip_serializing_if = "is_false")]
+    pub final_review: bool,
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
+}
+
+/// A plan as it is written: a tree of steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlanSpec {
+    /// The steps and groups of steps.
+    pub steps: Vec<StepSpec>,
+    /// Whether each top-level step waits for the one before it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub sequential: bool,
+    /// How sure the reader of a foreign format is of having understood it, from 0 to 1. Below 0.7 a person has to accept the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Why the confidence is what it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub confidence_reasons: Vec<String>,
+}
+
+/// One step as it is written; with `steps` it is a group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StepSpec {
+    /// The writer's name for it, unique in the plan; others refer to it by this or by its path (`1.2`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// One line for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What is to be done, for the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What it does: `shell.run`, `http.request`, `template.render`, `wait.for`, `wait.until`, `wait.signal`, `task.run`, or any word an
+    /// outside agent can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What its agent must be able to do; the action where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<String>,
+    /// Parameters of the action, with `${steps.ID.output.x}`, `${task.payload.y}`, `${item}`, `${secrets.NAME}`.
+    #[serde(alias = "with", skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    /// Steps or groups, by id or path, that must have ended before.
+    #[serde(alias = "needs", skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+    /// A condition in CEL; where it is false the step is skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// A list in CEL; the step is done once for each item, as `2.1 … 2.n`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<String>,
+    /// How long one attempt may take from start to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<WireDuration>,
+    /// How long an agent may hold it without starting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_timeout: Option<WireDuration>,
+    /// How long it may be offered before it counts as failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_timeout: Option<WireDuration>,
+    /// How long its agent may be silent before the lease lapses; the server's default where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_timeout: Option<WireDuration>,
+    /// When and how often a failed attempt is repeated.
+    #[serde(alias = "retry", skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
+    /// What its result is judged by.
+    #[serde(alias = "quality_gates", skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateSpec>,
+    /// Whether the task goes on without it when its attempts are spent.
+    #[serde(skip_serializing_if = "is_false")]
+    pub optional: bool,
+    /// What to do about an outside effect of which nobody knows whether it happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_unknown: Option<OnUnknown>,
+    /// The agent that must do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<crate::id::AgentId>,
+    /// The model it asks for, a plain name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What it needs, an open set of names.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub resources: Map<String, Value>,
+    /// How long it is expected to take, where somebody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<WireDuration>,
+    /// Its name in the system it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Whether steps of this group wait for the one before them.
+    #[serde(skip_serializing_if = "is_false")]
+    pub sequential: bool,
+    /// The steps of this group.
+    #[serde(alias = "subtasks", skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepSpec>,
+}
+
+/// When a failed attempt of a step is repeated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryPolicy {
+    /// Attempts in all, the first one counted.
+    pub max_attempts: u32,
+    /// The wait before the second attempt.
+    pub initial: WireDuration,
+    /// The longest wait.
+    pub max: WireDuration,
+    /// What the wait grows by each time; 1 keeps it.
+    pub multiplier: f64,
+    /// The part of the wait, from 0 to 1, that chance may add or take.
+    pub jitter: f64,
+    /// Error classes that are never repeated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub never_on: Vec<ErrorClass>,
+}
+
+/// 3 attempts, 1 s doubling up to 5 min, a tenth of chance (S3-101).
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            initial: WireDuration { ms: 1_000 },
+            max: WireDuration { ms: 300_000 },
+            multiplier: 2.0,
+            jitter: 0.1,
+            never_on: Vec::new(),
+        }
+    }
+}
+
+/// Makes a task come again at a fixed interval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recurrence {
+    /// From one due time to the next.
+    pub every: WireDuration,
+    /// How many runs in all, this one counted; without end where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+}
+
+/// A check on a step's result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateSpec {
+    /// What kind of check.
+    pub kind: GateKind,
+    /// PERFORMANCE_TEST: the metric of the report that is compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// PERFORMANCE_TEST: the metric may not exceed it. Others: the score, from 0 to 1, may not fall below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// SECURITY_SCAN: violations of this severity or above fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity_threshold: Option<Risk>,
+    /// MANUAL_REVIEW: who is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer: Option<String>,
+    /// What is judged: criteria, rules, a test suite, dependencies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub criteria: Vec<String>,
+    /// Whether a failed check only leaves a note.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub advisory: bool,
+}
+
+/// The six kinds of quality gate (S1-57…62).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum GateKind {
+    /// The rules of a language.
+    CodeStyle,
+    /// No violation at or above a severity.
+    SecurityScan,
+    /// A metric within its threshold.
+    PerformanceTest,
+    /// A test suite passes.
+    FunctionalTest,
+    /// What it depends on answers.
+    IntegrationTest,
+    /// A person says so.
+    ManualReview,
+}
+
+impl GateKind {
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::CodeStyle => "CODE_STYLE",
+            Self::SecurityScan => "SECURITY_SCAN",
+            Self::PerformanceTest => "PERFORMANCE_TEST",
+            Self::FunctionalTest => "FUNCTIONAL_TEST",
+            Self::IntegrationTest => "INTEGRATION_TEST",
+            Self::ManualReview => "MANUAL_REVIEW",
+        }
+    }
+
+    /// What an agent must be able to do to judge it.
+    pub fn capability(self) -> &'static str {
+        match self {
+            Self::CodeStyle => "gate.code_style",
+            Self::SecurityScan => "gate.security_scan",
+            Self::PerformanceTest => "gate.performance_test",
+            Self::FunctionalTest => "gate.functional_test",
+            Self::IntegrationTest => "gate.integration_test",
+            Self::ManualReview => "gate.manual_review",
+        }
+    }
+}
+
+/// The order among waiting tasks, highest last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Priority {
+    /// When nothing else is to be done.
+    Idle,
+    /// Later.
+    Low,
+    /// The ordinary case.
+    #[default]
+    #[serde(alias = "MEDIUM")]
+    Normal,
+    /// Before the ordinary.
+    #[serde(alias = "URGENT")]
+    High,
+    /// Before all but the sovereign's.
+    Critical,
+    /// Before everything.
+    Sovereign,
+}
+
+/// How likely and how bad harm would be, lowest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Risk {
+    /// The council may advise.
+    #[default]
+    Low,
+    /// The council watches while it runs.
+    Medium,
+    /// The council decides before it starts.
+    High,
+    /// The council decides before it starts.
+    Critical,
+}
+
+/// How steps are confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ExecutionMode {
+    /// Independent steps run side by side, gates by themselves.
+    #[default]
+    Auto,
+    /// A blocking review before the start, one step at a time, a person confirms each.
+    Strict,
+    /// Everything is simulated; no effect token exists.
+    DryRun,
+}
+
+/// Which effects on the outside may happen without a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Autonomy {
+    /// None: drafts only.
+    Suggestion,
+    /// All but those of high risk.
+    Assisted,
+    /// All within the guardrails.
+    Autonomous,
+}
+
+/// What to do when nobody knows whether an outside effect happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnknown {
+    /// A person is asked.
+    #[default]
+    Ask,
+    /// The agent looks whether it happened before it acts again.
+    Probe,
+    /// It is done again with the same idempotency key.
+    SameKey,
+}
+
+/// What kind of trouble ended an attempt; retry policies and the failure analyst tell them apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorClass {
+    /// It took longer than it may.
+    Timeout,
+    /// Somebody said no.
+    Refused,
+    /// Something it needs is not there.
+    NotFound,
+    /// Its parameters make no sense; trying again cannot help.
+    BadInput,
+    /// Its result cannot be used.
+    BadOutput,
+    /// A gate judged the result insufficient.
+    GateFailed,
+    /// Its agent fell silent.
+    AgentLost,
+    /// No agent can do it.
+    MissingCapability,
+    /// The outside asks for patience.
+    RateLimit,
+    /// It used more memory than it may.
+    OutOfMemory,
+    /// The outside failed.
+    External,
+    /// It was told to end.
+    Cancelled,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_body_of_the_sources_is_read() {
+        let body = r#"{"description":"Implement user authentication system","priority":"HIGH","execution_mode":"AUTO",
+            "requirements":["secure","scalable","tested"],"deadline":"2024-12-31T23:59:59Z","stakeholders":["security_team","backend_team"]}"#;
+        let request: Request = serde_json::from_str(body).unwrap();
+        assert_eq!((request.priority, request.requirements.len()), (Priority::High, 3));
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_by_name() {
+        let error = serde_json::from_str::<Request>(r#"{"descriptoin":"x"}"#).unwrap_err().to_string();
+        assert!(error.contains("descriptoin"), "{error}");
+    }
+}

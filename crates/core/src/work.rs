@@ -1,0 +1,361 @@
+//! Work: the one thing a task offers and an agent claims, keeps alive and reports on. Wire types only.
+
+use crate::id::{AgentId, ClaimId, EffectId, TaskId};
+use crate::spec::{ErrorClass, PlanSpec, Risk};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use std::{fmt, str::FromStr};
+
+/// Which piece of work of a task.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkKey {
+    /// A step, by its path.
+    Step(Box<str>),
+    /// One gate of a step.
+    Gate(Box<str>, u16),
+    /// A plan for the task.
+    Plan,
+    /// Why an attempt of the task failed, and what to do about it.
+    Analysis,
+}
+
+impl fmt::Display for WorkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(path) => write!(f, "step:{path}"),
+            Self::Gate(path, n) => write!(f, "gate:{path}:{n}"),
+            Self::Plan => f.write_str("plan"),
+            Self::Analysis => f.write_str("analysis"),
+        }
+    }
+}
+
+impl FromStr for WorkKey {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no work; it reads step:1.2, gate:1.2:0, plan or analysis");
+        match text.split_once(':') {
+            Some(("step", path)) if !path.is_empty() => Ok(Self::Step(path.into())),
+            Some(("gate", rest)) => {
+                let (path, n) = rest.rsplit_once(':').ok_or_else(wrong)?;
+                Ok(Self::Gate(path.into(), n.parse().map_err(|_| wrong())?))
+            }
+            None if text == "plan" => Ok(Self::Plan),
+            None if text == "analysis" => Ok(Self::Analysis),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl Serialize for WorkKey {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkKey {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An agent's wish for work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub agent_id: AgentId,
+    /// Chosen anew for each wish; the same wish repeated with it gets the same leases.
+    pub claim_id: ClaimId,
+    /// How many pieces at most.
+    pub max: u32,
+    /// How long to wait for the first, in milliseconds.
+    #[serde(default)]
+    pub wait_ms: u64,
+    /// Whether the work counts as started with the claim.
+    #[serde(default = "yes")]
+    pub start: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A piece of work under a lease.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkItem {
+    /// The task it belongs to.
+    pub task_id: TaskId,
+    /// Which piece of it.
+    pub work: WorkKey,
+    /// The fencing token: every later word about this work repeats it.
+    pub attempt: u32,
+    /// How long the lease lasts without a heartbeat, in milliseconds.
+    pub lease_ms: u64,
+    /// How long the attempt may take, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Where the task belongs.
+    pub namespace: String,
+    /// What to do: the step's action; `gate.…`, `plan` or `analyse` for other work.
+    pub action: String,
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// More, for the agent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The action's parameters, references resolved; `${secrets.NAME}` is left for the agent to resolve.
+    pub params: Map<String, Value>,
+    /// Whether outside effects are allowed; `false` in DRY_RUN and SUGGESTION, where no effect token is granted.
+    pub may_act: bool,
+    /// An effect of an earlier attempt of which nobody knows whether it happened: look before acting again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<EffectProbe>,
+    /// What people said should be kept in mind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guidance: Vec<String>,
+    /// For a gate: the report to be judged. For an analysis: the failure. For a plan: the request.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub subject: Value,
+}
+
+/// An effect to be looked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EffectProbe {
+    /// Which effect.
+    pub effect_id: EffectId,
+    /// The key it was done with.
+    pub idempotency_key: String,
+}
+
+/// A sign of life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The task.
+    pub task_id: TaskId,
+    /// Which work of it.
+    pub work: WorkKey,
+    /// The fencing token of the claim.
+    pub attempt: u32,
+    /// How far it is, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+    /// What it is doing, in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What the holder of a lease should do now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatAnswer {
+    /// Go on or stop.
+    pub then: Then,
+    /// What people said since the claim.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guidance: Vec<String>,
+}
+
+/// Go on or stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Then {
+    /// The lease is renewed.
+    Continue,
+    /// Somebody wants the work to end: stop, undo what can be undone, report `Cancelled`.
+    Cancel,
+    /// The work is no longer yours: stop, report nothing.
+    Stale,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The task.
+    pub task_id: TaskId,
+    /// Which work of it.
+    pub work: WorkKey,
+    /// The fencing token of the claim.
+    pub attempt: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Outcome {
+    /// It worked.
+    Succeeded(Success),
+    /// It did not.
+    Failed(Failure),
+    /// Something outside stands in the way; the work is given back until a person resumes it.
+    Blocked {
+        /// What stands in the way.
+        message: String,
+    },
+    /// It ended because it was told to.
+    Cancelled,
+    /// A plan, the answer to a plan request.
+    Proposed(Box<PlanSpec>),
+    /// A judgement, the answer to a gate.
+    Judged(Judgement),
+    /// A way on, the answer to an analysis.
+    Advised(Advice),
+}
+
+/// What came of an attempt that worked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Success {
+    /// The result, read by later steps.
+    pub output: Value,
+    /// Figures about it, by name.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub metrics: Map<String, Value>,
+    /// What gates are judged by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Judgement>,
+}
+
+/// Why an attempt did not work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failure {
+    /// What kind of trouble.
+    pub class: ErrorClass,
+    /// What happened, for people.
+    pub message: String,
+    /// Whether another attempt could help.
+    #[serde(default = "yes")]
+    pub retryable: bool,
+    /// The least wait before another attempt, in milliseconds, where the outside named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Failure {
+    /// A failure that another attempt could mend.
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into(), retryable: true, retry_after_ms: None }
+    }
+
+    /// A failure that another attempt would only repeat.
+    pub fn final_(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { retryable: false, ..Self::new(class, message) }
+    }
+}
+
+/// A judgement about a result: evidence from a report, or the answer to a gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// Which kind of gate it speaks to.
+    pub kind: crate::spec::GateKind,
+    /// Whether it passed, in the judge's view; thresholds are applied on top.
+    pub passed: bool,
+    /// From 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// What was found wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<Violation>,
+    /// What would make it better.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recommendations: Vec<String>,
+}
+
+/// One thing found wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Violation {
+    /// How bad.
+    #[serde(default)]
+    pub severity: Risk,
+    /// Which rule.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rule: String,
+    /// What and where.
+    pub message: String,
+}
+
+/// A way on after an attempt of the task failed (S1-115…119).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Advice {
+    /// Try again as planned.
+    Retry,
+    /// Try again with this plan; finished steps stay finished.
+    AlternativePath(Box<PlanSpec>),
+    /// Ask a person.
+    HumanIntervention {
+        /// What for.
+        reason: String,
+    },
+    /// End it.
+    Abort {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What became of a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportAnswer {
+    /// Where the task is now.
+    pub status: crate::status::Status,
+}
+
+/// The wish to act on the outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EffectRequest {
+    /// The task.
+    pub task_id: TaskId,
+    /// Which work of it.
+    pub work: WorkKey,
+    /// The fencing token of the claim.
+    pub attempt: u32,
+    /// What will be done.
+    pub action: String,
+    /// SHA-256, in hexadecimal, of the arguments it will be done with.
+    pub args_digest: String,
+}
+
+/// The right to act once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EffectGrant {
+    /// The token: the effect's id.
+    pub effect_id: EffectId,
+    /// To be sent to the outside where it accepts one.
+    pub idempotency_key: String,
+    /// How long the grant lasts, in milliseconds.
+    pub expires_in_ms: u64,
+    /// Set when this very effect was done by an earlier attempt and need not be done again.
+    #[serde(default)]
+    pub already_done: bool,
+}
+
+/// What became of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EffectOutcome {
+    /// It happened.
+    Done,
+    /// It did not happen.
+    NotDone,
+    /// Nobody knows.
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_survives_its_text() {
+        for text in ["step:1.2", "gate:1.2:0", "plan", "analysis"] {
+            assert_eq!(text.parse::<WorkKey>().unwrap().to_string(), text);
+        }
+        for text in ["", "step:", "gate:1", "gate:1:x", "plan:1"] {
+            assert!(text.parse::<WorkKey>().is_err(), "{text}");
+        }
+    }
+}
