@@ -3,8 +3,31 @@
 //! No I/O, no async, no clock, no randomness: instants, ids and facts about others come in with a command. Without the
 //! feature `rules` only the wire types remain (ids, times, requests, work), which is all an agent needs.
 
+#[cfg(feature = "rules")]
+mod board;
+#[cfg(feature = "rules")]
+pub mod command;
+#[cfg(feature = "rules")]
+pub mod contents;
+#[cfg(feature = "rules")]
+pub mod event;
+#[cfg(feature = "rules")]
+pub mod expr;
+#[cfg(feature = "rules")]
+pub mod gate;
 pub mod id;
+pub mod plan;
+#[cfg(feature = "rules")]
+pub mod policy;
+#[cfg(feature = "rules")]
+pub mod request;
+#[cfg(feature = "rules")]
+pub mod review;
 pub mod spec;
 pub mod status;
+#[cfg(feature = "rules")]
+pub mod task;
 pub mod time;
+#[cfg(feature = "rules")]
+mod timers;
 pub mod work;

@@ -200,7 +200,7 @@ impl Status {
                 Cancelled,
                 Stopped,
             ],
-            Stalled => &[Pending, Scheduled, Assigned, InProgress, Paused, Escalated, Failed, Cancelled, Stopped],
+            Stalled => &[Pending, Scheduled, Paused, Escalated, Failed, Cancelled, Stopped],
             Completed | Failed | Cancelled | Stopped => &[],
         }
     }

@@ -1,0 +1,619 @@
+//! Where the steps of a plan are. Kept as events come in, so that what is free, offered, running or done is known without a look at
+//! every step; nothing here knows about time limits, retries or people.
+
+use crate::id::{AgentId, ClaimId};
+use crate::plan::{Does, Plan, Step};
+use crate::status::{BlockReason, StepStatus};
+use crate::time::Time;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Something an agent can claim, in the order in which it is given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Offer {
+    /// What to do about a failure.
+    Analysis,
+    /// A plan.
+    Plan,
+    /// The open gate of a step.
+    Gate(u32),
+    /// A step.
+    Step(u32),
+}
+
+/// The right to work for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Lease {
+    pub(crate) agent: AgentId,
+    pub(crate) claim: ClaimId,
+    pub(crate) attempt: u32,
+    pub(crate) lease_ms: u64,
+    pub(crate) started: bool,
+    pub(crate) since: Time,
+    pub(crate) timeout_at: Option<Time>,
+}
+
+/// Where one step is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cell {
+    pub(crate) status: StepStatus,
+    /// Whether it holds other steps; such are not counted.
+    group: bool,
+    /// What it still waits for: steps it needs, and its group to open.
+    unmet: u32,
+    /// Steps directly in it that have not ended.
+    open_kids: u32,
+    /// The last attempt handed out: the fencing token.
+    pub(crate) attempt: u32,
+    /// Failed attempts since the task was last tried anew.
+    pub(crate) failures: u32,
+    /// The gate to be judged next.
+    pub(crate) gate: u16,
+    /// Whether the last attempt ended with its holder's own word.
+    pub(crate) reported: bool,
+    /// Whether its condition was found true.
+    pub(crate) condition_met: bool,
+    pub(crate) lease: Option<Box<Lease>>,
+    /// Who made the last attempt.
+    pub(crate) doer: Option<AgentId>,
+    /// When it last began and ended.
+    pub(crate) started_at: Option<Time>,
+    pub(crate) ended_at: Option<Time>,
+}
+
+/// A gate that is offered to a judge.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OpenGate {
+    pub(crate) gate: u16,
+    pub(crate) manual: bool,
+    pub(crate) attempt: u32,
+    pub(crate) lease: Option<Box<Lease>>,
+    /// Who did the work: the verifier is not the doer.
+    pub(crate) doer: Option<AgentId>,
+}
+
+/// Where all steps are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Board {
+    pub(crate) steps: Vec<Step>,
+    cells: Vec<Cell>,
+    dependents: Vec<Vec<u32>>,
+    kids: Vec<Vec<u32>>,
+    /// Paths and keys; empty for a plan of one step, whose path is `1`.
+    names: HashMap<Box<str>, u32>,
+    /// Steps that are free but have to be settled first: a condition, a list, a wait, a child.
+    pub(crate) fresh: BTreeSet<u32>,
+    /// What can be claimed, by capability key (with `@agent` where it is pinned).
+    pub(crate) offers: BTreeMap<Box<str>, BTreeSet<Offer>>,
+    /// How many of the offers are steps, and how many are not.
+    pub(crate) step_offers: u32,
+    pub(crate) side_offers: u32,
+    /// Steps whose next gate has to be looked at.
+    pub(crate) to_check: BTreeSet<u32>,
+    /// Gates offered to a judge.
+    pub(crate) gates: BTreeMap<u32, OpenGate>,
+    /// Steps that something outside holds up.
+    pub(crate) blocked: BTreeMap<u32, BlockReason>,
+    /// Steps whose attempts are spent and without which the task cannot go on.
+    pub(crate) failed: BTreeSet<u32>,
+    /// How many steps (groups not counted) are in each status.
+    counts: [u32; 12],
+    /// How many leases are live, of steps and gates.
+    pub(crate) leases: u32,
+    /// Of them, how many have begun.
+    pub(crate) started: u32,
+    /// Top-level steps and groups that have not ended.
+    left: u32,
+    /// Steps with a limit on how long they are offered, that were offered since one last looked.
+    unqueued: Vec<u32>,
+    /// The highest attempt of an earlier plan: new attempts are numbered above it, so that no token is ever used twice.
+    fence: u32,
+    #[cfg(test)]
+    pub(crate) visits: visits::Visits,
+}
+
+/// The statuses in the order of `counts`.
+const STATUSES: [StepStatus; 12] = [
+    StepStatus::Pending,
+    StepStatus::Ready,
+    StepStatus::Assigned,
+    StepStatus::Running,
+    StepStatus::Checking,
+    StepStatus::Blocked,
+    StepStatus::Retrying,
+    StepStatus::Completed,
+    StepStatus::Failed,
+    StepStatus::Skipped,
+    StepStatus::Cancelled,
+    StepStatus::RolledBack,
+];
+
+fn slot(status: StepStatus) -> usize {
+    STATUSES.iter().position(|s| *s == status).expect("every status is listed")
+}
+
+impl Board {
+    /// Lays out a plan and frees what waits for nothing. Steps that an earlier plan finished under the same name stay finished.
+    pub(crate) fn new(plan: &Plan, earlier: Option<&Self>) -> Self {
+        let fence = earlier.map_or(0, |old| old.cells.iter().map(|c| c.attempt).max().unwrap_or(0).max(old.fence));
+        let n = plan.steps.len();
+        let mut board = Self {
+            steps: plan.steps.clone(),
+            cells: Vec::with_capacity(n),
+            dependents: vec![Vec::new(); n],
+            kids: vec![Vec::new(); n],
+            fence,
+            ..Self::default()
+        };
+        if n > 1 {
+            for (i, step) in plan.steps.iter().enumerate() {
+                board.names.insert(step.path.clone(), i as u32);
+            }
+            for (i, step) in plan.steps.iter().enumerate() {
+                if let Some(key) = &step.key {
+                    board.names.insert(key.clone(), i as u32);
+                }
+            }
+        }
+        for (i, step) in plan.steps.iter().enumerate() {
+            let unmet = step.needs.len() as u32 + u32::from(step.parent.is_some());
+            board.cells.push(Cell { group: step.children > 0, unmet, open_kids: step.children, ..new_cell(fence) });
+            for need in &step.needs {
+                board.dependents[*need as usize].push(i as u32);
+            }
+            match step.parent {
+                Some(parent) => board.kids[parent as usize].push(i as u32),
+                None => board.left += 1,
+            }
+            if step.children == 0 {
+                board.counts[slot(StepStatus::Pending)] += 1;
+            }
+        }
+        let finished: Vec<(u32, StepStatus)> = earlier.map_or(Vec::new(), |old| board.finished_in(old));
+        for (i, status) in finished {
+            board.cells[i as usize].unmet = 0;
+            board.end(i, status, Time::default());
+        }
+        for i in 0..n as u32 {
+            if board.cells[i as usize].unmet == 0 && board.cells[i as usize].status == StepStatus::Pending {
+                board.free(i);
+            }
+        }
+        board
+    }
+
+    /// Steps of this plan that an earlier one finished under the same name, doing the same.
+    fn finished_in(&self, old: &Self) -> Vec<(u32, StepStatus)> {
+        let same = |i: u32| {
+            let step = &self.steps[i as usize];
+            let found = old.find(step.key.as_deref().unwrap_or(&step.path))?;
+            let status = old.cells[found as usize].status;
+            let done = matches!(status, StepStatus::Completed | StepStatus::Skipped);
+            (done
+                && step.children == 0
+                && old.steps[found as usize].children == 0
+                && old.steps[found as usize].action == step.action)
+                .then_some((i, status))
+        };
+        (0..self.steps.len() as u32).filter_map(same).collect()
+    }
+
+    /// The step with this path or key.
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
+        if self.names.is_empty() {
+            let only = self.steps.first()?;
+            return (&*only.path == name || only.key.as_deref() == Some(name)).then_some(0);
+        }
+        self.names.get(name).copied()
+    }
+
+    /// Where a step is.
+    pub(crate) fn cell(&self, i: u32) -> &Cell {
+        #[cfg(test)]
+        self.visits.count();
+        &self.cells[i as usize]
+    }
+
+    /// Where a step is, to be changed; its status only through `set`.
+    pub(crate) fn cell_mut(&mut self, i: u32) -> &mut Cell {
+        &mut self.cells[i as usize]
+    }
+
+    /// How many steps are in a status.
+    pub(crate) fn count(&self, status: StepStatus) -> u32 {
+        self.counts[slot(status)]
+    }
+
+    /// How many steps there are, groups not counted.
+    pub(crate) fn total(&self) -> u32 {
+        self.counts.iter().sum()
+    }
+
+    /// Whether everything has ended.
+    pub(crate) fn is_done(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Whether some step runs, waits for a time or is between two attempts.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.started > 0 || self.count(StepStatus::Running) > 0 || self.count(StepStatus::Retrying) > 0
+    }
+
+    /// The parts of a group, in order.
+    pub(crate) fn kids(&self, i: u32) -> &[u32] {
+        &self.kids[i as usize]
+    }
+
+    /// Changes a step's status.
+    pub(crate) fn set(&mut self, i: u32, status: StepStatus) {
+        let cell = &mut self.cells[i as usize];
+        if !cell.group {
+            self.counts[slot(cell.status)] -= 1;
+            self.counts[slot(status)] += 1;
+        }
+        cell.status = status;
+    }
+
+    /// Everything a step waited for has ended, and its group is open.
+    fn free(&mut self, i: u32) {
+        let step = &self.steps[i as usize];
+        if step.when.is_some() || step.for_each.is_some() || !matches!(step.does(), Does::Group | Does::Work) {
+            self.set(i, StepStatus::Ready);
+            self.fresh.insert(i);
+        } else {
+            self.begin(i);
+        }
+    }
+
+    /// Opens a group or offers a step.
+    pub(crate) fn begin(&mut self, i: u32) {
+        self.fresh.remove(&i);
+        self.set(i, StepStatus::Ready);
+        if self.cells[i as usize].group {
+            for kid in self.kids[i as usize].clone() {
+                self.meet(kid);
+            }
+        } else {
+            self.offer(i);
+        }
+    }
+
+    /// One thing less to wait for.
+    fn meet(&mut self, i: u32) {
+        let cell = &mut self.cells[i as usize];
+        cell.unmet = cell.unmet.saturating_sub(1);
+        if cell.unmet == 0 && cell.status == StepStatus::Pending {
+            self.free(i);
+        }
+    }
+
+    /// Lets a step be claimed.
+    pub(crate) fn offer(&mut self, i: u32) {
+        self.set(i, StepStatus::Ready);
+        if self.steps[i as usize].queue_ms.is_some() {
+            self.unqueued.push(i);
+        }
+        let key = self.step_key(i);
+        self.put_offer(&key, Offer::Step(i));
+    }
+
+    /// Whether steps were offered that may only be offered for so long.
+    pub(crate) fn has_queue_limits(&self) -> bool {
+        !self.unqueued.is_empty()
+    }
+
+    /// Those steps, once.
+    pub(crate) fn unqueued(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.unqueued)
+    }
+
+    /// Takes a step off the list of what can be claimed.
+    pub(crate) fn withdraw(&mut self, i: u32) {
+        let key = self.step_key(i);
+        self.drop_offer(&key, Offer::Step(i));
+    }
+
+    /// Lets something else than a step be claimed.
+    pub(crate) fn put_offer(&mut self, key: &str, offer: Offer) {
+        if self.offers.entry(key.into()).or_default().insert(offer) {
+            *self.offer_count(offer) += 1;
+        }
+    }
+
+    fn offer_count(&mut self, offer: Offer) -> &mut u32 {
+        if matches!(offer, Offer::Step(_)) { &mut self.step_offers } else { &mut self.side_offers }
+    }
+
+    /// Takes an offer back.
+    pub(crate) fn drop_offer(&mut self, key: &str, offer: Offer) {
+        let Some(set) = self.offers.get_mut(key) else { return };
+        let was_there = set.remove(&offer);
+        if set.is_empty() {
+            self.offers.remove(key);
+        }
+        if was_there {
+            *self.offer_count(offer) -= 1;
+        }
+    }
+
+    fn step_key(&self, i: u32) -> Box<str> {
+        let step = &self.steps[i as usize];
+        match step.agent {
+            Some(agent) => format!("{}@{agent}", step.capability_key()).into(),
+            None => step.capability_key().into(),
+        }
+    }
+
+    /// A step or group has ended; what waited for it may be free now.
+    pub(crate) fn end(&mut self, i: u32, status: StepStatus, at: Time) {
+        if self.cells[i as usize].status.is_final() && !self.failed.contains(&i) {
+            return;
+        }
+        self.withdraw(i);
+        self.fresh.remove(&i);
+        self.to_check.remove(&i);
+        self.blocked.remove(&i);
+        self.failed.remove(&i);
+        self.set(i, status);
+        self.cells[i as usize].ended_at = Some(at);
+        if status == StepStatus::Skipped {
+            for kid in self.kids[i as usize].clone() {
+                self.skip_inside(kid, at);
+            }
+        }
+        for next in self.dependents[i as usize].clone() {
+            self.meet(next);
+        }
+        match self.steps[i as usize].parent {
+            Some(parent) => {
+                let group = &mut self.cells[parent as usize];
+                group.open_kids = group.open_kids.saturating_sub(1);
+                if group.open_kids == 0 {
+                    self.end(parent, StepStatus::Completed, at);
+                }
+            }
+            None => self.left -= 1,
+        }
+    }
+
+    /// Marks what is inside a skipped group.
+    fn skip_inside(&mut self, i: u32, at: Time) {
+        if !self.cells[i as usize].status.is_final() {
+            self.set(i, StepStatus::Skipped);
+            self.cells[i as usize].ended_at = Some(at);
+        }
+        for kid in self.kids[i as usize].clone() {
+            self.skip_inside(kid, at);
+        }
+    }
+
+    /// The attempts of a step are spent. An optional one counts as ended; any other holds the task up.
+    pub(crate) fn fail(&mut self, i: u32, at: Time) {
+        self.withdraw(i);
+        self.fresh.remove(&i);
+        self.to_check.remove(&i);
+        if self.steps[i as usize].optional {
+            self.end(i, StepStatus::Failed, at);
+        } else {
+            self.set(i, StepStatus::Failed);
+            self.cells[i as usize].ended_at = Some(at);
+            self.failed.insert(i);
+        }
+    }
+
+    /// Failed steps are offered anew.
+    pub(crate) fn revive(&mut self) {
+        for i in std::mem::take(&mut self.failed) {
+            let cell = &mut self.cells[i as usize];
+            cell.failures = 0;
+            cell.ended_at = None;
+            self.set(i, StepStatus::Pending);
+            self.free(i);
+        }
+    }
+
+    /// Something outside holds a step up.
+    pub(crate) fn block(&mut self, i: u32, reason: BlockReason) {
+        self.withdraw(i);
+        self.fresh.remove(&i);
+        self.failed.remove(&i);
+        self.set(i, StepStatus::Blocked);
+        self.blocked.insert(i, reason);
+    }
+
+    /// Turns a step into a group of one step for each item.
+    pub(crate) fn expand(&mut self, i: u32, count: u32, at: Time) {
+        self.fresh.remove(&i);
+        let status = self.cells[i as usize].status;
+        self.counts[slot(status)] -= 1;
+        let pattern = self.steps[i as usize].clone();
+        self.steps[i as usize].children = count;
+        self.cells[i as usize].group = true;
+        self.cells[i as usize].open_kids = count;
+        if !self.names.contains_key(&pattern.path) {
+            self.names.insert(pattern.path.clone(), i);
+        }
+        for n in 1..=count {
+            let path: Box<str> = format!("{}.{n}", pattern.path).into();
+            let index = self.steps.len() as u32;
+            self.names.insert(path.clone(), index);
+            self.steps.push(Step {
+                path,
+                key: None,
+                parent: Some(i),
+                children: 0,
+                needs: Vec::new(),
+                when: None,
+                for_each: None,
+                ..pattern.clone()
+            });
+            self.cells.push(Cell { unmet: 1, ..new_cell(self.fence) });
+            self.counts[slot(StepStatus::Pending)] += 1;
+            self.dependents.push(Vec::new());
+            self.kids.push(Vec::new());
+            self.kids[i as usize].push(index);
+        }
+        if count == 0 {
+            self.end(i, StepStatus::Completed, at);
+        } else {
+            self.begin(i);
+        }
+    }
+
+    /// The lease of a step is over.
+    pub(crate) fn release(&mut self, i: u32) {
+        if let Some(lease) = self.cells[i as usize].lease.take() {
+            self.leases -= 1;
+            self.started -= u32::from(lease.started);
+        }
+    }
+
+    /// Grants a step.
+    pub(crate) fn grant(&mut self, i: u32, lease: Lease) {
+        self.withdraw(i);
+        self.leases += 1;
+        self.started += u32::from(lease.started);
+        self.set(i, if lease.started { StepStatus::Running } else { StepStatus::Assigned });
+        let cell = &mut self.cells[i as usize];
+        cell.attempt = lease.attempt;
+        cell.reported = false;
+        cell.doer = Some(lease.agent);
+        cell.started_at = lease.started.then_some(lease.since).or(cell.started_at);
+        cell.lease = Some(Box::new(lease));
+    }
+}
+
+fn new_cell(fence: u32) -> Cell {
+    Cell {
+        status: StepStatus::Pending,
+        group: false,
+        unmet: 0,
+        open_kids: 0,
+        attempt: fence,
+        failures: 0,
+        gate: 0,
+        reported: false,
+        condition_met: false,
+        lease: None,
+        doer: None,
+        started_at: None,
+        ended_at: None,
+    }
+}
+
+/// Counts looks at steps, for the test that none of the hot questions looks at all of them.
+#[cfg(test)]
+pub(crate) mod visits {
+    use std::cell::Cell;
+
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Visits(Cell<u64>);
+
+    impl Visits {
+        pub(crate) fn count(&self) {
+            self.0.set(self.0.get() + 1);
+        }
+        pub(crate) fn take(&self) -> u64 {
+            self.0.take()
+        }
+    }
+
+    /// How often one looked is no part of where things are.
+    impl PartialEq for Visits {
+        fn eq(&self, _: &Self) -> bool {
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board(json: serde_json::Value) -> Board {
+        Board::new(&Plan::check(&serde_json::from_value(json).unwrap()).unwrap().0, None)
+    }
+
+    fn offered(board: &Board) -> Vec<&str> {
+        let mut paths: Vec<&str> = board
+            .offers
+            .values()
+            .flatten()
+            .filter_map(|o| if let Offer::Step(i) = o { Some(&*board.steps[*i as usize].path) } else { None })
+            .collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    #[test]
+    fn a_group_opens_when_what_it_needs_has_ended_and_ends_with_its_last_step() {
+        let mut board = board(serde_json::json!({"steps": [
+            {"id": "a", "steps": [{"action": "x"}, {"action": "y"}]},
+            {"id": "b", "depends_on": ["a"], "steps": [{"action": "z"}]},
+        ]}));
+        assert_eq!(offered(&board), ["1.1", "1.2"]);
+        board.end(1, StepStatus::Completed, Time(1));
+        assert_eq!(offered(&board), ["1.2"]);
+        board.end(2, StepStatus::Completed, Time(1));
+        assert_eq!(offered(&board), ["2.1"]);
+        board.end(4, StepStatus::Completed, Time(1));
+        assert!(board.is_done());
+        assert_eq!(board.count(StepStatus::Completed), 3);
+    }
+
+    #[test]
+    fn a_skipped_group_takes_what_is_in_it_along_and_lets_others_go_on() {
+        let mut board = board(serde_json::json!({"steps": [
+            {"id": "a", "when": "false", "steps": [{"action": "x"}]},
+            {"id": "b", "action": "y", "depends_on": ["a"]},
+        ]}));
+        assert_eq!(board.fresh.iter().copied().collect::<Vec<_>>(), [0]);
+        board.end(0, StepStatus::Skipped, Time(1));
+        assert_eq!((offered(&board), board.count(StepStatus::Skipped)), (vec!["2"], 1));
+    }
+
+    #[test]
+    fn a_step_becomes_one_for_each_item() {
+        let mut board = board(
+            serde_json::json!({"steps": [{"id": "a", "action": "x", "for_each": "task.payload"}, {"action": "y", "depends_on": ["a"]}]}),
+        );
+        board.expand(0, 2, Time(1));
+        assert_eq!((offered(&board), board.total()), (vec!["1.1", "1.2"], 3));
+        for path in ["1.1", "1.2"] {
+            let i = board.find(path).unwrap();
+            board.end(i, StepStatus::Completed, Time(1));
+        }
+        assert_eq!(offered(&board), ["2"]);
+    }
+
+    #[test]
+    fn a_list_of_nothing_ends_at_once() {
+        let mut board = board(serde_json::json!({"steps": [{"id": "a", "action": "x", "for_each": "[]"}]}));
+        board.expand(0, 0, Time(1));
+        assert!(board.is_done() && board.total() == 0);
+    }
+
+    #[test]
+    fn a_new_plan_keeps_what_is_finished_and_never_reuses_a_token() {
+        let old_plan = Plan::check(
+            &serde_json::from_value(
+                serde_json::json!({"steps": [{"id": "a", "action": "x"}, {"id": "b", "action": "y", "depends_on": ["a"]}]}),
+            )
+            .unwrap(),
+        )
+        .unwrap()
+        .0;
+        let mut old = Board::new(&old_plan, None);
+        old.cell_mut(0).attempt = 7;
+        old.end(0, StepStatus::Completed, Time(1));
+        let new_plan = Plan::check(
+            &serde_json::from_value(
+                serde_json::json!({"steps": [{"id": "a", "action": "x"}, {"id": "c", "action": "z", "depends_on": ["a"]}]}),
+            )
+            .unwrap(),
+        )
+        .unwrap()
+        .0;
+        let board = Board::new(&new_plan, Some(&old));
+        assert_eq!((offered(&board), board.cell(1).attempt), (vec!["2"], 7));
+    }
+}

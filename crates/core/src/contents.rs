@@ -1,0 +1,190 @@
+//! What people and agents wrote in the course of a task: the private side, kept apart from its state. Rules decide by the state; the
+//! contents only fill in parameters, conditions and views.
+
+use crate::event::{Event, Letter, Private, RequestText};
+use crate::expr::{Scope, walk};
+use crate::plan::StepText;
+use crate::work::Success;
+use serde_json::{Map, Value, json};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Signals that came before anybody waited for them, at most this many for each name; the oldest make room.
+pub const SIGNALS_MAX: usize = 1_000;
+
+/// The private side of a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// The words of the request as they stand now.
+    pub text: RequestText,
+    /// The words of the plan, step by step, expanded steps included.
+    pub steps: Vec<StepText>,
+    /// Results by step name.
+    pub outputs: HashMap<Box<str>, Arc<Success>>,
+    /// Items by path of the step they belong to.
+    pub items: HashMap<Box<str>, Value>,
+    /// Signals that wait to be used.
+    pub signals: HashMap<Box<str>, VecDeque<Value>>,
+    /// What people said.
+    pub guidance: Vec<String>,
+    /// Why each piece of work last failed, by work.
+    pub errors: HashMap<String, String>,
+    /// Why the task is where it is: the last reason given for a hold, an escalation, an end.
+    pub reason: Option<String>,
+}
+
+impl Contents {
+    /// Takes in what came with an event. `name` turns a path into the name results are kept under, `texts` is how many steps there are.
+    pub(crate) fn absorb(
+        &mut self,
+        event: &Event,
+        private: Option<&Private>,
+        name: impl Fn(&str) -> Box<str>,
+        index: impl Fn(&str) -> Option<u32>,
+    ) {
+        match (event, private) {
+            (Event::Submitted(_), Some(Private::Request(text))) => {
+                self.text = (**text).clone();
+                self.steps = std::mem::take(&mut self.text.steps);
+            }
+            (Event::Planned(_), Some(Private::Plan(texts))) => self.steps = texts.clone(),
+            (Event::Expanded { step, .. }, Some(Private::Items(items))) => {
+                let pattern = index(step).and_then(|i| self.steps.get(i as usize)).cloned().unwrap_or_default();
+                for (n, item) in items.iter().enumerate() {
+                    self.items.insert(format!("{step}.{}", n + 1).into(), item.clone());
+                    self.steps.push(pattern.clone());
+                }
+            }
+            (Event::AttemptSucceeded(done), Some(Private::Success(success))) => {
+                if let crate::work::WorkKey::Step(path) = &done.work {
+                    self.outputs.insert(name(path), Arc::new((**success).clone()));
+                }
+            }
+            (Event::AttemptFailed(failed), Some(Private::Text(why))) => {
+                self.errors.insert(failed.work.to_string(), why.clone());
+            }
+            (Event::StepFailed { step, .. }, Some(Private::Text(why))) => {
+                self.errors.insert(format!("step:{step}"), why.clone());
+            }
+            (Event::StepBlocked { step, .. }, Some(Private::Text(why))) => {
+                self.errors.insert(format!("step:{step}"), why.clone());
+            }
+            (Event::SignalReceived { name }, Some(Private::Items(payload))) => {
+                let waiting = self.signals.entry(name.clone()).or_default();
+                waiting.extend(payload.iter().cloned());
+                while waiting.len() > SIGNALS_MAX {
+                    waiting.pop_front();
+                }
+            }
+            (Event::WaitEnded { step, signal }, _) => {
+                let payload = signal.as_ref().and_then(|s| self.signals.get_mut(s)?.pop_front()).unwrap_or(Value::Null);
+                self.outputs.insert(name(step), Arc::new(Success { output: payload, ..Success::default() }));
+            }
+            (Event::MailTaken { letters }, Some(Private::Outputs(outputs))) => {
+                for (letter, output) in letters.iter().zip(outputs) {
+                    if let Letter::ChildEnded { child, step: Some(step), status } = letter {
+                        let output = json!({"task_id": child, "status": status, "output": output});
+                        self.outputs.insert(name(step), Arc::new(Success { output, ..Success::default() }));
+                    }
+                }
+            }
+            (Event::Modified(_), Some(Private::Changes(changes)))
+            | (Event::EscalationDecided { .. }, Some(Private::Changes(changes))) => {
+                if let Some(description) = &changes.description {
+                    self.text.description.clone_from(description);
+                }
+                if let Some(requirements) = &changes.requirements {
+                    self.text.requirements.clone_from(requirements);
+                }
+                if let Some(limits) = &changes.resource_limits {
+                    self.text.resource_limits.extend(limits.clone());
+                }
+            }
+            (Event::Guided, Some(Private::Text(text))) => self.guidance.push(text.clone()),
+            (_, Some(Private::Text(text))) => self.reason = Some(text.clone()),
+            _ => {}
+        }
+    }
+
+    /// The result of a step; of an expanded one, the results of its parts in order.
+    pub fn output(&self, name: &str) -> Option<Value> {
+        self.outputs.get(name).map(|s| s.output.clone())
+    }
+}
+
+/// What one step's expressions can see.
+pub(crate) struct StepScope<'a> {
+    pub(crate) task: &'a crate::task::Task,
+    /// The step, for `${item}`.
+    pub(crate) path: &'a str,
+}
+
+impl StepScope<'_> {
+    /// A step as expressions see it: its output and its status.
+    fn step(&self, name: &str) -> Option<Value> {
+        let task = self.task;
+        let i = task.board.find(name)?;
+        let status = task.board.cell(i).status;
+        let own = task.step_name(i);
+        let output = match task.contents.outputs.get(&own) {
+            Some(success) => success.output.clone(),
+            None if !task.board.kids(i).is_empty() && task.board.steps[i as usize].for_each.is_some() => {
+                let of = |kid: &u32| task.contents.output(&task.step_name(*kid)).unwrap_or(Value::Null);
+                Value::Array(task.board.kids(i).iter().map(of).collect())
+            }
+            None => Value::Null,
+        };
+        Some(json!({"output": output, "status": status}))
+    }
+
+    fn task_value(&self) -> Value {
+        let (task, text) = (self.task, &self.task.contents.text);
+        json!({"id": task.id, "title": text.title, "description": text.description, "payload": text.payload,
+               "requirements": text.requirements, "priority": task.facts.priority, "task_type": task.facts.task_type})
+    }
+}
+
+impl Scope for StepScope<'_> {
+    fn value(&self, name: &str, text: &str) -> Value {
+        match name {
+            "steps" => {
+                // Only what the text mentions: a plan may have many steps, and a step a large result.
+                let mut seen = Map::new();
+                for word in text.split(|c: char| !(c.is_alphanumeric() || "_-.:".contains(c))) {
+                    let candidates = word.strip_prefix("steps.").into_iter().chain([word]);
+                    for candidate in candidates {
+                        let first = candidate.split('.').next().unwrap_or(candidate);
+                        for name in [candidate, first] {
+                            if !seen.contains_key(name)
+                                && let Some(step) = self.step(name)
+                            {
+                                seen.insert(name.to_owned(), step);
+                            }
+                        }
+                    }
+                }
+                Value::Object(seen)
+            }
+            "task" => self.task_value(),
+            "item" => self.task.contents.items.get(self.path).cloned().unwrap_or(Value::Null),
+            _ => Value::Null,
+        }
+    }
+
+    fn lookup(&self, path: &str) -> Option<Value> {
+        if path == "item" || path.starts_with("item.") {
+            let item = self.task.contents.items.get(self.path)?;
+            return walk(item, path.strip_prefix("item").unwrap_or_default()).cloned();
+        }
+        if let Some(rest) = path.strip_prefix("task.") {
+            return walk(&self.task_value(), rest).cloned();
+        }
+        // `steps.NAME.output.x`, where NAME may itself hold dots: a path such as 1.2.
+        let rest = path.strip_prefix("steps.")?;
+        let (name, field) = ["output", "status"].iter().find_map(|word| {
+            let at = rest.find(&format!(".{word}"))?;
+            Some((&rest[..at], &rest[at + 1..]))
+        })?;
+        walk(&self.step(name)?, field).cloned()
+    }
+}

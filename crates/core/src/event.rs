@@ -1,0 +1,941 @@
+//! Events: what has happened, in past tense. A task is the list of its events.
+//!
+//! An event holds structure only: ids, dependencies, numbers, digests. What people and agents wrote travels beside it as its
+//! `Private` part, which may be erased later without breaking the chain; `evolve` never reads it.
+//!
+//! Words and fields here are stored for ever. A field may be added with a default; anything else is a new `SCHEMA` number with an
+//! upcaster in `read`.
+
+use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
+use crate::plan::{Plan, StepText};
+use crate::review::{Judge, Question, Tally, Verdict, VoteWord};
+use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown, Priority, Recurrence, RetryPolicy, Risk};
+use crate::status::{BlockReason, Status};
+use crate::time::Time;
+use crate::work::{EffectOutcome, Judgement, Success, WorkKey};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The number of the form in which events are written now.
+pub const SCHEMA: u16 = 1;
+
+/// What has happened to a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Event {
+    /// It was accepted.
+    Submitted(Box<Submitted>),
+    /// It may start: due, dependencies met, review passed.
+    Released,
+    /// It has a plan, or a new one.
+    Planned(Box<Planned>),
+    /// A person took over a plan that was read with too little confidence.
+    PlanAccepted,
+    /// An agent able to `plan` is asked.
+    PlanRequested {
+        /// Until when.
+        limit_at: Time,
+    },
+
+    /// A piece of work was claimed: the only thing that grants a lease.
+    Assigned(Box<Assigned>),
+    /// Its holder has begun.
+    Started {
+        /// Which work.
+        work: WorkKey,
+        /// Which attempt.
+        attempt: u32,
+        /// When the attempt is over time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout_at: Option<Time>,
+    },
+    /// An attempt of a step worked.
+    AttemptSucceeded(Box<Succeeded>),
+    /// An attempt did not work.
+    AttemptFailed(Box<Failed>),
+    /// The attempts of a step are spent.
+    StepFailed {
+        /// Which step.
+        step: Box<str>,
+        /// What kind of trouble it was at last.
+        class: ErrorClass,
+    },
+    /// A step will not be done.
+    StepSkipped {
+        /// Which step.
+        step: Box<str>,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// A step's condition was true.
+    ConditionMet {
+        /// Which step.
+        step: Box<str>,
+    },
+    /// The wait after a failed attempt is over: the step is offered again.
+    Reoffered {
+        /// Which step.
+        step: Box<str>,
+    },
+    /// A step became one step for each item.
+    Expanded {
+        /// Which step.
+        step: Box<str>,
+        /// How many items.
+        count: u32,
+    },
+    /// A step began to wait for a time or a signal.
+    WaitStarted {
+        /// Which step.
+        step: Box<str>,
+        /// Until when at most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Time>,
+        /// The signal waited for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<Box<str>>,
+    },
+    /// A step's wait is over.
+    WaitEnded {
+        /// Which step.
+        step: Box<str>,
+        /// The signal that ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<Box<str>>,
+    },
+    /// A step became a task of its own.
+    ChildBorn {
+        /// Which step.
+        step: Box<str>,
+        /// The task.
+        child: TaskId,
+    },
+    /// A step or its agent met something that only the outside can remove.
+    StepBlocked {
+        /// Which step.
+        step: Box<str>,
+        /// Which attempt it was.
+        attempt: u32,
+        /// What kind of thing.
+        reason: BlockReason,
+    },
+    /// Blocked steps may go on.
+    Unblocked,
+
+    /// A gate needs a judge.
+    GateOpened {
+        /// Which step.
+        step: Box<str>,
+        /// Which of its gates.
+        gate: u16,
+        /// Until when.
+        limit_at: Time,
+    },
+    /// A gate was judged.
+    GateJudged(Box<GateJudged>),
+
+    /// The council was asked.
+    ReviewOpened(Box<ReviewOpened>),
+    /// A judge spoke.
+    VoteCast {
+        /// In which review.
+        review: ReviewId,
+        /// Who.
+        judge: Box<str>,
+        /// What.
+        vote: VoteWord,
+        /// How sure, from 0 to 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confidence: Option<f64>,
+    },
+    /// A review has its verdict.
+    ReviewDecided {
+        /// Which review.
+        review: ReviewId,
+        /// What it says.
+        verdict: Verdict,
+        /// How it was counted.
+        tally: Tally,
+        /// Whether the operator decided alone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        self_decided: bool,
+    },
+
+    /// All attempts of a step are spent: the task has failed once.
+    TaskAttemptFailed {
+        /// Which step.
+        step: Box<str>,
+        /// How often the task has been tried again so far.
+        retries: u32,
+        /// What follows.
+        then: AfterFailure,
+    },
+    /// The task is tried again: its failed steps are offered anew.
+    Retried {
+        /// How many times now.
+        retries: u32,
+    },
+    /// The council or a named person owes a decision.
+    Escalated {
+        /// What for.
+        reason: EscalationReason,
+        /// The priority it was raised to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        priority: Option<Priority>,
+    },
+    /// The decision came.
+    EscalationDecided {
+        /// What was decided.
+        decision: DecisionWord,
+    },
+
+    /// A hold was put on it.
+    Paused {
+        /// Whether running attempts were told to stop.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stop_running: bool,
+    },
+    /// The hold was taken off.
+    Resumed,
+    /// It is to end; running attempts are told and given time.
+    CancelRequested {
+        /// When it ends regardless.
+        force_at: Time,
+    },
+    /// It was changed.
+    Modified(Box<Modified>),
+    /// A person overruled a verdict or a step.
+    Overridden {
+        /// What was done.
+        decision: OverrideWord,
+        /// The step it is about; the whole task where it is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Box<str>>,
+    },
+    /// A person said something to be kept in mind.
+    Guided,
+    /// A signal came.
+    SignalReceived {
+        /// Its name.
+        name: Box<str>,
+    },
+    /// It waited too long for an agent.
+    Stalled,
+    /// Somebody took care of the stall.
+    Unstalled,
+
+    /// The right to act on the outside was given.
+    EffectGranted(Box<EffectGranted>),
+    /// What became of an effect.
+    EffectSettled {
+        /// Which effect.
+        effect: EffectId,
+        /// What became of it.
+        outcome: EffectOutcome,
+    },
+
+    /// Mail of other tasks was taken.
+    MailTaken {
+        /// The letters, in order of arrival.
+        letters: Vec<Letter>,
+    },
+
+    /// Done.
+    Completed {
+        /// Steps that were not done or failed although the whole is complete.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gaps: Vec<Box<str>>,
+    },
+    /// Ended without success.
+    Failed {
+        /// Why.
+        reason: EndReason,
+        /// Whether trying again could help.
+        recoverable: bool,
+    },
+    /// Withdrawn.
+    Cancelled {
+        /// Why.
+        reason: EndReason,
+    },
+    /// Ended by authority.
+    Stopped {
+        /// Why.
+        reason: EndReason,
+    },
+
+    /// A word about an attempt that no longer counted. Changes nothing.
+    LateReportKept {
+        /// Which work.
+        work: WorkKey,
+        /// Which attempt it spoke of.
+        attempt: u32,
+    },
+    /// It left the live set.
+    Archived,
+    /// Its private parts were deleted.
+    Erased,
+    /// A remark after the end.
+    ReviewNoted,
+}
+
+impl Event {
+    /// Its word on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Submitted(_) => "SUBMITTED",
+            Self::Released => "RELEASED",
+            Self::Planned(_) => "PLANNED",
+            Self::PlanAccepted => "PLAN_ACCEPTED",
+            Self::PlanRequested { .. } => "PLAN_REQUESTED",
+            Self::Assigned(_) => "ASSIGNED",
+            Self::Started { .. } => "STARTED",
+            Self::AttemptSucceeded(_) => "ATTEMPT_SUCCEEDED",
+            Self::AttemptFailed(_) => "ATTEMPT_FAILED",
+            Self::StepFailed { .. } => "STEP_FAILED",
+            Self::StepSkipped { .. } => "STEP_SKIPPED",
+            Self::ConditionMet { .. } => "CONDITION_MET",
+            Self::Reoffered { .. } => "REOFFERED",
+            Self::Expanded { .. } => "EXPANDED",
+            Self::WaitStarted { .. } => "WAIT_STARTED",
+            Self::WaitEnded { .. } => "WAIT_ENDED",
+            Self::ChildBorn { .. } => "CHILD_BORN",
+            Self::StepBlocked { .. } => "STEP_BLOCKED",
+            Self::Unblocked => "UNBLOCKED",
+            Self::GateOpened { .. } => "GATE_OPENED",
+            Self::GateJudged(_) => "GATE_JUDGED",
+            Self::ReviewOpened(_) => "REVIEW_OPENED",
+            Self::VoteCast { .. } => "VOTE_CAST",
+            Self::ReviewDecided { .. } => "REVIEW_DECIDED",
+            Self::TaskAttemptFailed { .. } => "TASK_ATTEMPT_FAILED",
+            Self::Retried { .. } => "RETRIED",
+            Self::Escalated { .. } => "ESCALATED",
+            Self::EscalationDecided { .. } => "ESCALATION_DECIDED",
+            Self::Paused { .. } => "PAUSED",
+            Self::Resumed => "RESUMED",
+            Self::CancelRequested { .. } => "CANCEL_REQUESTED",
+            Self::Modified(_) => "MODIFIED",
+            Self::Overridden { .. } => "OVERRIDDEN",
+            Self::Guided => "GUIDED",
+            Self::SignalReceived { .. } => "SIGNAL_RECEIVED",
+            Self::Stalled => "STALLED",
+            Self::Unstalled => "UNSTALLED",
+            Self::EffectGranted(_) => "EFFECT_GRANTED",
+            Self::EffectSettled { .. } => "EFFECT_SETTLED",
+            Self::MailTaken { .. } => "MAIL_TAKEN",
+            Self::Completed { .. } => "COMPLETED",
+            Self::Failed { .. } => "FAILED",
+            Self::Cancelled { .. } => "CANCELLED",
+            Self::Stopped { .. } => "STOPPED",
+            Self::LateReportKept { .. } => "LATE_REPORT_KEPT",
+            Self::Archived => "ARCHIVED",
+            Self::Erased => "ERASED",
+            Self::ReviewNoted => "REVIEW_NOTED",
+        }
+    }
+
+    /// Whether it may follow the end of a task.
+    pub fn may_follow_the_end(&self) -> bool {
+        matches!(self, Self::LateReportKept { .. } | Self::Archived | Self::Erased | Self::ReviewNoted)
+    }
+}
+
+/// Reads an event as stored, whatever release wrote it.
+pub fn read(schema: u16, data: &str) -> Result<Event, String> {
+    match schema {
+        SCHEMA => serde_json::from_str(data).map_err(|e| e.to_string()),
+        newer => Err(format!("schema {newer} is newer than {SCHEMA}, the newest this release knows")),
+    }
+}
+
+/// What a task is from its birth on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// Where it belongs.
+    pub namespace: Box<str>,
+    /// The kind of task.
+    pub task_type: Box<str>,
+    /// Its place among waiting tasks.
+    #[serde(default)]
+    pub priority: Priority,
+    /// How steps are confirmed.
+    #[serde(default)]
+    pub mode: ExecutionMode,
+    /// What may happen outside without a person.
+    pub autonomy: Autonomy,
+    /// Do not start before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Time>,
+    /// Must have ended by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Time>,
+    /// How long from first start to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// How long it may wait for a first agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_ms: Option<u64>,
+    /// The caller's own name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<Box<str>>,
+    /// Who or what made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Box<str>>,
+    /// The kind of who answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_type: Option<Box<str>>,
+    /// Who answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_id: Option<Box<str>>,
+    /// The kind of thing it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_ref_type: Option<Box<str>>,
+    /// Which thing it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_ref_id: Option<Box<str>>,
+    /// The task it is part of, and the step of that task it stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// Tasks that had not yet completed and must.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<TaskId>,
+    /// The ended task it is another try of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<TaskId>,
+    /// How it is done; an agent is asked where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// How sure the reader of the plan was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Whether the plan waits for a person to accept it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acceptance_owed: bool,
+    /// How often the task is tried again.
+    pub max_retries: u32,
+    /// The retry policy of steps that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+    /// Makes it come again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurrence: Option<Recurrence>,
+    /// Which run of a recurring task this is, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u32>,
+    /// The computed risk.
+    #[serde(default)]
+    pub risk: Risk,
+    /// Which rule found the risk in which fact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risk_reasons: Vec<Box<str>>,
+    /// What validation found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// The terms of the review that has to pass before it starts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub review_owed: bool,
+    /// Whether the council looks at the result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub final_review: bool,
+    /// Whether it was released in the same breath.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
+    /// The strategy for when it waits too long, and how long that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stall_ms: Option<u64>,
+    /// How deep it is below a task that no task gave birth to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub depth: u16,
+}
+
+fn is_zero(n: &u16) -> bool {
+    *n == 0
+}
+
+/// The task another one is part of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Which task.
+    pub task: TaskId,
+    /// The step it stands for; a free child where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Box<str>>,
+}
+
+/// What a check at submit found (S1-22…28).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which check: `description`, `deadline`.
+    pub check: Box<str>,
+    /// Its result.
+    pub result: CheckResult,
+    /// Why.
+    pub reason: Box<str>,
+}
+
+/// The result of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CheckResult {
+    /// Nothing to say.
+    Passed,
+    /// Recorded; nothing follows.
+    Warning,
+    /// The council has to look.
+    RequiresReview,
+    /// Refused: no task is stored.
+    Failed,
+}
+
+/// A new plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Which version of the plan, from 1.
+    pub plan_version: u32,
+    /// The plan.
+    pub plan: Plan,
+    /// How sure its reader was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Whether it waits for a person to accept it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acceptance_owed: bool,
+    /// The work it answers, where an agent proposed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkKey>,
+}
+
+/// A claim that was granted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// Which work.
+    pub work: WorkKey,
+    /// The fencing token.
+    pub attempt: u32,
+    /// Who holds it.
+    pub agent: AgentId,
+    /// The claim it answers.
+    pub claim: ClaimId,
+    /// How long the lease lasts without a sign of life.
+    pub lease_ms: u64,
+    /// Whether it began in the same breath.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub started: bool,
+    /// When it must have been started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<Time>,
+    /// When the attempt is over time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_at: Option<Time>,
+}
+
+/// A step's attempt that worked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Succeeded {
+    /// Which work.
+    pub work: WorkKey,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Figures, by name.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metrics: Map<String, Value>,
+    /// What gates are judged by, without the words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Judgement>,
+}
+
+/// An attempt that did not work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Which work.
+    pub work: WorkKey,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What kind of trouble.
+    pub class: ErrorClass,
+    /// When it is offered again; never where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
+}
+
+/// Why a step is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SkipReason {
+    /// Its condition was false.
+    ConditionFalse,
+    /// Its attempts were spent and it is optional.
+    OptionalFailed,
+    /// A person said so.
+    Overridden,
+}
+
+/// A judged gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateJudged {
+    /// Which step.
+    pub step: Box<str>,
+    /// Which of its gates.
+    pub gate: u16,
+    /// Whether it lets the result through.
+    pub passed: bool,
+    /// From 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// How many violations there were.
+    #[serde(default, skip_serializing_if = "is_zero_u32")]
+    pub violations: u32,
+    /// By what: `evidence`, `metric`, `agent`, `person`, `limit`.
+    pub by: Box<str>,
+    /// Whether a failure only leaves a note.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub advisory: bool,
+    /// When the step is offered again after a failure; never where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
+}
+
+fn is_zero_u32(n: &u32) -> bool {
+    *n == 0
+}
+
+/// A review that was opened, with the terms it is counted by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReviewOpened {
+    /// Which one.
+    pub review: ReviewId,
+    /// What is asked.
+    pub question: Question,
+    /// Who may vote.
+    pub judges: Vec<Judge>,
+    /// How much weight in favour it takes.
+    pub required: u32,
+    /// How many must have voted.
+    pub quorum: u32,
+    /// Whether the operator may decide alone because too few judges exist.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub solo: bool,
+    /// When it is decided by what is there; never in favour.
+    pub deadline: Time,
+}
+
+/// What follows when the task has failed once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AfterFailure {
+    /// It is tried again.
+    Retry {
+        /// When.
+        at: Time,
+    },
+    /// An agent able to `analyse` is asked what to do.
+    Analyse {
+        /// Until when.
+        limit_at: Time,
+    },
+    /// The council or a person decides.
+    Escalate,
+    /// It ends.
+    Fail,
+}
+
+/// Why a decision is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EscalationReason {
+    /// All retries are spent.
+    RetriesSpent,
+    /// Somebody asked for it.
+    Requested,
+    /// A review could not decide.
+    ReviewUndecided,
+    /// Nobody made a plan in time.
+    NoPlan,
+    /// The failure analyst asks for a person.
+    HumanIntervention,
+}
+
+/// What was decided about an escalated task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DecisionWord {
+    /// It ends.
+    Liquidate,
+    /// It goes on with another scope; retries are counted anew.
+    ModifyScope,
+    /// It goes on with more; retries are counted anew.
+    AllocateResources,
+}
+
+/// What an override does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OverrideWord {
+    /// The task counts as done.
+    Complete,
+    /// The task ends without success.
+    Fail,
+    /// The open review counts as passed.
+    Approve,
+    /// The step is left out.
+    SkipStep,
+    /// The step is tried again.
+    RetryStep,
+    /// The open gate of the step counts as passed.
+    PassGate,
+}
+
+/// A change of what was submitted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Modified {
+    /// Which version of the request, from 2.
+    pub request_version: u32,
+    /// The new priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// The new deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Time>,
+    /// The new due time; the past means now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Time>,
+    /// The new mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ExecutionMode>,
+    /// Whether description, requirements or limits changed (their text is private).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub text: bool,
+}
+
+/// A granted effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EffectGranted {
+    /// Which effect; the token.
+    pub effect: EffectId,
+    /// For which work.
+    pub work: WorkKey,
+    /// In which attempt.
+    pub attempt: u32,
+    /// What will be done.
+    pub action: Box<str>,
+    /// With what, as SHA-256 in hexadecimal.
+    pub args_digest: Box<str>,
+    /// What to do when nobody knows whether it happened.
+    pub on_unknown: OnUnknown,
+}
+
+/// Why a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EndReason {
+    /// A step failed for good and no retry is left.
+    StepFailed,
+    /// The deadline passed.
+    Deadline,
+    /// It took longer than it may.
+    Timeout,
+    /// No agent came in time.
+    QueueTimeout,
+    /// Somebody withdrew it.
+    Requested,
+    /// The agents did not answer the wish to cancel in time.
+    Forced,
+    /// The council refused it.
+    Rejected,
+    /// A task it needs ended without success.
+    DependencyFailed,
+    /// The task it is part of ended.
+    ParentEnded,
+    /// Ended by a decision on an escalation.
+    Liquidated,
+    /// Ended by the failure analyst.
+    Aborted,
+    /// Ended by an override.
+    Overridden,
+    /// Its result was not accepted.
+    ResultRejected,
+}
+
+/// What one task tells another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Letter {
+    /// I am part of you.
+    ChildJoined {
+        /// Who I am.
+        child: TaskId,
+    },
+    /// I, part of you, have ended.
+    ChildEnded {
+        /// Who I am.
+        child: TaskId,
+        /// The step I stood for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Box<str>>,
+        /// How I ended.
+        status: Status,
+    },
+    /// I wait for you.
+    DependentJoined {
+        /// Who I am.
+        dependent: TaskId,
+    },
+    /// I, whom you wait for, have ended.
+    DependencyEnded {
+        /// Who I am.
+        dependency: TaskId,
+        /// How I ended.
+        status: Status,
+    },
+    /// I, whom you are part of, have ended; so should you.
+    ParentEnded {
+        /// Who I am.
+        parent: TaskId,
+    },
+}
+
+/// What people and agents wrote, beside an event that holds only structure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Private {
+    /// The words of a request.
+    Request(Box<RequestText>),
+    /// The words of a plan, step by step.
+    Plan(Vec<StepText>),
+    /// The result of an attempt, in full.
+    Success(Box<Success>),
+    /// The items a step was expanded into, or the payload of a signal.
+    Items(Vec<Value>),
+    /// A reason, an error, a remark.
+    Text(String),
+    /// The changed words of a request.
+    Changes(Box<TextChanges>),
+    /// Outputs of children, in the order of the letters.
+    Outputs(Vec<Value>),
+}
+
+/// The words of a request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestText {
+    /// One line.
+    pub title: String,
+    /// What is to be done.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What the result has to satisfy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<String>,
+    /// When the result counts as accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub acceptance_criteria: Vec<String>,
+    /// Who is told how it ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stakeholders: Vec<String>,
+    /// Labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Why it is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constitutional_basis: Option<String>,
+    /// Free JSON.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub payload: Value,
+    /// What it may use at most.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub resource_limits: Map<String, Value>,
+    /// Why the confidence in the plan is what it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub confidence_reasons: Vec<String>,
+    /// The words of its plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepText>,
+}
+
+/// The changed words of a request; what is missing stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextChanges {
+    /// Why it was changed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The new description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The new requirements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<Vec<String>>,
+    /// The new limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_limits: Option<Map<String, Value>>,
+}
+
+/// Who did something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Actor {
+    /// The kind of actor.
+    pub kind: ActorKind,
+    /// Which one: an agent's id, a person's name, a part of the system.
+    pub id: Box<str>,
+}
+
+/// The kind of actor (S4-56).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ActorKind {
+    /// A part of Ephor.
+    #[serde(alias = "system")]
+    System,
+    /// An agent.
+    #[serde(alias = "ai", alias = "agent", alias = "AGENT")]
+    Ai,
+    /// A person.
+    #[serde(alias = "human", alias = "user", alias = "USER")]
+    Human,
+}
+
+impl Actor {
+    /// What follows by itself, from time and logic.
+    pub fn settle() -> Self {
+        Self { kind: ActorKind::System, id: "SETTLE".into() }
+    }
+
+    /// The loop that wakes what is due.
+    pub fn clock() -> Self {
+        Self { kind: ActorKind::System, id: "TASK_SCHEDULER".into() }
+    }
+
+    /// An agent.
+    pub fn agent(id: AgentId) -> Self {
+        Self { kind: ActorKind::Ai, id: id.to_string().into() }
+    }
+
+    /// A person.
+    pub fn human(id: &str) -> Self {
+        Self { kind: ActorKind::Human, id: id.into() }
+    }
+
+    /// Reads `HUMAN/operator`.
+    pub fn read(text: &str) -> Option<Self> {
+        let (kind, id) = text.split_once('/')?;
+        let kind = match kind {
+            "SYSTEM" => ActorKind::System,
+            "AI" => ActorKind::Ai,
+            "HUMAN" => ActorKind::Human,
+            _ => return None,
+        };
+        Some(Self { kind, id: id.into() })
+    }
+}
+
+/// `HUMAN/operator`.
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.kind {
+            ActorKind::System => "SYSTEM",
+            ActorKind::Ai => "AI",
+            ActorKind::Human => "HUMAN",
+        };
+        write!(f, "{kind}/{}", self.id)
+    }
+}

@@ -1,0 +1,209 @@
+//! The two small languages of a plan: conditions and lists in CEL, and `${…}` references in parameters.
+//!
+//! Both are evaluated by the writer, between other people's commands, so their cost is bounded: the text is short, what it can see
+//! is small, and the number of loop turns it could take is computed before it runs.
+
+use cel::{Context, Program};
+use serde_json::{Map, Value};
+
+/// The most loop turns (`all`, `exists`, `map`, `filter`) an expression may take.
+const TURNS_MAX: u64 = 100_000;
+/// The most bytes of values a single evaluation may see.
+const SEEN_MAX: usize = 256 * 1024;
+/// The names an expression may refer to.
+const NAMES: [&str; 3] = ["steps", "task", "item"];
+
+/// What an expression can see, by name.
+pub trait Scope {
+    /// `steps`, `task` or `item`; `wanted` narrows `steps` to those the text mentions.
+    fn value(&self, name: &str, text: &str) -> Value;
+    /// The value a `${…}` reference stands for, by its dotted path.
+    fn lookup(&self, path: &str) -> Option<Value>;
+}
+
+/// Whether an expression can be used at all: it parses, and refers only to what there is.
+pub fn check(text: &str) -> Result<(), String> {
+    let program = compile(text)?;
+    let references = program.references();
+    if let Some(name) = references.variables().into_iter().find(|v| !NAMES.contains(v) && !loop_variable(text, v)) {
+        return Err(format!("refers to {name:?}; known are {}", NAMES.join(", ")));
+    }
+    Ok(())
+}
+
+/// The parser reports the variable of `xs.all(x, …)` as a reference too; it stands before a comma behind an opening bracket.
+fn loop_variable(text: &str, name: &str) -> bool {
+    ["all", "exists", "exists_one", "map", "filter"].iter().any(|m| {
+        text.match_indices(&format!(".{m}(")).any(|(i, found)| {
+            let rest = text[i + found.len()..].trim_start();
+            rest.strip_prefix(name).is_some_and(|r| r.trim_start().starts_with(','))
+        })
+    })
+}
+
+/// Whether the condition holds.
+pub fn condition(text: &str, scope: &dyn Scope) -> Result<bool, String> {
+    match evaluate(text, scope)? {
+        Value::Bool(answer) => Ok(answer),
+        other => Err(format!("`{text}` is {other}, not true or false")),
+    }
+}
+
+/// The items of the list.
+pub fn list(text: &str, scope: &dyn Scope) -> Result<Vec<Value>, String> {
+    match evaluate(text, scope)? {
+        Value::Array(items) if items.len() <= crate::plan::ITEMS_MAX => Ok(items),
+        Value::Array(items) => Err(format!("`{text}` has {} items; allowed are {}", items.len(), crate::plan::ITEMS_MAX)),
+        other => Err(format!("`{text}` is {other}, not a list")),
+    }
+}
+
+fn compile(text: &str) -> Result<Program, String> {
+    Program::compile(text)
+        .map_err(|e| format!("`{text}` is no CEL expression: {}", e.to_string().lines().next().unwrap_or_default()))
+}
+
+fn evaluate(text: &str, scope: &dyn Scope) -> Result<Value, String> {
+    let program = compile(text)?;
+    let mut context = Context::default();
+    let (mut seen, mut longest) = (0, 1u64);
+    for name in NAMES {
+        if program.references().has_variable(name) {
+            let value = scope.value(name, text);
+            measure(&value, &mut seen, &mut longest);
+            context.add_variable(name, value).map_err(|e| format!("{name}: {e}"))?;
+        }
+    }
+    if seen > SEEN_MAX {
+        return Err(format!("`{text}` would see {seen} bytes; allowed are {SEEN_MAX}"));
+    }
+    let loops = ["all(", "exists(", "exists_one(", "map(", "filter("].iter().map(|m| text.matches(m).count()).sum::<usize>();
+    if longest.saturating_pow(loops as u32) > TURNS_MAX {
+        return Err(format!("`{text}` could take more than {TURNS_MAX} turns over lists of {longest}"));
+    }
+    let value = program.execute(&context).map_err(|e| format!("`{text}`: {e}"))?;
+    value.json().map_err(|e| format!("`{text}`: {e:?}"))
+}
+
+/// Adds up the bytes of a value and finds its longest list.
+fn measure(value: &Value, seen: &mut usize, longest: &mut u64) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => *seen += 8,
+        Value::String(s) => *seen += s.len(),
+        Value::Array(items) => {
+            *longest = (*longest).max(items.len() as u64);
+            items.iter().for_each(|v| measure(v, seen, longest));
+        }
+        Value::Object(fields) => {
+            *longest = (*longest).max(fields.len() as u64);
+            for (key, v) in fields {
+                *seen += key.len();
+                measure(v, seen, longest);
+            }
+        }
+    }
+}
+
+/// Replaces the `${…}` references in parameters. A text that is nothing but one reference becomes the value itself; otherwise values are
+/// put into the text. `${secrets.…}` stays as it is, for the executing agent alone.
+pub fn resolve(params: &Map<String, Value>, scope: &dyn Scope) -> Result<Map<String, Value>, String> {
+    params.iter().map(|(key, value)| Ok((key.clone(), resolve_value(value, scope)?))).collect()
+}
+
+fn resolve_value(value: &Value, scope: &dyn Scope) -> Result<Value, String> {
+    match value {
+        Value::String(text) if text.contains("${") => resolve_text(text, scope),
+        Value::Array(items) => items.iter().map(|v| resolve_value(v, scope)).collect::<Result<_, _>>().map(Value::Array),
+        Value::Object(fields) => resolve(fields, scope).map(Value::Object),
+        plain => Ok(plain.clone()),
+    }
+}
+
+fn resolve_text(text: &str, scope: &dyn Scope) -> Result<Value, String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        out.push_str(&rest[..start]);
+        let after = &rest[start + 2..];
+        let end = after.find('}').ok_or_else(|| format!("{text:?}: a `${{` has no `}}`"))?;
+        let path = after[..end].trim();
+        if path.starts_with("secrets.") {
+            out.push_str(&rest[start..start + 2 + end + 1]);
+        } else {
+            let value = scope.lookup(path).ok_or_else(|| format!("${{{path}}} refers to nothing that is there"))?;
+            if text.len() == end + 3 {
+                return Ok(value);
+            }
+            match value {
+                Value::String(s) => out.push_str(&s),
+                other => out.push_str(&other.to_string()),
+            }
+        }
+        rest = &after[end + 1..];
+    }
+    out.push_str(rest);
+    Ok(Value::String(out))
+}
+
+/// Walks a dotted path into a value: `a.b.0.c`.
+pub fn walk<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').filter(|p| !p.is_empty()).try_fold(value, |value, part| match value {
+        Value::Object(fields) => fields.get(part),
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    struct Fixed(Value);
+    impl Scope for Fixed {
+        fn value(&self, name: &str, _: &str) -> Value {
+            self.0[name].clone()
+        }
+        fn lookup(&self, path: &str) -> Option<Value> {
+            walk(&self.0, path).cloned()
+        }
+    }
+
+    fn scope() -> Fixed {
+        Fixed(
+            json!({"steps": {"scan": {"output": {"count": 3, "files": ["a", "b"]}, "status": "COMPLETED"}}, "task": {"payload": {"n": 2}}}),
+        )
+    }
+
+    #[test]
+    fn conditions_read_outputs_and_payload() {
+        assert_eq!(condition("steps.scan.output.count > task.payload.n", &scope()), Ok(true));
+        assert_eq!(condition("steps['scan'].output.files.exists(f, f == 'c')", &scope()), Ok(false));
+        assert!(condition("steps.scan.output.count", &scope()).unwrap_err().contains("not true or false"));
+        assert!(condition("steps.ghost.output > 1", &scope()).is_err());
+    }
+
+    #[test]
+    fn an_expression_that_cannot_work_is_refused_when_the_plan_is_checked() {
+        assert!(check("steps.a.output.n >").is_err());
+        assert!(check("stepz.a == 1").unwrap_err().contains("stepz"));
+        assert!(check("steps.a.output.files.all(f, f != '')").is_ok());
+    }
+
+    #[test]
+    fn an_expression_that_could_run_long_is_refused_before_it_runs() {
+        let long = Fixed(json!({"task": {"payload": (0..1000).collect::<Vec<_>>()}, "steps": {}}));
+        let text = "task.payload.all(a, task.payload.all(b, a + b >= 0))";
+        assert!(condition(text, &long).unwrap_err().contains("turns"));
+    }
+
+    #[test]
+    fn references_become_values_or_text_and_secrets_stay() {
+        let params =
+            json!({"files": "${steps.scan.output.files}", "line": "n=${task.payload.n}!", "key": "Bearer ${secrets.TOKEN}"});
+        let resolved = resolve(params.as_object().unwrap(), &scope()).unwrap();
+        assert_eq!(Value::Object(resolved), json!({"files": ["a", "b"], "line": "n=2!", "key": "Bearer ${secrets.TOKEN}"}));
+        let missing = json!({"x": "${steps.ghost.output}"});
+        assert!(resolve(missing.as_object().unwrap(), &scope()).unwrap_err().contains("steps.ghost.output"));
+    }
+}

@@ -1,0 +1,531 @@
+//! A plan as a task lives by it: the tree of steps laid out flat, checked, with every reference resolved.
+//!
+//! Groups are nodes too. A step may start when everything it needs has ended and its group is open; a group ends when
+//! everything in it has. That keeps the cost of a dependency between two groups at one edge instead of one for each pair of steps.
+
+use crate::id::AgentId;
+use crate::spec::{GateSpec, OnUnknown, PlanSpec, RetryPolicy, StepSpec};
+use crate::time::{Time, WireDuration};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+mod outline;
+pub use outline::Outline;
+
+/// The most steps and groups a plan may have; a task's children are bounded alike.
+pub const STEPS_MAX: usize = 100_000;
+/// How deep groups may nest.
+const DEPTH_MAX: usize = 32;
+/// The longest `when` or `for_each`, in bytes: they are evaluated by the writer, which must not wait.
+const EXPRESSION_MAX: usize = 2_048;
+/// The most items a `for_each` may have.
+pub const ITEMS_MAX: usize = 1_000;
+/// The most references `depends_on` of one step may hold.
+const NEEDS_MAX: usize = 1_000;
+/// The most gates of one step.
+const GATES_MAX: usize = 16;
+/// The longest id or capability, in bytes.
+const WORD_MAX: usize = 128;
+/// How many problems are told at once; more would hide the first.
+const PROBLEMS_MAX: usize = 20;
+
+/// A checked plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Parents before their children, siblings in the order written.
+    pub steps: Vec<Step>,
+}
+
+/// A step or group of a checked plan. Holds structure only; what people wrote is in `StepText`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its place in the tree: `1.2.3`.
+    pub path: Box<str>,
+    /// The writer's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Box<str>>,
+    /// Its group, by index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<u32>,
+    /// How many steps are directly in it; 0 for a step that is no group.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub children: u32,
+    /// What must have ended before, by index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<u32>,
+    /// What it does; empty for a group.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub action: Box<str>,
+    /// What its agent must be able to do, sorted; the action alone where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<Box<str>>,
+    /// A condition in CEL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Box<str>>,
+    /// A list in CEL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<Box<str>>,
+    /// How long an attempt may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// How long it may be held without being started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_ms: Option<u64>,
+    /// How long it may be offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_ms: Option<u64>,
+    /// How long its agent may be silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+    /// When a failed attempt is repeated; the task's policy where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+    /// What its result is judged by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateSpec>,
+    /// Whether the task goes on without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// What to do about an effect of which nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_unknown: Option<OnUnknown>,
+    /// The agent that must do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    /// How long it is expected to take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate_ms: Option<u64>,
+    /// Its name where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<Box<str>>,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// What people wrote about a step; private, and the same index as its step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepText {
+    /// One line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// More.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Parameters, references unresolved.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+}
+
+/// Something wrong with a request: where, and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Where: `plan.steps[2].when`, `step 1.2`.
+    pub field: String,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem at a place.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// What kind of thing a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Does {
+    /// It holds other steps.
+    Group,
+    /// An agent does it.
+    Work,
+    /// It waits for a length of time.
+    WaitFor,
+    /// It waits until an instant.
+    WaitUntil,
+    /// It waits for a signal.
+    WaitSignal,
+    /// It is another task.
+    Task,
+}
+
+impl Step {
+    /// What kind of thing it is.
+    pub fn does(&self) -> Does {
+        if self.children > 0 {
+            return Does::Group;
+        }
+        match &*self.action {
+            "wait.for" => Does::WaitFor,
+            "wait.until" => Does::WaitUntil,
+            "wait.signal" => Does::WaitSignal,
+            "task.run" => Does::Task,
+            _ => Does::Work,
+        }
+    }
+
+    /// The key under which it is offered: its capabilities in order, joined by `+`.
+    pub fn capability_key(&self) -> String {
+        if self.capabilities.is_empty() { self.action.to_string() } else { self.capabilities.join("+") }
+    }
+}
+
+impl Plan {
+    /// Checks a plan as written and lays it out. Every problem found is told, each with the ids it is about.
+    pub fn check(spec: &PlanSpec) -> Result<(Self, Vec<StepText>), Vec<Problem>> {
+        let mut layout = Layout::default();
+        if spec.steps.is_empty() {
+            layout.problem("plan.steps", "a plan has at least one step");
+        }
+        if let Some(confidence) = spec.confidence
+            && !(0.0..=1.0).contains(&confidence)
+        {
+            layout.problem("plan.confidence", format!("{confidence} is not between 0 and 1"));
+        }
+        layout.lay(&spec.steps, spec.sequential, None, "", 1);
+        layout.resolve();
+        if layout.problems.is_empty() {
+            layout.problems.extend(outline::cycle(&layout.steps));
+        }
+        if layout.problems.is_empty() { Ok((Self { steps: layout.steps }, layout.texts)) } else { Err(layout.problems) }
+    }
+
+    /// The plan of a task that names none: one step that does the whole.
+    pub fn one_step(action: &str, capabilities: &[String], title: &str) -> (Self, Vec<StepText>) {
+        let step = Step { action: action.into(), capabilities: sorted(capabilities), ..blank("1".into()) };
+        (Self { steps: vec![step] }, vec![StepText { title: title.into(), ..StepText::default() }])
+    }
+
+    /// Order, parallel groups, critical path, slack and duration.
+    pub fn outline(&self) -> Outline {
+        outline::outline(&self.steps)
+    }
+}
+
+/// A step with nothing said about it.
+pub fn blank(path: Box<str>) -> Step {
+    Step {
+        path,
+        key: None,
+        parent: None,
+        children: 0,
+        needs: Vec::new(),
+        action: "".into(),
+        capabilities: Vec::new(),
+        when: None,
+        for_each: None,
+        timeout_ms: None,
+        start_ms: None,
+        queue_ms: None,
+        lease_ms: None,
+        retry: None,
+        gates: Vec::new(),
+        optional: false,
+        on_unknown: None,
+        agent: None,
+        estimate_ms: None,
+        external_id: None,
+    }
+}
+
+fn sorted(words: &[String]) -> Vec<Box<str>> {
+    let mut words: Vec<Box<str>> = words.iter().map(|w| w.as_str().into()).collect();
+    words.sort();
+    words.dedup();
+    words
+}
+
+/// A plan on its way from the tree to the list.
+#[derive(Default)]
+struct Layout<'a> {
+    steps: Vec<Step>,
+    texts: Vec<StepText>,
+    /// What each step refers to, by the words written, resolved at the end.
+    wanted: Vec<&'a [String]>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Layout<'a> {
+    fn problem(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(Problem::new(field, message));
+        }
+    }
+
+    /// Lays out one level of the tree.
+    fn lay(&mut self, specs: &'a [StepSpec], sequential: bool, parent: Option<u32>, prefix: &str, depth: usize) {
+        if depth > DEPTH_MAX {
+            return self.problem(format!("step {prefix}"), format!("groups nest deeper than {DEPTH_MAX}"));
+        }
+        let mut before: Option<u32> = None;
+        for (i, spec) in specs.iter().enumerate() {
+            if self.steps.len() >= STEPS_MAX {
+                return self.problem("plan.steps", format!("a plan has at most {STEPS_MAX} steps"));
+            }
+            let path = if prefix.is_empty() { format!("{}", i + 1) } else { format!("{prefix}.{}", i + 1) };
+            let index = self.steps.len() as u32;
+            self.check_step(spec, &path);
+            let step = Step {
+                key: spec.id.as_deref().map(Into::into),
+                parent,
+                children: spec.steps.len() as u32,
+                needs: before.filter(|_| sequential).into_iter().collect(),
+                action: spec.action.as_deref().unwrap_or(if spec.steps.is_empty() { "work" } else { "" }).into(),
+                capabilities: sorted(&spec.capabilities),
+                when: spec.when.as_deref().map(Into::into),
+                for_each: spec.for_each.as_deref().map(Into::into),
+                timeout_ms: spec.timeout.map(|d| d.ms),
+                start_ms: spec.start_timeout.map(|d| d.ms),
+                queue_ms: spec.queue_timeout.map(|d| d.ms),
+                lease_ms: spec.heartbeat_timeout.map(|d| d.ms),
+                retry: spec.retry_policy.clone(),
+                gates: spec.gates.clone(),
+                optional: spec.optional,
+                on_unknown: spec.on_unknown,
+                agent: spec.agent,
+                estimate_ms: spec.estimate.map(|d| d.ms),
+                external_id: spec.external_id.as_deref().map(Into::into),
+                ..blank(path.as_str().into())
+            };
+            self.steps.push(step);
+            self.texts.push(StepText {
+                title: spec.title.clone().unwrap_or_default(),
+                description: spec.description.clone().unwrap_or_default(),
+                params: spec.params.clone(),
+            });
+            self.wanted.push(&spec.depends_on);
+            before = Some(index);
+            self.lay(&spec.steps, spec.sequential, Some(index), &path, depth + 1);
+        }
+    }
+
+    /// What can be said about a step by looking at it alone.
+    fn check_step(&mut self, spec: &StepSpec, path: &str) {
+        let at = |field: &str| match &spec.id {
+            Some(id) => format!("step {path} ({}).{field}", id.chars().take(WORD_MAX).collect::<String>()),
+            None => format!("step {path}.{field}"),
+        };
+        if let Some(id) = &spec.id
+            && !is_word(id)
+        {
+            self.problem(at("id"), format!("an id has 1 to {WORD_MAX} letters, digits, `_`, `-`, `.`, `:`"));
+        }
+        for word in spec.capabilities.iter().chain(&spec.action) {
+            if !is_word(word) {
+                self.problem(
+                    at("action"),
+                    format!("{word:?}: actions and capabilities have 1 to {WORD_MAX} letters, digits, `_`, `-`, `.`, `:`"),
+                );
+            }
+        }
+        if !spec.steps.is_empty() {
+            for (field, given) in [
+                ("action", spec.action.is_some()),
+                ("for_each", spec.for_each.is_some()),
+                ("gates", !spec.gates.is_empty()),
+                ("params", !spec.params.is_empty()),
+                ("retry_policy", spec.retry_policy.is_some()),
+            ] {
+                if given {
+                    self.problem(at(field), "belongs to a step; this is a group, because it has `steps`");
+                }
+            }
+        }
+        for (field, text) in [("when", &spec.when), ("for_each", &spec.for_each)] {
+            let Some(text) = text else { continue };
+            if text.len() > EXPRESSION_MAX {
+                self.problem(at(field), format!("has {} bytes; allowed are {EXPRESSION_MAX}", text.len()));
+            } else if let Err(why) = check_expression(text) {
+                self.problem(at(field), why);
+            }
+        }
+        if let Some(policy) = &spec.retry_policy {
+            for why in check_retry(policy) {
+                self.problem(at("retry_policy"), why);
+            }
+        }
+        if spec.gates.len() > GATES_MAX {
+            self.problem(at("gates"), format!("at most {GATES_MAX}"));
+        }
+        if spec.depends_on.len() > NEEDS_MAX {
+            self.problem(at("depends_on"), format!("at most {NEEDS_MAX}"));
+        }
+        let template = |name: &str| matches!(spec.params.get(name), Some(Value::String(text)) if text.contains("${"));
+        match spec.action.as_deref() {
+            Some("wait.for") if !template("duration") => {
+                let given = spec.params.get("duration").cloned().unwrap_or(Value::Null);
+                if let Err(why) = serde_json::from_value::<WireDuration>(given) {
+                    self.problem(at("params.duration"), format!("how long to wait, as 10s or 30m: {why}"));
+                }
+            }
+            Some("wait.until") if !template("time") => {
+                let given = spec.params.get("time").and_then(Value::as_str).unwrap_or_default();
+                if let Err(why) = Time::parse(given) {
+                    self.problem(at("params.time"), why);
+                }
+            }
+            Some("wait.signal") if !matches!(spec.params.get("name"), Some(Value::String(name)) if is_word(name)) => {
+                self.problem(at("params.name"), "the name of the signal to wait for");
+            }
+            Some("task.run") if !matches!(spec.params.get("request"), Some(Value::Object(_))) => {
+                self.problem(at("params.request"), "the request of the task to run");
+            }
+            _ => {}
+        }
+    }
+
+    /// Turns the words of `depends_on` into indices.
+    fn resolve(&mut self) {
+        let mut names: HashMap<&str, u32> = HashMap::with_capacity(self.steps.len());
+        let mut problems = Vec::new();
+        for (i, step) in self.steps.iter().enumerate() {
+            names.insert(&step.path, i as u32);
+        }
+        for (i, step) in self.steps.iter().enumerate() {
+            let Some(key) = &step.key else { continue };
+            if let Some(other) = names.insert(key, i as u32)
+                && other != i as u32
+            {
+                problems.push(Problem::new(
+                    format!("step {}.id", step.path),
+                    format!("{key:?} also names step {}", self.steps[other as usize].path),
+                ));
+            }
+        }
+        let mut resolved: Vec<Vec<u32>> = Vec::with_capacity(self.steps.len());
+        for (i, words) in self.wanted.iter().enumerate() {
+            let mut needs = self.steps[i].needs.clone();
+            for word in *words {
+                let place = || format!("step {}.depends_on", self.steps[i].path);
+                match names.get(word.as_str()) {
+                    None => problems.push(Problem::new(place(), format!("{word:?} names no step of this plan"))),
+                    Some(n) if self.related(*n, i as u32) => {
+                        problems.push(Problem::new(place(), format!("{word:?} is the step itself, its group or a part of it")));
+                    }
+                    Some(n) => needs.push(*n),
+                }
+            }
+            needs.sort_unstable();
+            needs.dedup();
+            resolved.push(needs);
+        }
+        for (step, needs) in self.steps.iter_mut().zip(resolved) {
+            step.needs = needs;
+        }
+        self.problems.extend(problems.into_iter().take(PROBLEMS_MAX));
+    }
+
+    /// Whether one of two steps is the other or holds it.
+    fn related(&self, a: u32, b: u32) -> bool {
+        let holds =
+            |outer: u32, inner: u32| std::iter::successors(Some(inner), |i| self.steps[*i as usize].parent).any(|i| i == outer);
+        holds(a, b) || holds(b, a)
+    }
+}
+
+/// Whether a text is a word: an id, an action, a capability.
+pub fn is_word(text: &str) -> bool {
+    (1..=WORD_MAX).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:".contains(c))
+}
+
+/// What is wrong with a retry policy.
+pub fn check_retry(policy: &RetryPolicy) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if !(1..=1_000).contains(&policy.max_attempts) {
+        wrong.push(format!("max_attempts is {}; allowed are 1 to 1000", policy.max_attempts));
+    }
+    if !(1.0..=100.0).contains(&policy.multiplier) {
+        wrong.push(format!("multiplier is {}; allowed are 1 to 100", policy.multiplier));
+    }
+    if !(0.0..=1.0).contains(&policy.jitter) {
+        wrong.push(format!("jitter is {}; allowed are 0 to 1", policy.jitter));
+    }
+    wrong
+}
+
+#[cfg(feature = "rules")]
+fn check_expression(text: &str) -> Result<(), String> {
+    crate::expr::check(text)
+}
+
+/// Without the rules nothing is evaluated here; the server checks again.
+#[cfg(not(feature = "rules"))]
+fn check_expression(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(yamlish: Value) -> Result<Plan, Vec<String>> {
+        let spec: PlanSpec = serde_json::from_value(yamlish).unwrap();
+        Plan::check(&spec).map(|(plan, _)| plan).map_err(|ps| ps.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn steps_get_their_path_and_references_their_index() {
+        let plan = plan(serde_json::json!({"steps": [
+            {"id": "a", "steps": [{"action": "x"}, {"action": "y"}]},
+            {"id": "b", "action": "z", "depends_on": ["a", "1.2"]},
+        ]}))
+        .unwrap();
+        let paths: Vec<_> = plan.steps.iter().map(|s| &*s.path).collect();
+        assert_eq!(paths, ["1", "1.1", "1.2", "2"]);
+        assert_eq!(plan.steps[3].needs, [0, 2]);
+    }
+
+    #[test]
+    fn every_problem_names_the_ids_it_is_about() {
+        let problems = plan(serde_json::json!({"steps": [
+            {"id": "a", "action": "x", "depends_on": ["ghost"]},
+            {"id": "a", "action": "x"},
+            {"id": "g", "steps": [{"action": "x", "depends_on": ["g"]}]},
+            {"action": "wait.for", "params": {"duration": "soon"}},
+        ]}))
+        .unwrap_err()
+        .join("\n");
+        for part in ["\"ghost\" names no step", "\"a\" also names step 1", "\"g\" is the step itself", "step 4.params.duration"] {
+            assert!(problems.contains(part), "{part} missing in\n{problems}");
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_told_as_the_ids_on_it() {
+        let problems = plan(serde_json::json!({"steps": [
+            {"id": "a", "action": "x", "depends_on": ["c"]},
+            {"id": "b", "action": "x", "depends_on": ["a"]},
+            {"id": "c", "action": "x", "depends_on": ["b"]},
+            {"id": "d", "action": "x", "depends_on": ["c"]},
+        ]}))
+        .unwrap_err()
+        .join("\n");
+        assert!(
+            problems.contains("cycle")
+                && problems.contains("a")
+                && problems.contains("b")
+                && problems.contains("c")
+                && !problems.contains(" d "),
+            "{problems}"
+        );
+    }
+
+    #[test]
+    fn a_cycle_through_groups_is_found() {
+        let problems = plan(serde_json::json!({"steps": [
+            {"id": "g", "steps": [{"id": "g1", "action": "x", "depends_on": ["h1"]}]},
+            {"id": "h", "depends_on": ["g"], "steps": [{"id": "h1", "action": "x"}]},
+        ]}))
+        .unwrap_err();
+        assert!(problems[0].contains("cycle"), "{problems:?}");
+    }
+}

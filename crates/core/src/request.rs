@@ -1,0 +1,271 @@
+//! A request is checked before it becomes a task: what is wrong refuses it, what is odd is recorded, what is risky is reviewed.
+//! Pure and without state, so that any number of requests can be checked at once, before the writer's queue.
+
+use crate::command::{CheckedPlan, Submission};
+use crate::event::{CheckResult, Finding, Parent, RequestText, Submitted};
+use crate::plan::{Plan, Problem, check_retry, is_word};
+use crate::policy::{Policy, StallStrategy};
+use crate::spec::{Autonomy, ExecutionMode, GateKind, GateSpec, PlanSpec, Request, Risk};
+use crate::time::Time;
+use serde_json::Value;
+
+/// The longest title, in characters; longer ones are cut, not refused.
+pub const TITLE_MAX: usize = 200;
+/// The longest description, in bytes.
+const DESCRIPTION_MAX: usize = 64 * 1024;
+/// The largest payload, in bytes of JSON.
+const PAYLOAD_MAX: usize = 1024 * 1024;
+/// The most entries of any list of words.
+const LIST_MAX: usize = 1_000;
+/// The most tasks one may depend on.
+const DEPENDS_MAX: usize = 1_000;
+/// The shortest interval of a recurring task, in milliseconds.
+const EVERY_MIN: u64 = 500;
+/// The most retries of a task.
+const RETRIES_MAX: u32 = 1_000;
+
+/// Checks a request. Every problem found is told, each with its field and what is allowed.
+pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut wrong = |field: &str, message: String| problems.push(Problem::new(field, message));
+
+    let description = request.description.clone().unwrap_or_default();
+    let title = title_of(request, &description);
+    if title.is_empty() {
+        wrong("description", "say what is to be done: `description` or `title` must hold some text".into());
+    }
+    if description.len() > DESCRIPTION_MAX {
+        wrong(
+            "description",
+            format!("has {} bytes; allowed are {DESCRIPTION_MAX}. Put the rest into `payload`", description.len()),
+        );
+    }
+    let payload_size = if request.payload.is_null() { 0 } else { request.payload.to_string().len() };
+    if payload_size > PAYLOAD_MAX {
+        wrong("payload", format!("has {payload_size} bytes; allowed are {PAYLOAD_MAX}"));
+    }
+    for (field, list) in [
+        ("requirements", &request.requirements),
+        ("acceptance_criteria", &request.acceptance_criteria),
+        ("stakeholders", &request.stakeholders),
+        ("tags", &request.tags),
+    ] {
+        if list.len() > LIST_MAX {
+            wrong(field, format!("has {} entries; allowed are {LIST_MAX}", list.len()));
+        }
+    }
+    for (field, word) in [("namespace", &request.namespace), ("task_type", &request.task_type)] {
+        if word.as_ref().is_some_and(|w| !is_word(w)) {
+            wrong(field, "1 to 128 letters, digits, `_`, `-`, `.`, `:`".into());
+        }
+    }
+    for (field, text) in [
+        ("external_id", &request.external_id),
+        ("source", &request.source),
+        ("owner_type", &request.owner_type),
+        ("owner_id", &request.owner_id),
+        ("subject_ref_type", &request.subject_ref_type),
+        ("subject_ref_id", &request.subject_ref_id),
+    ] {
+        if text.as_ref().is_some_and(|t| t.is_empty() || t.len() > 256 || t.chars().any(char::is_control)) {
+            wrong(field, "1 to 256 bytes without control characters".into());
+        }
+    }
+    if request.depends_on.len() > DEPENDS_MAX {
+        wrong("depends_on", format!("names {} tasks; allowed are {DEPENDS_MAX}", request.depends_on.len()));
+    }
+    if request.max_retries.is_some_and(|n| n > RETRIES_MAX) {
+        wrong("max_retries", format!("allowed are 0 to {RETRIES_MAX}"));
+    }
+    if let Some(retry) = &request.retry_policy {
+        check_retry(retry).into_iter().for_each(|why| wrong("retry_policy", why));
+    }
+    if let Some(recurrence) = &request.recurrence {
+        if recurrence.every.ms < EVERY_MIN {
+            wrong("recurrence.every", format!("is shorter than {EVERY_MIN}ms"));
+        }
+        if recurrence.times == Some(0) {
+            wrong("recurrence.times", "is 0; leave it out for a task without end".into());
+        }
+    }
+    if request.plan.is_some() && (request.plan_by_agent || request.action.is_some() || !request.capabilities.is_empty()) {
+        wrong("plan", "a request has either a `plan`, or `plan_by_agent`, or `action` and `capabilities` of its one step".into());
+    }
+    for word in request.capabilities.iter().chain(&request.action) {
+        if !is_word(word) {
+            wrong("action", format!("{word:?}: 1 to 128 letters, digits, `_`, `-`, `.`, `:`"));
+        }
+    }
+
+    let plan = match request {
+        Request { plan: Some(spec), .. } => check_plan(spec, request.execution_mode).map_err(|found| problems.extend(found)).ok(),
+        Request { plan_by_agent: true, .. } => None,
+        Request { action, capabilities, .. } => {
+            let action = action.as_deref().or(capabilities.first().map(String::as_str)).unwrap_or("work");
+            let (mut plan, mut texts) = Plan::one_step(action, capabilities, &title);
+            if let Value::Object(payload) = &request.payload {
+                texts[0].params.clone_from(payload);
+            }
+            confirm_each_step(&mut plan, request.execution_mode);
+            Some(CheckedPlan { plan, texts, confidence: None })
+        }
+    };
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+
+    let (plan, steps, confidence) = match plan {
+        Some(checked) => (Some(checked.plan), checked.texts, checked.confidence),
+        None => (None, Vec::new(), None),
+    };
+    let mut findings = Vec::new();
+    let deadline = request.deadline.map(|d| d.0);
+    if deadline.is_some_and(|d| d <= now) {
+        findings.push(Finding {
+            check: "deadline".into(),
+            result: CheckResult::Warning,
+            reason: "the deadline has passed; it is ignored".into(),
+        });
+    }
+    let risk = request.risk.unwrap_or_default();
+    let review_owed = risk >= Risk::High || request.execution_mode == ExecutionMode::Strict;
+    let acceptance_owed = confidence.is_some_and(|c| c < policy.confidence_min);
+    let due_at = request.due_at.map(|d| d.0).filter(|d| *d > now);
+    let facts = Submitted {
+        namespace: request.namespace.as_deref().unwrap_or("default").into(),
+        task_type: request.task_type.as_deref().unwrap_or("general").into(),
+        priority: request.priority,
+        mode: request.execution_mode,
+        autonomy: request.autonomy.unwrap_or(match request.execution_mode {
+            ExecutionMode::Strict => Autonomy::Assisted,
+            ExecutionMode::Auto => Autonomy::Autonomous,
+            ExecutionMode::DryRun => Autonomy::Suggestion,
+        }),
+        due_at,
+        deadline: deadline.filter(|d| *d > now),
+        timeout_ms: request.timeout.map(|d| d.ms),
+        queue_ms: request.queue_timeout.map(|d| d.ms),
+        external_id: request.external_id.as_deref().map(Into::into),
+        source: request.source.as_deref().map(Into::into),
+        owner_type: request.owner_type.as_deref().map(Into::into),
+        owner_id: request.owner_id.as_deref().map(Into::into),
+        subject_ref_type: request.subject_ref_type.as_deref().map(Into::into),
+        subject_ref_id: request.subject_ref_id.as_deref().map(Into::into),
+        parent: request.parent_task_id.map(|task| Parent { task, step: None }),
+        depends_on: request.depends_on.clone(),
+        retry_of: request.retry_of,
+        plan,
+        confidence,
+        acceptance_owed,
+        max_retries: request.max_retries.unwrap_or(policy.max_retries),
+        retry: request.retry_policy.clone(),
+        recurrence: request.recurrence.clone(),
+        run: request.recurrence.as_ref().map(|_| 1),
+        risk,
+        risk_reasons: request.risk.iter().map(|r| format!("the caller says {r:?}").to_uppercase().into()).collect(),
+        findings,
+        review_owed,
+        final_review: request.final_review,
+        released: due_at.is_none() && !review_owed && request.depends_on.is_empty(),
+        stall_ms: (policy.stall_strategy == StallStrategy::MarkStalled).then_some(policy.stall_after.ms),
+        depth: 0,
+    };
+    let text = RequestText {
+        title,
+        description,
+        requirements: request.requirements.clone(),
+        acceptance_criteria: request.acceptance_criteria.clone(),
+        stakeholders: request.stakeholders.clone(),
+        tags: request.tags.clone(),
+        constitutional_basis: request.constitutional_basis.clone(),
+        payload: request.payload.clone(),
+        resource_limits: request.resource_limits.clone(),
+        confidence_reasons: request.plan.as_ref().map(|p| p.confidence_reasons.clone()).unwrap_or_default(),
+        steps,
+    };
+    Ok(Submission { facts, text })
+}
+
+/// Checks a plan that comes alone: proposed by an agent or a person.
+pub fn check_plan(spec: &PlanSpec, mode: ExecutionMode) -> Result<CheckedPlan, Vec<Problem>> {
+    let (mut plan, texts) = Plan::check(spec)?;
+    confirm_each_step(&mut plan, mode);
+    Ok(CheckedPlan { plan, texts, confidence: spec.confidence })
+}
+
+/// In STRICT mode a person confirms each step (S1-93).
+fn confirm_each_step(plan: &mut Plan, mode: ExecutionMode) {
+    if mode != ExecutionMode::Strict {
+        return;
+    }
+    let confirm = GateSpec {
+        kind: GateKind::ManualReview,
+        metric: None,
+        threshold: None,
+        severity_threshold: None,
+        reviewer: None,
+        criteria: Vec::new(),
+        advisory: false,
+    };
+    for step in plan.steps.iter_mut().filter(|s| s.does() == crate::plan::Does::Work) {
+        if !step.gates.iter().any(|g| g.kind == GateKind::ManualReview) {
+            step.gates.push(confirm.clone());
+        }
+    }
+}
+
+/// One line: the title, else the first line of the description that says something.
+fn title_of(request: &Request, description: &str) -> String {
+    let given = request.title.as_deref().unwrap_or_default();
+    let line = std::iter::once(given).chain(description.lines()).map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    line.chars().filter(|c| !c.is_control()).take(TITLE_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(json: Value) -> Result<Submission, String> {
+        let request = serde_json::from_value(json).unwrap();
+        check(&request, Time(1_000), &Policy::default())
+            .map_err(|ps| ps.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn a_request_of_one_line_is_a_task_of_one_step_released_at_once() {
+        let submission = checked(serde_json::json!({"description": "\n Count the files\nin the folder"})).unwrap();
+        assert_eq!(submission.text.title, "Count the files");
+        assert_eq!(submission.facts.plan.as_ref().unwrap().steps.len(), 1);
+        assert!(submission.facts.released);
+        assert_eq!(submission.facts.max_retries, 5);
+    }
+
+    #[test]
+    fn problems_name_the_field_and_what_is_allowed() {
+        let problems =
+            checked(serde_json::json!({"description": " ", "recurrence": {"every": "1ms", "times": 0}, "max_retries": 5000}))
+                .unwrap_err();
+        for part in ["description", "recurrence.every", "recurrence.times", "max_retries: allowed are 0 to 1000"] {
+            assert!(problems.contains(part), "{part} missing in {problems}");
+        }
+    }
+
+    #[test]
+    fn a_past_due_time_means_now_and_a_past_deadline_is_a_warning() {
+        let submission =
+            checked(serde_json::json!({"title": "x", "due_at": "1970-01-01T00:00:00Z", "deadline": "1970-01-01T00:00:00Z"}))
+                .unwrap();
+        assert!(submission.facts.released && submission.facts.deadline.is_none());
+        assert_eq!(submission.facts.findings[0].result, CheckResult::Warning);
+    }
+
+    #[test]
+    fn high_risk_and_strict_mode_are_reviewed_before_the_start() {
+        for json in
+            [serde_json::json!({"title": "x", "risk": "HIGH"}), serde_json::json!({"title": "x", "execution_mode": "STRICT"})]
+        {
+            let submission = checked(json).unwrap();
+            assert!(submission.facts.review_owed && !submission.facts.released);
+        }
+    }
+}

@@ -1,0 +1,667 @@
+//! The life of a task.
+//!
+//! `handle` lets time and logic take their course (`next`), does what is asked (`decide`), then lets them follow. Both only propose
+//! events; `evolve` alone changes the state, by events alone. So a task is the fold of its events, and replay rebuilds it.
+//!
+//! - `decide`: what is asked. May refuse; changes nothing.
+//! - `next`: what happens by itself. The only place that knows deadlines, tallies and the end.
+//! - `evolve`: what has happened. Cannot fail; sees no clock and no policy.
+//! - `outbox`: what other tasks hear of it, derived from the event alone.
+
+mod decide;
+mod evolve;
+mod next;
+mod outbox;
+mod report;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+pub use waiting::Waiting;
+
+use crate::board::{Board, Lease, Offer};
+use crate::command::{Answer, Command, Context, Handled, Move, Refusal};
+use crate::contents::{Contents, StepScope};
+use crate::event::{Actor, EndReason, Event, Private, ReviewOpened, Submitted};
+use crate::expr;
+use crate::id::{EffectId, ReviewId, TaskId};
+use crate::plan::Step;
+use crate::review::{Ballot, Question, Tally, Verdict};
+use crate::spec::{ExecutionMode, OnUnknown, Priority};
+use crate::status::{BlockReason, Status, StepStatus};
+use crate::time::Time;
+use crate::timers::Timers;
+use crate::work::{EffectOutcome, WorkKey};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many moves one command may lead to before the rest is left to the next wake. A task that never settles would hold up
+/// everybody; this many is more than any honest one needs in a single step of its life.
+const MOVES_MAX: usize = 2_000;
+/// How many late reports are kept as evidence; a lying agent must not fill the log.
+const LATE_MAX: u32 = 100;
+
+/// A task: the fold of its events, and the words that came with them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// How many events it has.
+    pub version: u64,
+    /// Where it is, as derived after the last event.
+    status: Status,
+    /// What it was born with, as changed since. The plan is moved to the board.
+    pub facts: Box<Submitted>,
+    /// What people and agents wrote.
+    pub contents: Contents,
+    pub(crate) board: Board,
+    firm: Timers,
+    soft: Timers,
+    born_at: Option<Time>,
+    started_at: Option<Time>,
+    end: Option<End>,
+    released: bool,
+    planned: bool,
+    acceptance_owed: bool,
+    paused: Option<Hold>,
+    escalated: Option<crate::event::EscalationReason>,
+    cancelling: bool,
+    stalled: bool,
+    /// Between two tries of the task.
+    retrying: bool,
+    retries: u32,
+    plan_version: u32,
+    request_version: u32,
+    plan_work: Option<Side>,
+    analysis: Option<Side>,
+    /// Attempts at gates, plans and analyses so far: their fencing token.
+    side_attempts: u32,
+    /// The admission review still has to be opened.
+    review_owed: bool,
+    review: Option<Review>,
+    reviews: Vec<Reviewed>,
+    /// What follows from the last verdict has followed.
+    review_followed: bool,
+    result_accepted: bool,
+    dependencies: BTreeSet<TaskId>,
+    failed_dependency: bool,
+    dependents: BTreeSet<TaskId>,
+    /// Steps that are tasks of their own.
+    spawned: BTreeMap<u32, TaskId>,
+    /// Free children that have not ended.
+    children: BTreeSet<TaskId>,
+    /// How those ended that did not complete.
+    lost_children: BTreeSet<TaskId>,
+    parent_ended: bool,
+    effects: BTreeMap<EffectId, Effect>,
+    /// Effects whose attempt ended without a word about them.
+    dangling: BTreeSet<EffectId>,
+    /// Signals that wait to be used, by name.
+    signals: BTreeMap<Box<str>, u32>,
+    /// Steps that wait for a signal, by its name.
+    listeners: BTreeMap<Box<str>, BTreeSet<u32>>,
+    gaps: BTreeSet<Box<str>>,
+    late: u32,
+    archived: bool,
+    erased: bool,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    /// COMPLETED, FAILED, CANCELLED or STOPPED.
+    pub status: Status,
+    /// Why, unless it completed.
+    pub reason: Option<EndReason>,
+    /// Whether trying again could help.
+    pub recoverable: bool,
+    /// When.
+    pub at: Time,
+}
+
+/// A hold.
+#[derive(Clone, Debug, PartialEq)]
+struct Hold {
+    stop_running: bool,
+}
+
+/// Offered work that is no step: a plan, an analysis.
+#[derive(Clone, Debug, PartialEq, Default)]
+struct Side {
+    lease: Option<Box<Lease>>,
+    /// The step whose failure is analysed.
+    step: Option<Box<str>>,
+}
+
+/// An open review.
+#[derive(Clone, Debug, PartialEq)]
+struct Review {
+    id: ReviewId,
+    question: Question,
+    ballot: Ballot,
+}
+
+/// A decided review.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reviewed {
+    /// Which one.
+    pub id: ReviewId,
+    /// What was asked.
+    pub question: Question,
+    /// What was said.
+    pub verdict: Verdict,
+    /// How it was counted.
+    pub tally: Tally,
+    /// Whether the operator decided alone.
+    pub self_decided: bool,
+}
+
+/// An effect on the outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// For which work.
+    pub work: WorkKey,
+    /// In which attempt it was last granted.
+    pub attempt: u32,
+    /// What is done.
+    pub action: Box<str>,
+    /// With what.
+    pub args_digest: Box<str>,
+    /// What became of it; unknown to anybody while it is missing.
+    pub outcome: Option<EffectOutcome>,
+    /// What to do when nobody knows.
+    pub on_unknown: OnUnknown,
+}
+
+/// What a decision proposes: events, and what is answered.
+struct Decided {
+    drafts: Vec<Draft>,
+    answer: Result<Answer, Refusal>,
+}
+
+/// An event about to happen.
+struct Draft {
+    event: Event,
+    private: Option<Private>,
+    /// Who did it, where it is not who asked.
+    actor: Option<Actor>,
+    birth: Option<Box<crate::command::Submission>>,
+}
+
+impl Draft {
+    fn new(event: Event) -> Self {
+        Self { event, private: None, actor: None, birth: None }
+    }
+
+    fn with(event: Event, private: Private) -> Self {
+        Self { private: Some(private), ..Self::new(event) }
+    }
+
+    /// With a reason, unless it is empty.
+    fn because(event: Event, reason: &str) -> Self {
+        Self { private: (!reason.is_empty()).then(|| Private::Text(reason.to_owned())), ..Self::new(event) }
+    }
+}
+
+impl From<Vec<Draft>> for Decided {
+    fn from(drafts: Vec<Draft>) -> Self {
+        Self { drafts, answer: Ok(Answer::Done) }
+    }
+}
+
+impl From<Draft> for Decided {
+    fn from(draft: Draft) -> Self {
+        vec![draft].into()
+    }
+}
+
+impl Task {
+    /// A task that has not been born: only `Submit` makes sense.
+    pub fn unborn(id: TaskId) -> Self {
+        Self {
+            id,
+            version: 0,
+            status: Status::Pending,
+            facts: Box::new(blank_facts()),
+            contents: Contents::default(),
+            board: Board::default(),
+            firm: Timers::default(),
+            soft: Timers::default(),
+            born_at: None,
+            started_at: None,
+            end: None,
+            released: false,
+            planned: false,
+            acceptance_owed: false,
+            paused: None,
+            escalated: None,
+            cancelling: false,
+            stalled: false,
+            retrying: false,
+            retries: 0,
+            plan_version: 0,
+            request_version: 1,
+            plan_work: None,
+            analysis: None,
+            side_attempts: 0,
+            review_owed: false,
+            review: None,
+            reviews: Vec::new(),
+            review_followed: false,
+            result_accepted: false,
+            dependencies: BTreeSet::new(),
+            failed_dependency: false,
+            dependents: BTreeSet::new(),
+            spawned: BTreeMap::new(),
+            children: BTreeSet::new(),
+            lost_children: BTreeSet::new(),
+            parent_ended: false,
+            effects: BTreeMap::new(),
+            dangling: BTreeSet::new(),
+            signals: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            gaps: BTreeSet::new(),
+            late: 0,
+            archived: false,
+            erased: false,
+        }
+    }
+
+    /// Lets time and logic take their course, does what is asked, then lets them follow. What was settled stands, and is committed,
+    /// even when the command is refused.
+    pub fn handle(&mut self, command: Command, cx: &Context<'_>) -> Handled {
+        let mut done = Handled { moves: Vec::new(), answer: Ok(Answer::Done), corrupt: None };
+        self.settle(&mut done, cx);
+        match self.decide(command, cx) {
+            Ok(decided) => {
+                let followed = !decided.drafts.is_empty();
+                for draft in decided.drafts {
+                    self.apply(draft, cx.actor, cx.now, &mut done);
+                }
+                done.answer = decided.answer;
+                if followed {
+                    self.settle(&mut done, cx);
+                }
+            }
+            Err(refusal) => done.answer = Err(refusal),
+        }
+        done
+    }
+
+    /// Applies `next` until it has nothing to say.
+    fn settle(&mut self, done: &mut Handled, cx: &Context<'_>) {
+        let settler = Actor::settle();
+        let budget = done.moves.len() + MOVES_MAX;
+        while done.moves.len() < budget && done.corrupt.is_none() {
+            let Some(draft) = self.next(cx) else { return };
+            self.apply(draft, &settler, cx.now, done);
+        }
+    }
+
+    /// Makes one event happen, and checks the two witnesses against each other: what the facts say the status is, and what the map
+    /// allows.
+    fn apply(&mut self, draft: Draft, asker: &Actor, now: Time, done: &mut Handled) {
+        if done.corrupt.is_some() {
+            return;
+        }
+        let before = self.status;
+        let ended_before = self.end.is_some();
+        self.take_in(&draft.event, draft.private.as_ref(), now);
+        let legal = before.may_become(self.status) && (!ended_before || draft.event.may_follow_the_end());
+        if !legal && self.version > 1 {
+            done.corrupt =
+                Some(format!("{} would lead from {before} to {} at version {}", draft.event.kind(), self.status, self.version));
+        }
+        let births = draft.birth.into_iter().map(|s| self.birth(&draft.event, *s)).collect();
+        let mut made = Move {
+            actor: draft.actor.unwrap_or_else(|| asker.clone()),
+            before,
+            after: self.status,
+            mail: self.mail_after(&draft.event),
+            births,
+            event: draft.event,
+            private: draft.private,
+        };
+        made.births.extend(self.recurrence_after(&made.event, now));
+        done.moves.push(made);
+    }
+
+    /// Takes one event into the state and its words into the contents: the whole of replay.
+    pub fn take_in(&mut self, event: &Event, private: Option<&Private>, at: Time) {
+        self.evolve(event, at);
+        self.version += 1;
+        self.status = self.derive();
+        let board = &self.board;
+        let name = |path: &str| match board.find(path) {
+            Some(i) => board.steps[i as usize].key.clone().unwrap_or_else(|| path.into()),
+            None => path.into(),
+        };
+        self.contents.absorb(event, private, name, |path| board.find(path));
+    }
+
+    /// Where the facts say the task is (DESIGN §3, in order of precedence).
+    fn derive(&self) -> Status {
+        if let Some(end) = &self.end {
+            end.status
+        } else if self.paused.is_some() {
+            Status::Paused
+        } else if self.escalated.is_some() {
+            Status::Escalated
+        } else if self.is_deliberating() {
+            Status::Deliberating
+        } else if self.started_at.is_some() && (self.board.is_moving() || self.side_runs() || self.can_be_claimed()) {
+            Status::InProgress
+        } else if self.leases() > 0 {
+            Status::Assigned
+        } else if self.retrying {
+            Status::Retrying
+        } else if self.block_reason().is_some() {
+            Status::Blocked
+        } else if self.is_under_review() {
+            Status::Review
+        } else if self.started_at.is_some() && !self.children.is_empty() {
+            Status::InProgress
+        } else if self.stalled {
+            Status::Stalled
+        } else if self.released {
+            Status::Scheduled
+        } else {
+            Status::Pending
+        }
+    }
+
+    /// Where the task is.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// When the clock has to look at it again.
+    pub fn wake_at(&self) -> Option<Time> {
+        if self.end.is_some() {
+            return None;
+        }
+        let firm = self.firm.first().map(|(at, _)| at);
+        let soft = self.soft.first().map(|(at, _)| at).filter(|_| !self.is_held() && !self.is_deliberating());
+        firm.into_iter().chain(soft).min()
+    }
+
+    /// Whether only firm deadlines count: somebody put a hold on it, or a decision is owed.
+    fn is_held(&self) -> bool {
+        self.paused.is_some() || self.escalated.is_some()
+    }
+
+    /// Whether a review that blocks the start is open or still has to be opened.
+    fn is_deliberating(&self) -> bool {
+        self.review_owed || matches!(&self.review, Some(r) if r.question == Question::Admission)
+    }
+
+    /// Whether nothing is left but to look at results.
+    fn is_under_review(&self) -> bool {
+        if !self.planned || self.started_at.is_none() {
+            return false;
+        }
+        let steps = &self.board;
+        let checking = steps.count(StepStatus::Checking);
+        let ended = [StepStatus::Completed, StepStatus::Skipped, StepStatus::Failed].map(|s| steps.count(s)).iter().sum::<u32>();
+        (self.children.is_empty() || checking > 0)
+            && (steps.is_done() || (checking > 0 && checking + ended + steps.count(StepStatus::Pending) == steps.total()))
+    }
+
+    /// Live leases of every kind.
+    fn leases(&self) -> u32 {
+        self.board.leases + self.sides().filter(|s| s.lease.is_some()).count() as u32
+    }
+
+    fn sides(&self) -> impl Iterator<Item = &Side> {
+        self.plan_work.iter().chain(&self.analysis)
+    }
+
+    fn side_runs(&self) -> bool {
+        self.sides().any(|s| s.lease.as_ref().is_some_and(|l| l.started))
+    }
+
+    /// Whether something is offered and may be handed out.
+    pub fn can_be_claimed(&self) -> bool {
+        self.may_hand_out() && (self.board.side_offers > 0 || (self.board.step_offers > 0 && self.steps_are_open()))
+    }
+
+    /// Whether steps are given out: not while a failure is being dealt with, and in STRICT mode not before the gates of the step
+    /// before have been judged.
+    fn steps_are_open(&self) -> bool {
+        let strict_wait = self.facts.mode == ExecutionMode::Strict && self.board.count(StepStatus::Checking) > 0;
+        !self.retrying && self.board.failed.is_empty() && !strict_wait
+    }
+
+    /// Whether work may be handed out at all.
+    fn may_hand_out(&self) -> bool {
+        let strict_and_busy = self.facts.mode == ExecutionMode::Strict
+            && (self.board.leases > 0 || self.board.count(StepStatus::Running) > 0)
+            && self.board.gates.is_empty();
+        self.end.is_none()
+            && self.released
+            && !self.is_held()
+            && !self.is_deliberating()
+            && !self.cancelling
+            && !self.stalled
+            && !self.acceptance_owed
+            && !strict_and_busy
+    }
+
+    /// The capability keys of what can be claimed, each ended by a line feed; `None` when nothing can.
+    pub fn open_keys(&self) -> Option<String> {
+        if !self.can_be_claimed() {
+            return None;
+        }
+        let mut keys = String::new();
+        for (key, offers) in &self.board.offers {
+            // Sorted by kind: if neither the first nor the last is open, none is.
+            if offers.first().into_iter().chain(offers.last()).any(|o| self.is_open(*o)) {
+                keys.push_str(key);
+                keys.push('\n');
+            }
+        }
+        (!keys.is_empty()).then_some(keys)
+    }
+
+    /// Whether this offer stands now.
+    fn is_open(&self, offer: Offer) -> bool {
+        !matches!(offer, Offer::Step(_)) || self.steps_are_open()
+    }
+
+    /// What stands in the way when nothing can move without something outside.
+    pub fn block_reason(&self) -> Option<BlockReason> {
+        if self.acceptance_owed {
+            return Some(BlockReason::Decomposition);
+        }
+        if self.released && !self.dependencies.is_empty() {
+            return Some(BlockReason::Dependency);
+        }
+        if let Some(reason) = self.board.blocked.values().next() {
+            return Some(*reason);
+        }
+        self.board.gates.values().any(|g| g.manual).then_some(BlockReason::Approval)
+    }
+
+    /// The name a step's result is kept under: its key, else its path.
+    pub(crate) fn step_name(&self, i: u32) -> Box<str> {
+        let step = &self.board.steps[i as usize];
+        step.key.clone().unwrap_or_else(|| step.path.clone())
+    }
+
+    /// The step of this path or key.
+    pub fn step(&self, name: &str) -> Option<(&Step, StepStatus)> {
+        let i = self.board.find(name)?;
+        Some((&self.board.steps[i as usize], self.board.cell(i).status))
+    }
+
+    fn scope<'a>(&'a self, path: &'a str) -> StepScope<'a> {
+        StepScope { task: self, path }
+    }
+
+    /// The parameters of a step, references resolved.
+    fn params(&self, i: u32) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+        let path = self.board.steps[i as usize].path.clone();
+        match self.contents.steps.get(i as usize) {
+            Some(text) if !text.params.is_empty() => expr::resolve(&text.params, &self.scope(&path)),
+            _ => Ok(serde_json::Map::new()),
+        }
+    }
+
+    /// The live lease on a piece of work.
+    pub(crate) fn lease(&self, work: &WorkKey) -> Option<&Lease> {
+        match work {
+            WorkKey::Step(path) => self.board.cell(self.board.find(path)?).lease.as_deref(),
+            WorkKey::Gate(path, n) => {
+                let open = self.board.gates.get(&self.board.find(path)?)?;
+                open.lease.as_deref().filter(|_| open.gate == *n)
+            }
+            WorkKey::Plan => self.plan_work.as_ref()?.lease.as_deref(),
+            WorkKey::Analysis => self.analysis.as_ref()?.lease.as_deref(),
+        }
+    }
+
+    /// Every live lease, for the observer that starts anew after a restart.
+    pub fn live_leases(&self) -> Vec<LiveLease> {
+        if self.end.is_some() {
+            return Vec::new();
+        }
+        let of = |work: WorkKey, lease: &Option<Box<Lease>>| {
+            lease.as_ref().map(|l| LiveLease { work, attempt: l.attempt, agent: l.agent, claim: l.claim, lease_ms: l.lease_ms })
+        };
+        let steps = (0..self.board.steps.len() as u32)
+            .filter(|_| self.board.leases > 0)
+            .filter_map(|i| of(WorkKey::Step(self.board.steps[i as usize].path.clone()), &self.board.cell(i).lease));
+        let gates = self
+            .board
+            .gates
+            .iter()
+            .filter_map(|(i, g)| of(WorkKey::Gate(self.board.steps[*i as usize].path.clone(), g.gate), &g.lease));
+        let plan = self.plan_work.iter().filter_map(|s| of(WorkKey::Plan, &s.lease));
+        let analysis = self.analysis.iter().filter_map(|s| of(WorkKey::Analysis, &s.lease));
+        steps.chain(gates).chain(plan).chain(analysis).collect()
+    }
+
+    /// Whether the holder of this attempt should stop because somebody wants it to.
+    pub fn should_stop(&self, work: &WorkKey, attempt: u32) -> bool {
+        let held = self.lease(work).is_some_and(|l| l.attempt == attempt);
+        held && (self.cancelling || self.paused.as_ref().is_some_and(|p| p.stop_running))
+    }
+
+    /// Whether this attempt holds a live lease.
+    pub fn holds(&self, work: &WorkKey, attempt: u32) -> bool {
+        self.end.is_none() && self.lease(work).is_some_and(|l| l.attempt == attempt)
+    }
+
+    /// The order of claims: rank of the priority, higher first.
+    pub fn priority(&self) -> Priority {
+        self.facts.priority
+    }
+
+    /// When it was born.
+    pub fn born_at(&self) -> Option<Time> {
+        self.born_at
+    }
+
+    /// When it first began.
+    pub fn started_at(&self) -> Option<Time> {
+        self.started_at
+    }
+
+    /// Reviews that have been decided.
+    pub fn reviews(&self) -> &[Reviewed] {
+        &self.reviews
+    }
+
+    /// The terms and votes of the open review.
+    pub fn open_review(&self) -> Option<(ReviewId, Question, &Ballot)> {
+        self.review.as_ref().map(|r| (r.id, r.question, &r.ballot))
+    }
+
+    /// The effects it had on the outside.
+    pub fn effects(&self) -> &BTreeMap<EffectId, Effect> {
+        &self.effects
+    }
+
+    /// How often it was tried again.
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// Whether its private parts may be deleted, or were.
+    pub fn is_erased(&self) -> bool {
+        self.erased
+    }
+
+    /// Whether it left the live set.
+    pub fn is_archived(&self) -> bool {
+        self.archived
+    }
+
+    fn ballot(opened: &ReviewOpened) -> Ballot {
+        Ballot {
+            judges: opened.judges.clone(),
+            required: opened.required,
+            quorum: opened.quorum,
+            solo: opened.solo,
+            deadline: opened.deadline,
+            votes: BTreeMap::new(),
+        }
+    }
+}
+
+/// A live lease, as the observer of silence needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveLease {
+    /// On which work.
+    pub work: WorkKey,
+    /// The fencing token.
+    pub attempt: u32,
+    /// Who holds it.
+    pub agent: crate::id::AgentId,
+    /// The claim it answered.
+    pub claim: crate::id::ClaimId,
+    /// How long it lasts without a sign of life.
+    pub lease_ms: u64,
+}
+
+fn blank_facts() -> Submitted {
+    Submitted {
+        namespace: "default".into(),
+        task_type: "general".into(),
+        priority: Priority::default(),
+        mode: ExecutionMode::default(),
+        autonomy: crate::spec::Autonomy::Autonomous,
+        due_at: None,
+        deadline: None,
+        timeout_ms: None,
+        queue_ms: None,
+        external_id: None,
+        source: None,
+        owner_type: None,
+        owner_id: None,
+        subject_ref_type: None,
+        subject_ref_id: None,
+        parent: None,
+        depends_on: Vec::new(),
+        retry_of: None,
+        plan: None,
+        confidence: None,
+        acceptance_owed: false,
+        max_retries: 0,
+        retry: None,
+        recurrence: None,
+        run: None,
+        risk: crate::spec::Risk::Low,
+        risk_reasons: Vec::new(),
+        findings: Vec::new(),
+        review_owed: false,
+        final_review: false,
+        released: false,
+        stall_ms: None,
+        depth: 0,
+    }
+}

@@ -1,0 +1,384 @@
+//! What happens by itself. The only place that knows deadlines, tallies and the end. Each question costs O(log n) in the number of
+//! steps: sets of what needs attention are kept as events come in.
+
+use super::{Draft, Task};
+use crate::command::Context;
+use crate::event::{
+    Actor, AfterFailure, EndReason, EscalationReason, Event, Failed, GateJudged, Planned, Private, ReviewOpened, SkipReason,
+};
+use crate::expr;
+use crate::gate;
+use crate::id::{ReviewId, TaskId};
+use crate::plan::{Does, Plan};
+use crate::policy::backoff_ms;
+use crate::review::{Ballot, Question, Verdict, required};
+use crate::spec::{ErrorClass, GateKind, Request, RetryPolicy};
+use crate::time::{Time, WireDuration};
+use crate::timers::Timer;
+use crate::work::{EffectOutcome, WorkKey};
+use serde_json::Value;
+
+/// How deep tasks may give birth to tasks.
+pub(crate) const DEPTH_MAX: u16 = 16;
+
+impl Task {
+    /// The next thing that follows from time and logic alone, if there is one.
+    pub(super) fn next(&self, cx: &Context<'_>) -> Option<Draft> {
+        if self.end.is_some() || self.born_at.is_none() {
+            return None;
+        }
+        if let Some((at, timer)) = self.firm.first()
+            && at <= cx.now
+        {
+            return self.rang(timer, cx);
+        }
+        if self.parent_ended {
+            return Some(Draft::new(Event::Cancelled { reason: EndReason::ParentEnded }));
+        }
+        if self.cancelling && self.leases() == 0 {
+            return Some(Draft::new(Event::Cancelled { reason: EndReason::Requested }));
+        }
+        if let Some(effect) = self.dangling.first() {
+            return Some(Draft::new(Event::EffectSettled { effect: *effect, outcome: EffectOutcome::Unknown }));
+        }
+        if self.is_held() {
+            return None;
+        }
+        if self.review_owed {
+            return Some(self.open_review_of(Question::Admission, cx));
+        }
+        if let Some(review) = &self.review
+            && let Some(draft) = self.decided(&review.ballot, review.id, cx.now)
+        {
+            return Some(draft);
+        }
+        if let Some(draft) = self.after_review() {
+            return Some(draft);
+        }
+        if self.is_deliberating() {
+            return None;
+        }
+        if self.failed_dependency {
+            return Some(Draft::new(Event::Failed { reason: EndReason::DependencyFailed, recoverable: true }));
+        }
+        if let Some((at, timer)) = self.soft.first()
+            && at <= cx.now
+            && let Some(draft) = self.rang(timer, cx)
+        {
+            return Some(draft);
+        }
+        if !self.released || self.acceptance_owed || self.cancelling || self.stalled || self.retrying {
+            return None;
+        }
+        if !self.planned {
+            let limit_at = cx.now.plus(cx.policy.plan_wait.ms);
+            return self.plan_work.is_none().then(|| Draft::new(Event::PlanRequested { limit_at }));
+        }
+        if let Some(step) = self.board.failed.first() {
+            return (self.leases() == 0).then(|| self.task_failed(*step, cx));
+        }
+        if let Some(step) = self.board.to_check.first() {
+            return Some(self.check(*step, cx));
+        }
+        if let Some(step) = self.board.fresh.first() {
+            return Some(self.settle_step(*step, cx));
+        }
+        if let Some(draft) = self.heard() {
+            return Some(draft);
+        }
+        if self.board.is_done() && self.children.is_empty() {
+            return self.finish(cx);
+        }
+        None
+    }
+
+    /// A deadline has come.
+    fn rang(&self, timer: Timer, cx: &Context<'_>) -> Option<Draft> {
+        let failed = |reason, recoverable| Draft::new(Event::Failed { reason, recoverable });
+        let draft = match timer {
+            Timer::Due => Draft { actor: Some(Actor::clock()), ..Draft::new(Event::Released) },
+            Timer::Deadline => failed(EndReason::Deadline, true),
+            Timer::Total => failed(EndReason::Timeout, true),
+            Timer::Queue => failed(EndReason::QueueTimeout, true),
+            Timer::Stall => Draft::new(Event::Stalled),
+            Timer::CancelForce => Draft::new(Event::Cancelled { reason: EndReason::Forced }),
+            Timer::Review => {
+                let review = self.review.as_ref()?;
+                return self.decided(&review.ballot, review.id, cx.now);
+            }
+            Timer::Plan if cx.policy.one_step_plan => {
+                let (plan, _) = Plan::one_step("work", &[], "");
+                let planned =
+                    Planned { plan_version: self.plan_version + 1, plan, confidence: None, acceptance_owed: false, work: None };
+                let text = crate::plan::StepText { title: self.contents.text.title.clone(), ..Default::default() };
+                Draft::with(Event::Planned(Box::new(planned)), Private::Plan(vec![text]))
+            }
+            Timer::Plan => Draft::new(Event::Escalated { reason: EscalationReason::NoPlan, priority: None }),
+            Timer::Analysis => Draft::new(self.after_task_failure(cx, false)),
+            Timer::TaskRetry => Draft::new(Event::Retried { retries: self.retries + 1 }),
+            Timer::StepQueue(i) => self.step_failed(i, ErrorClass::MissingCapability, "no agent came in time"),
+            Timer::StepStart(i) => self.attempt_over(i, "the agent did not start in time", cx),
+            Timer::StepTimeout(i) => self.attempt_over(i, "the attempt took longer than it may", cx),
+            Timer::StepRetry(i) => Draft::new(Event::Reoffered { step: self.board.steps[i as usize].path.clone() }),
+            Timer::StepWait(i) => self.wait_over(i),
+            Timer::Gate(i) => {
+                let gate = self.board.gates.get(&i)?.gate;
+                self.judged(i, gate, false, None, 0, "limit", cx)
+            }
+        };
+        Some(draft)
+    }
+
+    /// The verdict of the open review, once there is one.
+    fn decided(&self, ballot: &Ballot, review: ReviewId, now: Time) -> Option<Draft> {
+        let verdict = ballot.verdict(now)?;
+        let event = Event::ReviewDecided { review, verdict, tally: ballot.tally(), self_decided: ballot.solo };
+        Some(Draft::new(event))
+    }
+
+    /// What follows from the last verdict, unless it has followed already.
+    fn after_review(&self) -> Option<Draft> {
+        let last = self.reviews.last().filter(|_| self.review.is_none() && !self.review_owed && !self.review_followed)?;
+        let refused = |reason| Some(Draft::new(Event::Cancelled { reason }));
+        match (last.question, last.verdict) {
+            (Question::Admission, Verdict::Rejected | Verdict::Revise) if !self.released => refused(EndReason::Rejected),
+            (Question::Result, Verdict::Rejected | Verdict::Revise) if !self.result_accepted => {
+                Some(Draft::new(Event::Failed { reason: EndReason::ResultRejected, recoverable: true }))
+            }
+            (_, Verdict::Escalated) => {
+                Some(Draft::new(Event::Escalated { reason: EscalationReason::ReviewUndecided, priority: None }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Asks the council. Where fewer may vote than it takes, and the operator may not decide alone, the review is as good as
+    /// undecided from the start: its deadline is now.
+    fn open_review_of(&self, question: Question, cx: &Context<'_>) -> Draft {
+        let weight: u32 = cx.judges.iter().map(|j| j.weight).sum();
+        let needed = required(weight);
+        let enough = weight >= needed;
+        let solo = !enough && cx.policy.solo;
+        let judges = match solo {
+            true => vec![crate::review::Judge { id: OPERATOR.into(), weight: 1, veto: false }],
+            false => cx.judges.to_vec(),
+        };
+        let quorum = if solo { 1 } else { 2 };
+        let opened = ReviewOpened {
+            review: ReviewId::derived(self.id, self.version, 0),
+            question,
+            required: if solo { 1 } else { needed },
+            quorum,
+            solo,
+            deadline: if enough || solo { cx.now.plus(cx.policy.review_wait.ms) } else { cx.now },
+            judges,
+        };
+        let missing =
+            format!("{} of {needed} needed votes could be cast: register agents able to `judge`, or decide it yourself", weight);
+        match enough || solo {
+            true => Draft::new(Event::ReviewOpened(Box::new(opened))),
+            false => Draft::because(Event::ReviewOpened(Box::new(opened)), &missing),
+        }
+    }
+
+    /// A step that is free, but that something has to be settled about first.
+    fn settle_step(&self, i: u32, cx: &Context<'_>) -> Draft {
+        let step = &self.board.steps[i as usize];
+        let path = step.path.clone();
+        if let Some(when) = step.when.as_ref().filter(|_| !self.board.cell(i).condition_met) {
+            return match expr::condition(when, &self.scope(&path)) {
+                Ok(true) => Draft::new(Event::ConditionMet { step: path }),
+                Ok(false) => Draft::new(Event::StepSkipped { step: path, reason: SkipReason::ConditionFalse }),
+                Err(why) => self.step_failed(i, ErrorClass::BadInput, &why),
+            };
+        }
+        if let Some(list) = &step.for_each {
+            return match expr::list(list, &self.scope(&path)) {
+                Ok(items) => Draft::with(Event::Expanded { step: path, count: items.len() as u32 }, Private::Items(items)),
+                Err(why) => self.step_failed(i, ErrorClass::BadInput, &why),
+            };
+        }
+        self.begin_pseudo_step(i, cx).unwrap_or_else(|why| self.step_failed(i, ErrorClass::BadInput, &why))
+    }
+
+    /// A step that no agent does: a wait or a task of its own.
+    fn begin_pseudo_step(&self, i: u32, cx: &Context<'_>) -> Result<Draft, String> {
+        let step = &self.board.steps[i as usize];
+        let path = step.path.clone();
+        let params = self.params(i)?;
+        let text = |name: &str| params.get(name).and_then(Value::as_str).ok_or_else(|| format!("params.{name} is missing"));
+        let limit = step.timeout_ms.map(|ms| cx.now.plus(ms));
+        Ok(match step.does() {
+            Does::WaitFor => {
+                let duration: WireDuration = serde_json::from_value(params.get("duration").cloned().unwrap_or(Value::Null))
+                    .map_err(|e| format!("params.duration: {e}"))?;
+                Draft::new(Event::WaitStarted { step: path, until: Some(cx.now.plus(duration.ms)), signal: None })
+            }
+            Does::WaitUntil => {
+                Draft::new(Event::WaitStarted { step: path, until: Some(Time::parse(text("time")?)?), signal: None })
+            }
+            Does::WaitSignal => Draft::new(Event::WaitStarted { step: path, until: limit, signal: Some(text("name")?.into()) }),
+            Does::Task => {
+                let request = params.get("request").cloned().ok_or("params.request is missing")?;
+                let mut request: Request = serde_json::from_value(request).map_err(|e| format!("params.request: {e}"))?;
+                if self.facts.depth >= DEPTH_MAX {
+                    return Err(format!("tasks give birth to tasks at most {DEPTH_MAX} deep"));
+                }
+                request.namespace = Some(self.facts.namespace.to_string());
+                request.parent_task_id = Some(self.id);
+                let mut submission = crate::request::check(&request, cx.now, cx.policy)
+                    .map_err(|ps| ps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+                submission.facts.depth = self.facts.depth + 1;
+                submission.facts.parent = Some(crate::event::Parent { task: self.id, step: Some(path.clone()) });
+                let child = TaskId::derived(self.id, self.version, 0);
+                Draft { birth: Some(Box::new(submission)), ..Draft::new(Event::ChildBorn { step: path, child }) }
+            }
+            Does::Group | Does::Work => Draft::new(Event::ConditionMet { step: path }),
+        })
+    }
+
+    /// A wait is over: for a time that is its end, for a signal it came too late.
+    fn wait_over(&self, i: u32) -> Draft {
+        let step = &self.board.steps[i as usize];
+        match step.does() {
+            Does::WaitSignal => self.step_failed(i, ErrorClass::Timeout, "the signal did not come in time"),
+            _ => Draft::new(Event::WaitEnded { step: step.path.clone(), signal: None }),
+        }
+    }
+
+    /// A signal that somebody waits for is there.
+    fn heard(&self) -> Option<Draft> {
+        // Few signals are ever waited for at once, and only those that came are looked at.
+        let (name, step) = self.signals.keys().find_map(|name| Some((name, self.listeners.get(name)?.first()?)))?;
+        Some(Draft::new(Event::WaitEnded { step: self.board.steps[*step as usize].path.clone(), signal: Some(name.clone()) }))
+    }
+
+    /// The next gate of a step that says it is done.
+    fn check(&self, i: u32, cx: &Context<'_>) -> Draft {
+        let step = &self.board.steps[i as usize];
+        let n = self.board.cell(i).gate;
+        let Some(spec) = step.gates.get(usize::from(n)) else {
+            return self.judged(i, n, true, None, 0, "evidence", cx);
+        };
+        let success = self.contents.outputs.get(&self.step_name(i));
+        if let Some(found) = success.and_then(|s| gate::judge(spec, s)) {
+            return self.judged(i, n, found.passed, found.score, found.violations, found.by, cx);
+        }
+        let wait = if spec.kind == GateKind::ManualReview { cx.policy.review_wait.ms } else { cx.policy.gate_wait.ms };
+        Draft::new(Event::GateOpened { step: step.path.clone(), gate: n, limit_at: cx.now.plus(wait) })
+    }
+
+    /// A gate's judgement, and when the step is tried again where it was a no.
+    #[allow(clippy::too_many_arguments)] // The parts of one judgement; a struct for one caller more would only rename them.
+    pub(super) fn judged(
+        &self,
+        i: u32,
+        gate: u16,
+        passed: bool,
+        score: Option<f64>,
+        violations: u32,
+        by: &str,
+        cx: &Context<'_>,
+    ) -> Draft {
+        let step = &self.board.steps[i as usize];
+        let advisory = step.gates.get(usize::from(gate)).is_some_and(|g| g.advisory);
+        let retry_at = if passed || advisory { None } else { self.retry_at(i, ErrorClass::GateFailed, true, None, cx.now) };
+        Draft::new(Event::GateJudged(Box::new(GateJudged {
+            step: step.path.clone(),
+            gate,
+            passed,
+            score,
+            violations,
+            by: by.into(),
+            advisory,
+            retry_at,
+        })))
+    }
+
+    /// When a step is offered again after a failure of this class; `None` when its attempts are spent.
+    pub(super) fn retry_at(
+        &self,
+        i: u32,
+        class: ErrorClass,
+        retryable: bool,
+        at_least_ms: Option<u64>,
+        now: Time,
+    ) -> Option<Time> {
+        let default = RetryPolicy::default();
+        let policy = self.board.steps[i as usize].retry.as_ref().or(self.facts.retry.as_ref()).unwrap_or(&default);
+        let failures = self.board.cell(i).failures + 1;
+        if !retryable || policy.never_on.contains(&class) || failures >= policy.max_attempts {
+            return None;
+        }
+        let seed = (self.id.bits() as u64) ^ (u64::from(i) << 32) ^ u64::from(failures);
+        Some(now.plus(backoff_ms(policy, failures, seed).max(at_least_ms.unwrap_or(0))))
+    }
+
+    /// An attempt that ran into a limit.
+    fn attempt_over(&self, i: u32, why: &str, cx: &Context<'_>) -> Draft {
+        let path = self.board.steps[i as usize].path.clone();
+        let attempt = self.board.cell(i).attempt;
+        let retry_at = self.retry_at(i, ErrorClass::Timeout, true, None, cx.now);
+        let failed = Failed { work: WorkKey::Step(path), attempt, class: ErrorClass::Timeout, retry_at };
+        Draft::because(Event::AttemptFailed(Box::new(failed)), why)
+    }
+
+    fn step_failed(&self, i: u32, class: ErrorClass, why: &str) -> Draft {
+        Draft::because(Event::StepFailed { step: self.board.steps[i as usize].path.clone(), class }, why)
+    }
+
+    /// A step without which the task cannot go on has failed for good.
+    fn task_failed(&self, i: u32, cx: &Context<'_>) -> Draft {
+        let step = self.board.steps[i as usize].path.clone();
+        let then = self.then(cx, cx.analyst);
+        if then == AfterFailure::Fail {
+            return Draft::because(
+                Event::Failed { reason: EndReason::StepFailed, recoverable: true },
+                &format!(
+                    "step {step} failed: {}",
+                    self.contents.errors.get(&format!("step:{step}")).map_or("no reason was given", |e| e)
+                ),
+            );
+        }
+        if then == AfterFailure::Escalate {
+            return Draft::because(
+                Event::Escalated { reason: EscalationReason::RetriesSpent, priority: None },
+                &format!("step {step} failed and {} retries are spent", self.retries),
+            );
+        }
+        Draft::new(Event::TaskAttemptFailed { step, retries: self.retries, then })
+    }
+
+    /// What follows a failure of the task: analysis where somebody can do it, else the retry policy.
+    fn then(&self, cx: &Context<'_>, analyst: bool) -> AfterFailure {
+        if self.facts.max_retries == 0 {
+            AfterFailure::Fail
+        } else if self.retries >= self.facts.max_retries {
+            AfterFailure::Escalate
+        } else if analyst {
+            AfterFailure::Analyse { limit_at: cx.now.plus(cx.policy.analysis_wait.ms) }
+        } else {
+            let wait = backoff_ms(&cx.policy.task_retry, self.retries + 1, self.id.bits() as u64 ^ u64::from(self.retries));
+            AfterFailure::Retry { at: cx.now.plus(wait) }
+        }
+    }
+
+    /// The analyst did not answer: the retry policy decides.
+    fn after_task_failure(&self, cx: &Context<'_>, analyst: bool) -> Event {
+        let step = self.analysis.as_ref().and_then(|a| a.step.clone()).unwrap_or_else(|| "".into());
+        Event::TaskAttemptFailed { step, retries: self.retries, then: self.then(cx, analyst) }
+    }
+
+    /// Everything is done but to say so.
+    fn finish(&self, cx: &Context<'_>) -> Option<Draft> {
+        if self.facts.final_review && !self.result_accepted {
+            return self.review.is_none().then(|| self.open_review_of(Question::Result, cx));
+        }
+        let lost = self.lost_children.iter().map(|c| c.to_string().into());
+        let gaps = self.gaps.iter().cloned().chain(lost).collect();
+        Some(Draft::new(Event::Completed { gaps }))
+    }
+}
+
+/// The name under which the operator votes where the operator decides alone.
+pub(crate) const OPERATOR: &str = "operator";

@@ -1,0 +1,108 @@
+//! What other tasks hear of an event, and what is born from it. Derived from the event and the state alone, so that replay can check
+//! that nothing was sent too much or too little.
+
+use super::Task;
+use crate::command::{Birth, Submission};
+use crate::event::{EndReason, Event, Letter, Submitted};
+use crate::id::TaskId;
+use crate::status::Status;
+use crate::time::Time;
+use serde_json::{Map, Value};
+
+/// The largest result that travels with a letter, in bytes of JSON; a larger one stays with its task.
+const OUTPUT_MAX: usize = 8 * 1024;
+
+impl Task {
+    /// Mail that follows from an event, after it was taken in.
+    pub(super) fn mail_after(&self, event: &Event) -> Vec<(TaskId, Letter, Value)> {
+        let plain = |to: TaskId, letter: Letter| (to, letter, Value::Null);
+        match event {
+            Event::Submitted(facts) => {
+                let joins_parent = facts.parent.iter().filter(|p| p.step.is_none());
+                let to_parent = joins_parent.map(|p| plain(p.task, Letter::ChildJoined { child: self.id }));
+                let to_others = facts.depends_on.iter().map(|on| plain(*on, Letter::DependentJoined { dependent: self.id }));
+                to_parent.chain(to_others).collect()
+            }
+            Event::Completed { .. } | Event::Failed { .. } | Event::Cancelled { .. } | Event::Stopped { .. } => self.last_words(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What is said at the end: to the parent, to those who wait, to children that should not go on alone.
+    fn last_words(&self) -> Vec<(TaskId, Letter, Value)> {
+        let status = self.status();
+        let mut mail = Vec::new();
+        if let Some(parent) = &self.facts.parent {
+            let letter = Letter::ChildEnded { child: self.id, step: parent.step.clone(), status };
+            mail.push((parent.task, letter, self.result_within(OUTPUT_MAX)));
+        }
+        for dependent in &self.dependents {
+            mail.push((*dependent, Letter::DependencyEnded { dependency: self.id, status }, Value::Null));
+        }
+        if status != Status::Completed {
+            for child in self.spawned.values().chain(&self.children) {
+                mail.push((*child, Letter::ParentEnded { parent: self.id }, Value::Null));
+            }
+        }
+        mail
+    }
+
+    /// The result of the task: of one step its output, of several the output of each by name.
+    pub fn result(&self) -> Value {
+        let leaves: Vec<u32> = (0..self.board.steps.len() as u32).filter(|i| self.board.kids(*i).is_empty()).collect();
+        match leaves.as_slice() {
+            [only] => self.contents.output(&self.step_name(*only)).unwrap_or(Value::Null),
+            several => {
+                let named = several.iter().filter_map(|i| {
+                    let name = self.step_name(*i);
+                    Some((name.to_string(), self.contents.output(&name)?))
+                });
+                Value::Object(named.collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    fn result_within(&self, bytes: usize) -> Value {
+        let result = self.result();
+        if result.to_string().len() <= bytes { result } else { Value::Null }
+    }
+
+    /// The task an event gives birth to.
+    pub(super) fn birth(&self, event: &Event, submission: Submission) -> Birth {
+        match event {
+            Event::ChildBorn { child, .. } => Birth { id: *child, submission },
+            _ => Birth { id: TaskId::derived(self.id, self.version, 1), submission },
+        }
+    }
+
+    /// The next run of a recurring task, born when this one ends; a task that was withdrawn or stopped does not come again. Runs that
+    /// were missed meanwhile are left out.
+    pub(super) fn recurrence_after(&self, event: &Event, now: Time) -> Option<Birth> {
+        let ended = match event {
+            Event::Completed { .. } => true,
+            Event::Failed { reason, .. } => *reason != EndReason::ParentEnded,
+            _ => false,
+        };
+        let recurrence = self.facts.recurrence.as_ref().filter(|_| ended)?;
+        let run = self.facts.run.unwrap_or(1);
+        if recurrence.times.is_some_and(|times| run >= times) {
+            return None;
+        }
+        let every = recurrence.every.ms.max(1);
+        let from = self.facts.due_at.or(self.born_at)?;
+        let missed = now.since(from) / every;
+        let due_at = from.plus(every * (missed + 1));
+        let facts = Submitted {
+            due_at: Some(due_at),
+            released: false,
+            run: Some(run + 1),
+            external_id: None,
+            depends_on: Vec::new(),
+            // A deadline keeps its distance from the due time.
+            deadline: self.facts.deadline.map(|d| due_at.plus(d.since(from))),
+            ..(*self.facts).clone()
+        };
+        let text = crate::event::RequestText { steps: self.contents.steps.clone(), ..self.contents.text.clone() };
+        Some(Birth { id: TaskId::derived(self.id, self.version, 2), submission: Submission { facts, text } })
+    }
+}

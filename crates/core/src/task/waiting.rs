@@ -1,0 +1,215 @@
+//! Why a task does not move: what it waits for, since when or until when, and the smallest act that frees it.
+
+use super::Task;
+use crate::review::Question;
+use crate::status::{BlockReason, Status, StepStatus};
+use crate::time::WireTime;
+use crate::timers::Timer;
+use serde::{Deserialize, Serialize};
+
+/// One thing a task waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// A word for programs: `APPROVAL`, `NO_AGENT`, `DUE`.
+    pub reason: String,
+    /// One sentence for people.
+    pub what: String,
+    /// The step it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// When it is over by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<WireTime>,
+    /// The smallest act that frees it, as a command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<String>,
+}
+
+/// How many things of one kind are told.
+const TOLD_MAX: usize = 20;
+
+impl Task {
+    /// What the task waits for, most pressing first. Empty only when it has ended.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        let mut list = Vec::new();
+        if self.end.is_some() {
+            return list;
+        }
+        let id = self.id;
+        let say = |reason: &str, what: String| Waiting { reason: reason.into(), what, step: None, until: None, act: None };
+        if self.paused.is_some() {
+            let why = self.contents.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+            list.push(Waiting {
+                act: Some(format!("ephor task resume {id}")),
+                ..say("PAUSED", format!("somebody put a hold on it{why}"))
+            });
+        }
+        if let Some(reason) = self.escalated {
+            let why = self.contents.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+            let what = format!("the council or a person owes a decision ({reason:?}){why}");
+            list.push(Waiting {
+                act: Some(format!("ephor task decide {id} liquidate|modify-scope|allocate-resources")),
+                ..say("ESCALATED", what)
+            });
+        }
+        if self.cancelling {
+            list.push(Waiting {
+                until: self.firm.get(Timer::CancelForce).map(WireTime),
+                ..say("CANCELLING", "its agents were told to end".into())
+            });
+        }
+        if let Some(review) = &self.review {
+            let open: Vec<&str> =
+                review.ballot.judges.iter().filter(|j| !review.ballot.votes.contains_key(&j.id)).map(|j| &*j.id).collect();
+            let question =
+                if review.question == Question::Admission { "whether it may start" } else { "whether its result is good" };
+            list.push(Waiting {
+                until: Some(WireTime(review.ballot.deadline)),
+                act: Some(format!("ephor review vote {id} approve|reject --reason …")),
+                ..say("REVIEW", format!("votes on {question} are owed by {}", open.join(", ")))
+            });
+        }
+        if self.acceptance_owed {
+            let confidence = self.facts.confidence.map(|c| format!(" (confidence {c:.2})")).unwrap_or_default();
+            list.push(Waiting {
+                act: Some(format!("ephor plan accept {id}")),
+                ..say(
+                    "DECOMPOSITION",
+                    format!("its plan was read with too little confidence{confidence}; a person has to accept or replace it"),
+                )
+            });
+        }
+        for on in self.dependencies.iter().take(TOLD_MAX) {
+            list.push(Waiting {
+                act: Some(format!("ephor why {on}")),
+                ..say("DEPENDENCY", format!("{on} has to complete first"))
+            });
+        }
+        if !self.released
+            && let Some(at) = self.soft.get(Timer::Due)
+        {
+            list.push(Waiting { until: Some(WireTime(at)), ..say("DUE", "it is not due yet".into()) });
+        }
+        if self.stalled {
+            list.push(Waiting {
+                act: Some(format!("ephor task resume {id}")),
+                ..say("STALLED", "no agent came for too long".into())
+            });
+        }
+        if let Some(at) = self.soft.get(Timer::TaskRetry) {
+            list.push(Waiting {
+                until: Some(WireTime(at)),
+                ..say("RETRY", format!("it is tried again, {} times so far", self.retries))
+            });
+        }
+        self.waiting_steps(&mut list);
+        for child in self.children.iter().take(TOLD_MAX) {
+            list.push(Waiting {
+                act: Some(format!("ephor why {child}")),
+                ..say("CHILD", format!("its part {child} has not ended"))
+            });
+        }
+        if list.is_empty() {
+            list.push(say("RUNNING", "nothing stands in the way".into()));
+        }
+        list
+    }
+
+    fn waiting_steps(&self, list: &mut Vec<Waiting>) {
+        let id = self.id;
+        let path = |i: u32| self.board.steps[i as usize].path.to_string();
+        let at = |i: u32, reason: &str, what: String| Waiting {
+            reason: reason.into(),
+            what,
+            step: Some(path(i)),
+            until: None,
+            act: None,
+        };
+        for (i, reason) in self.board.blocked.iter().take(TOLD_MAX) {
+            let why = self.contents.errors.get(&format!("step:{}", path(*i))).cloned().unwrap_or_default();
+            let act = match reason {
+                BlockReason::HumanReview => format!("ephor task effects {id}"),
+                _ => format!("ephor task resume {id}"),
+            };
+            list.push(Waiting { act: Some(act), ..at(*i, reason.word(), why) });
+        }
+        for (i, gate) in self.board.gates.iter().take(TOLD_MAX) {
+            let spec = &self.board.steps[*i as usize].gates[usize::from(gate.gate)];
+            let until = self.soft.get(Timer::Gate(*i)).map(WireTime);
+            list.push(match (gate.manual, &gate.lease) {
+                (true, _) => {
+                    let who = spec.reviewer.as_deref().unwrap_or("a person");
+                    let act = Some(format!("ephor review confirm {id} {} --pass|--fail", path(*i)));
+                    Waiting { until, act, ..at(*i, "APPROVAL", format!("{who} has to look at its result")) }
+                }
+                (false, Some(lease)) => {
+                    Waiting { until, ..at(*i, "GATE", format!("{} is judged by {}", spec.kind.word(), lease.agent)) }
+                }
+                (false, None) => Waiting {
+                    until,
+                    ..at(*i, "NO_AGENT", format!("no agent able to {} has come for its gate", spec.kind.capability()))
+                },
+            });
+        }
+        if self.started_at.is_none() && self.board.leases == 0 || self.board.leases == 0 && self.can_be_claimed() {
+            for key in self.open_keys().unwrap_or_default().lines().take(TOLD_MAX) {
+                list.push(Waiting {
+                    reason: "NO_AGENT".into(),
+                    what: format!("no agent able to {key} has come for its work"),
+                    step: None,
+                    until: None,
+                    act: Some(format!("ephor agent run --capability {key}")),
+                });
+            }
+        }
+        for i in (0..self.board.steps.len() as u32).filter(|_| self.board.is_moving()) {
+            if list.len() > 4 * TOLD_MAX {
+                return;
+            }
+            let cell = self.board.cell(i);
+            match (&cell.lease, cell.status) {
+                (Some(lease), _) => list.push(at(i, "RUNNING", format!("attempt {} is with {}", lease.attempt, lease.agent))),
+                (None, StepStatus::Retrying) => {
+                    let until = self.soft.get(Timer::StepRetry(i)).map(WireTime);
+                    list.push(Waiting {
+                        until,
+                        ..at(i, "RETRY", format!("{} attempts have failed; it is tried again", cell.failures))
+                    });
+                }
+                (None, StepStatus::Running) => {
+                    let until = self.soft.get(Timer::StepWait(i)).map(WireTime);
+                    let signal = self.listeners.iter().find(|(_, steps)| steps.contains(&i)).map(|(name, _)| name);
+                    list.push(match (signal, self.spawned.get(&i)) {
+                        (Some(name), _) => Waiting {
+                            until,
+                            act: Some(format!("ephor task signal {id} {name}")),
+                            ..at(i, "SIGNAL", format!("it waits for the signal {name}"))
+                        },
+                        (None, Some(child)) => Waiting {
+                            act: Some(format!("ephor why {child}")),
+                            ..at(i, "CHILD", format!("{child} has not ended"))
+                        },
+                        (None, None) => Waiting { until, ..at(i, "TIMER", "it waits for a time".into()) },
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether somebody named, or a time, will move it: no live task waits on nobody and nothing (DESIGN §7.7).
+    pub fn waits_on_somebody(&self) -> bool {
+        self.end.is_some()
+            || self.wake_at().is_some()
+            || self.can_be_claimed()
+            || self.leases() > 0
+            || !self.dependencies.is_empty()
+            || !self.children.is_empty()
+            || !self.spawned.is_empty()
+            || !self.listeners.is_empty()
+            || matches!(
+                self.status,
+                Status::Paused | Status::Escalated | Status::Blocked | Status::Stalled | Status::Deliberating
+            )
+    }
+}
