@@ -4,6 +4,8 @@
 //! feature `rules` only the wire types remain (ids, times, requests, work), which is all an agent needs.
 
 #[cfg(feature = "rules")]
+pub mod agent;
+#[cfg(feature = "rules")]
 mod board;
 #[cfg(feature = "rules")]
 pub mod command;
