@@ -2,4 +2,5 @@
 //! Embeddable, without HTTP.
 
 pub mod codec;
+pub mod lock;
 pub mod store;
