@@ -78,6 +78,9 @@ fn a_bare_plan_is_named_after_its_file() {
     assert_eq!(imported.requests[0].title.as_deref(), Some("bake bread"));
     assert_eq!(plan(&imported).steps[0].steps[0].title.as_deref(), Some("x"));
     assert_eq!(part(&imported).counts.taken, 2);
+    let titled = import("p.yaml", "title: Bread\npriority: urgent\nsequential: true\nsteps:\n  - action: x\n");
+    assert_eq!((titled.requests[0].title.as_deref(), titled.requests[0].priority), (Some("Bread"), Priority::High));
+    assert!(plan(&titled).sequential);
 }
 
 #[test]
@@ -100,6 +103,8 @@ fn an_unknown_field_or_word_is_named_with_its_place_and_what_is_allowed() {
         ),
         ("p.yaml", "title: t\nmaxRetries: 1\nmax_retries: 2\n", ["max", "given twice", "camelCase"]),
         ("p.yaml", "steps:\n  - id: 1.10\n", ["steps[0].id (line 2, column 5)", "fraction", "quotes"]),
+        ("p.yaml", "steps: []\nplan: {}\n", ["p.yaml", "`steps`", "`plan`"]),
+        ("p.yaml", "steps: []\ntitel: x\n", ["titel (line 2, column 1)", "`title`", "`final_review`"]),
         ("p.yaml", "steps:\n  - retry: {max_atempts: 1}\n", ["steps[0].retry", "`max_atempts`", "`max_attempts`"]),
     ] {
         let error = refused(name, text).to_string();

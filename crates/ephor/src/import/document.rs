@@ -46,21 +46,16 @@ impl<'a> Document<'a> {
 
     /// Reads YAML 1.2: `yes` and `on` are words, an alias may not multiply what was written.
     pub(super) fn yaml(text: &'a str) -> Result<Self, Fault> {
-        let options = serde_saphyr::options! {
-            strict_booleans: true,
-            budget: serde_saphyr::budget! {
-                max_depth: DEPTH_MAX,
-                flow_nesting_limit: DEPTH_MAX,
-                max_nodes: VALUES_MAX,
-                max_events: 2 * VALUES_MAX,
-                max_documents: 1,
-            },
-        };
-        let value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let value = from_yaml(text).map_err(|error| {
             let (line, column) = error.location().map_or((1, 0), |at| (at.line(), at.column()));
             let message = error.without_snippet().to_string();
-            let message = message.strip_prefix("error: ").unwrap_or(&message);
-            Fault::new(Trouble::Syntax, format!("no YAML: {message}")).at_line(line, column)
+            // The place is said once, in front.
+            let message = message.split(" at line ").next().unwrap_or_default().trim_start_matches("error: ");
+            match message.strip_prefix("budget breached: ") {
+                Some(limit) => Fault::new(Trouble::TooLarge, format!("nested deeper or larger than is read ({limit})")),
+                None => Fault::new(Trouble::Syntax, format!("no YAML: {message}")),
+            }
+            .at_line(line, column)
         })?;
         Self { text, value, had_comments: false }.without_nul()
     }
@@ -68,7 +63,7 @@ impl<'a> Document<'a> {
     /// Line and column of the value `hops` lead to. JSON is YAML almost always, so this finds most of both; it reads the whole
     /// text again and is for error messages only.
     pub(super) fn locate(&self, hops: &[Hop]) -> Option<(u64, u64)> {
-        let root: Spanned<Tree> = serde_saphyr::from_str(self.text).ok()?;
+        let root: Spanned<Tree> = from_yaml(self.text).ok()?;
         let (mut node, mut at) = (&root, root.referenced);
         for hop in hops {
             (node, at) = match (hop, &node.value) {
@@ -96,6 +91,20 @@ impl<'a> Document<'a> {
             }
         }
     }
+}
+
+fn from_yaml<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_saphyr::Error> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        budget: serde_saphyr::budget! {
+            max_depth: DEPTH_MAX,
+            flow_nesting_limit: DEPTH_MAX,
+            max_nodes: VALUES_MAX,
+            max_events: 2 * VALUES_MAX,
+            max_documents: 1,
+        },
+    };
+    serde_saphyr::from_str_with_options(text, options)
 }
 
 /// The path as people write it: `plan.steps[2].title`.

@@ -39,8 +39,8 @@ pub const STEPS_MAX: usize = 100_000;
 /// How deep a document may be nested. Real plans have four levels; readers recurse, and this keeps their stack small.
 pub const DEPTH_MAX: usize = 64;
 
-/// How many characters of foreign text a message carries: a few lines of a terminal.
-pub const LINE_CHARS_MAX: usize = 500;
+/// How many characters of foreign text a message carries: enough for the names of all fields of a request, and no more.
+pub const LINE_CHARS_MAX: usize = 1_000;
 
 /// What an import found.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,4 +1,4 @@
-//! Ephor's own form: a request, or a bare plan, as JSON or YAML.
+//! Ephor's own form: a request with or without a plan, a bare plan, or both in one object, as JSON or YAML.
 //!
 //! The types of `spec` say what is allowed. Here their keys are read in camelCase too, their words in any case, and a fault is
 //! traced to its field; free JSON (`payload`, `params`, `resources`) is never touched.
@@ -25,6 +25,9 @@ const TEXTS: [&str; 7] = ["id", "title", "description", "external_id", "depends_
 
 /// Fields that hold objects of fixed fields, or lists of such.
 const NESTED: [&str; 5] = ["retry_policy", "retry", "recurrence", "gates", "quality_gates"];
+
+/// Fields of a plan, by which a plan and its request are told apart where they stand in one object.
+const PLAN: [&str; 4] = ["steps", "sequential", "confidence", "confidence_reasons"];
 
 /// Words of `mode` that say how far an agent may go by itself; its other words say how steps are confirmed.
 const AUTONOMY: [&str; 3] = ["SUGGESTION", "ASSISTED", "AUTONOMOUS"];
@@ -57,8 +60,7 @@ impl Reader {
     fn read(&mut self, value: &Value, name: &str) -> Result<Request, Fault> {
         let mut fields = self.level(value)?;
         if fields.contains_key("steps") {
-            let plan = self.plan(fields)?;
-            return Ok(Request { plan: Some(plan), ..Request::default() });
+            return self.flat(fields);
         }
         translate_printed_calls(&mut fields);
         let plan = fields.remove("plan").filter(|plan| !plan.is_null());
@@ -73,6 +75,17 @@ impl Reader {
             request.title = request.task_type.clone().or_else(|| Some(stem(name).to_owned()));
         }
         Ok(request)
+    }
+
+    /// A bare plan, beside which fields of its request may stand: `title`, `steps`.
+    fn flat(&mut self, mut fields: Fields) -> Result<Request, Fault> {
+        if fields.contains_key("plan") {
+            return Err(self.fault("`steps` is the plan itself; give one of `steps` and `plan`"));
+        }
+        let own = PLAN.iter().filter_map(|key| Some(((*key).to_owned(), fields.remove(*key)?))).collect();
+        let plan = self.plan(own)?;
+        let request: Request = self.typed(fields)?;
+        Ok(Request { plan: Some(plan), ..request })
     }
 
     fn plan(&mut self, mut fields: Fields) -> Result<PlanSpec, Fault> {

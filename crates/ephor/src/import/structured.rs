@@ -139,7 +139,7 @@ fn read_edges(draft: &mut Draft, plan: &Fields, part: &mut Part) -> Result<usize
 fn judge_order(draft: &mut Draft, edges: &Edges, part: &mut Part) {
     if edges.kept > 0 {
         part.note("phases and the subtasks of a task run as they are written, the tasks of a phase by their dependencies");
-        return order_factor(part, edges, 0.9, "");
+        return order_factor(part, edges, 0.9, "no dependencies are stated");
     }
     let why = format!("none of {} stated dependencies holds; everything runs in the order it is written", edges.given);
     part.factor("order", 0.9, why);

@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_message_carries_one_short_line() {
         assert_eq!(short("a\nb\u{1b}[31m"), "a b [31m");
-        assert_eq!(short(&"x".repeat(1_000)).chars().count(), LINE_CHARS_MAX + 1);
+        assert_eq!(short(&"x".repeat(2_000)).chars().count(), LINE_CHARS_MAX + 1);
         assert_eq!((stem("a/b.c.yaml"), stem(".env"), stem("plan")), ("b.c", ".env", "plan"));
     }
 }

@@ -1,6 +1,6 @@
 //! Episodes: a goal, tasks by id or by agent, milestones and a definition of done. No two are written alike.
 
-use super::{Board, WORK};
+use super::Board;
 use crate::import::error::Fault;
 use crate::import::fields::{Fields, kind, list, object, scalar, text, texts};
 use crate::import::report::Part;
@@ -103,6 +103,9 @@ impl Board {
         milestones: &Milestones,
         part: &mut Part,
     ) -> Result<(), Fault> {
+        if tasks.is_object() {
+            part.note(format!("{path} is a map, which has no order: its tasks stand by name"));
+        }
         let named: Vec<(Option<&str>, String, &Value)> = match tasks {
             Value::Object(map) => map.iter().flat_map(|(key, value)| entries(key, value, path)).collect(),
             Value::Array(items) => items.iter().enumerate().map(|(i, item)| (None, format!("{path}[{i}]"), item)).collect(),
@@ -214,7 +217,7 @@ impl Milestones {
             let said = text(&milestone, &["description", "desc", "title", "name"]).unwrap_or_default();
             let name = text(&milestone, &["title", "name", "id"]).unwrap_or_default();
             request.acceptance_criteria.push(id.map_or(said.clone(), |id| format!("{id}: {said}")));
-            part.changed(place, name, format!("a milestone is no `{WORK}`: it became an acceptance criterion"));
+            part.changed(place, name, "a milestone is a state to reach: it became an acceptance criterion");
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! What contains what comes from the breakdown; what waits for what from the stated dependencies (021) alone. PlanExe's own
 //! chart chains siblings instead and ignores 021; both together make circles in real plans. Leaves are work for outside
-//! agents: their resources are free text ("Legal Counsel"), no capabilities, so every leaf asks for the capability `work`.
+//! agents: their resources are free text, names of people and things, no capabilities, so every leaf asks for the capability `work`.
 
 mod csv;
 mod tree;
