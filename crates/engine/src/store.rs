@@ -45,6 +45,9 @@ pub trait Reader: Send + Sync {
     /// Where a stream's head is, without its events.
     fn head(&self, stream: StreamId) -> Result<Option<Head>, StoreError>;
 
+    /// Where a task is, by its index row; `None` when there is no such stream or it is no task.
+    fn status(&self, stream: StreamId) -> Result<Option<Status>, StoreError>;
+
     /// The position of the last event; 0 when there is none.
     fn position(&self) -> Result<u64, StoreError>;
 

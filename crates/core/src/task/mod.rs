@@ -565,6 +565,11 @@ impl Task {
         self.facts.priority
     }
 
+    /// How many steps and groups its plan has.
+    pub fn size(&self) -> usize {
+        self.board.steps.len()
+    }
+
     /// When it was born.
     pub fn born_at(&self) -> Option<Time> {
         self.born_at

@@ -404,6 +404,11 @@ impl Reader for MemoryReader {
         Ok(state.number(stream).map(|number| state.head(number)))
     }
 
+    fn status(&self, stream: StreamId) -> Result<Option<Status>, StoreError> {
+        let state = lock(&self.0);
+        Ok(state.number(stream).and_then(|number| state.stream(number).row.status))
+    }
+
     fn position(&self) -> Result<u64, StoreError> {
         Ok(lock(&self.0).events.len() as u64)
     }

@@ -150,6 +150,15 @@ impl Reader for SqliteReader {
         number_of(&db, stream)?.map(|number| head_of(&db, number)).transpose()
     }
 
+    fn status(&self, stream: StreamId) -> Result<Option<Status>, StoreError> {
+        let sql = "select status from streams where kind = ?1 and id = ?2";
+        let id = stream.bits.to_be_bytes();
+        let word = self.connection().one(sql, params![stream.kind.word(), id], |row| {
+            read_status(row, 0).map_err(|why| StoreError::Corrupt { stream, version: 0, why })
+        })?;
+        Ok(word.flatten())
+    }
+
     fn position(&self) -> Result<u64, StoreError> {
         let position = self.connection().one("select max(position) from events", [], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
         Ok(position.flatten().map_or(0, i64::unsigned_abs))
