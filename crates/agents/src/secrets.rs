@@ -134,6 +134,11 @@ impl Used {
         (head, tail)
     }
 
+    /// Whether bytes hold one of the secrets as it is.
+    pub(crate) fn occurs_in(&self, content: &[u8]) -> bool {
+        self.0.iter().any(|secret| content.windows(secret.len()).any(|window| window == secret.as_bytes()))
+    }
+
     /// The failure without the secrets.
     pub(crate) fn mask_failure(&self, failure: Failure) -> Failure {
         Failure { message: self.mask(&failure.message), ..failure }

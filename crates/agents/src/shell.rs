@@ -256,7 +256,7 @@ impl Shell {
             "stderr": stderr,
             "stdout_omitted_bytes": ended.stdout.omitted(),
             "stderr_omitted_bytes": ended.stderr.omitted(),
-            "files": mask_in(folder.collect(&params.outputs, &self.out, job.item().may_act)?, used),
+            "files": mask_in(folder.collect(&params.outputs, &self.out, used, job.item().may_act)?, used),
             "sandbox": ended.evidence,
         });
         let took_ms = u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX);
@@ -315,7 +315,10 @@ impl Ended {
                 return Some(Failure::final_(ErrorClass::Refused, format!("shell.run is refused here: {reason}")));
             }
             Some(Word::NotStarted(reason)) => return Some(Failure::new(ErrorClass::NotFound, reason.clone())),
-            // The launcher was killed before it could say anything: only the kernel does that, for want of memory.
+            Some(Word::Confined(_)) | None if self.evidence == Evidence::default() => {
+                return because(ErrorClass::Other, "the sandbox did not start".into());
+            }
+            // The launcher ended before the command did: only the kernel does that, for want of memory.
             Some(Word::Confined(_)) | None => (None, Some(SIGKILL)),
         };
         let exhausted = MEMORY_WORDS.iter().any(|words| stderr.to_lowercase().contains(words));

@@ -225,6 +225,14 @@ async fn a_fork_bomb_is_bounded() {
 }
 
 #[tokio::test]
+async fn many_processes_one_after_another_are_no_bomb() {
+    let place = Place::new();
+    let many =
+        json!({"command": "i=0; while [ $i -lt 1000 ]; do /bin/true || exit 1; i=$((i+1)); done", "limits": {"processes": 20}});
+    place.run("shell.run", many).await.unwrap();
+}
+
+#[tokio::test]
 async fn processor_time_and_file_size_are_bounded() {
     let place = Place::new();
     let busy = json!({"command": "exec python3 -c 'while True: pass'", "limits": {"cpu_seconds": 1}});
@@ -255,6 +263,8 @@ async fn secrets_reach_the_command_and_nothing_else() {
     assert_eq!((&output["stdout"], &output["stderr"]), (&json!("got ***\n"), &json!("in ***")));
     let params = json!({"command": "echo $KEY >&2; exit 1", "env": {"KEY": "${secrets.TOKEN}"}});
     assert_eq!(place.run("shell.run", params).await.unwrap_err().message, "exit code 1: ***");
+    let params = json!({"command": "cat > left", "stdin": "${secrets.TOKEN}", "outputs": {"x": {"path": "left", "out": "x"}}});
+    assert_eq!(place.run("shell.run", params).await.unwrap_err().class, ErrorClass::BadOutput);
     let refused = sh(&place, "echo ${secrets.TOKEN}").await.unwrap_err();
     assert_eq!((refused.class, refused.retryable), (ErrorClass::BadInput, false));
 }
