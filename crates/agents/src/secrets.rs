@@ -32,7 +32,7 @@ impl Default for Source {
 }
 
 /// The secrets one piece of work has used.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Used(Vec<String>);
 
 impl Source {

@@ -202,6 +202,38 @@ async fn dropped_work_ends_too() {
 }
 
 #[tokio::test]
+async fn a_step_ends_with_the_process_that_started_it() {
+    let seconds = own_sleep(5);
+    let dir = tempfile::tempdir().unwrap(); // the killed process cannot clear up after itself
+    let other = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "the_other_process"])
+        .envs([("EPHOR_TEST_SECONDS", seconds.as_str()), ("TMPDIR", dir.path().to_str().unwrap())])
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let mut other = other.unwrap();
+    let until = async |wanted| {
+        let reached = async {
+            while lives(&seconds) != wanted {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), reached).await.unwrap();
+    };
+    until(true).await;
+    other.kill().unwrap(); // SIGKILL: nothing of it runs any more
+    other.wait().unwrap();
+    until(false).await;
+}
+
+#[tokio::test]
+#[ignore = "the other half of the test above"]
+async fn the_other_process() {
+    if let Ok(seconds) = std::env::var("EPHOR_TEST_SECONDS") {
+        sh(&Place::new(), &format!("setsid sleep {seconds} & wait")).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
 async fn a_memory_hog_ends_as_out_of_memory() {
     let place = Place::new();
     for program in [
