@@ -275,6 +275,17 @@ async fn processor_time_and_file_size_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_limit_set_from_outside_is_kept_and_not_an_error() {
+    let limited = |config: &mut ephor_agents::Config| {
+        let launcher = std::mem::take(&mut config.shell.sandbox.launcher).remove(0);
+        let lower = "ulimit -n 64; exec \"$0\"";
+        config.shell.sandbox.launcher = vec!["/bin/sh".into(), "-c".into(), lower.into(), launcher];
+    };
+    assert_eq!(sh(&Place::with(limited), "ulimit -n").await.unwrap()["stdout"], "64\n");
+    assert_eq!(sh(&Place::new(), "ulimit -n").await.unwrap()["stdout"], "256\n");
+}
+
+#[tokio::test]
 async fn endless_output_is_bounded_and_keeps_both_ends() {
     let place = Place::new();
     let output = sh(&place, "echo first; yes | head -c 5000000; echo last").await.unwrap();

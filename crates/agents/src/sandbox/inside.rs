@@ -6,7 +6,8 @@ use landlock::{
     RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitOptions, geteuid, kill_current_process_group, setpriority_process, setrlimit, wait,
+    Pid, Resource, Rlimit, Signal, WaitOptions, geteuid, getrlimit, kill_current_process_group, setpriority_process, setrlimit,
+    wait,
 };
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Write};
@@ -125,9 +126,14 @@ fn say(mut evidence: &File, word: &Word) {
 }
 
 fn limit(limits: &Limits, namespaces: bool) -> io::Result<()> {
-    let set = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
+    // Nobody may raise a limit that was set from outside.
+    let possible = |resource, most: u64| Some(getrlimit(resource).maximum.map_or(most, |outer| most.min(outer)));
+    let set_both = |resource, current, maximum| {
+        setrlimit(resource, Rlimit { current: possible(resource, current), maximum: possible(resource, maximum) })
+    };
+    let set = |resource, most| set_both(resource, most, most);
     // One second between the warning and the end: a program may say what it was doing.
-    setrlimit(Resource::Cpu, Rlimit { current: Some(limits.cpu_s), maximum: Some(limits.cpu_s + 1) })?;
+    set_both(Resource::Cpu, limits.cpu_s, limits.cpu_s + 1)?;
     set(Resource::As, limits.address_bytes)?;
     set(Resource::Fsize, limits.file_bytes)?;
     set(Resource::Nofile, limits.open_files)?;
