@@ -19,12 +19,13 @@ impl Told {
 }
 
 /// Ends the thread's work when the agent's future is dropped.
+struct EndsWithIt(Told);
+
 impl Drop for EndsWithIt {
     fn drop(&mut self) {
         self.0.0.store(true, Ordering::Relaxed);
     }
 }
-struct EndsWithIt(Told);
 
 /// Does `work` on a thread of its own, until its end or until the job is told to end.
 ///

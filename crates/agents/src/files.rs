@@ -47,7 +47,7 @@ impl Files {
         let output = match job.item().action.as_str() {
             "files.scan" => {
                 let params: Scan = job.params()?;
-                blocking::run(job, move |told| scan(&params, &roots, told)).await?
+                blocking::run(job, move |told| scan(params, &roots, told)).await?
             }
             "files.read" => {
                 let params: Read = job.params()?;
@@ -73,20 +73,24 @@ impl Agent for Files {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct Scan {
-    #[serde(flatten)]
-    wanted: Wanted,
-    #[serde(default)]
+    root: String,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    max_files: usize,
     patterns: BTreeMap<String, String>,
-    #[serde(default = "scan_bytes")]
     max_bytes: u64,
 }
 
-fn scan_bytes() -> u64 {
-    SCAN_BYTES_MAX
+impl Default for Scan {
+    fn default() -> Self {
+        let Wanted { root, include, exclude, max_files } = Wanted::default();
+        Self { root, include, exclude, max_files, patterns: BTreeMap::new(), max_bytes: SCAN_BYTES_MAX }
+    }
 }
 
-/// What one file, or all of them, came to.
+/// What one file came to.
 #[derive(Default, Serialize)]
 struct Scanned {
     path: String,
@@ -101,10 +105,11 @@ struct Match {
     text: String,
 }
 
-fn scan(params: &Scan, roots: &Roots, told: &Told) -> Result<Value, Failure> {
+fn scan(params: Scan, roots: &Roots, told: &Told) -> Result<Value, Failure> {
     let patterns = params.patterns.iter().map(|(name, pattern)| Ok((name.as_str(), compile(name, pattern)?)));
     let patterns: Vec<_> = patterns.collect::<Result<_, Failure>>()?;
-    let mut walked = walk(&params.wanted, roots, told)?;
+    let Scan { root, include, exclude, max_files, .. } = params;
+    let mut walked = walk(&Wanted { root, include, exclude, max_files }, roots, told)?;
     let mut counted: BTreeMap<&str, usize> = patterns.iter().map(|(name, _)| (*name, 0)).collect();
     let (mut files, mut bytes, mut lines) = (Vec::new(), 0, 0);
     for found in &walked.files {
@@ -253,6 +258,11 @@ mod tests {
         assert_eq!(output["totals"], json!({"files": 3, "bytes": 49, "lines": 5, "matches": {"todo": 3}}));
         assert_eq!(output["files"][2]["matches"]["todo"], json!([{"line": 2, "text": "// TODO: b"}]));
         assert_eq!(output["skipped"], json!(["link.rs: leads out", "picture.rs: not UTF-8"]));
+    }
+
+    #[tokio::test]
+    async fn a_scan_refuses_words_it_does_not_know() {
+        assert!(matches!(run(&folder(), "files.scan", json!({"inclued": []})).await, Outcome::Failed(_)));
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 mod address;
 
 use crate::confine::sha256;
+use crate::probe::cannot_look;
 use crate::secrets::{self, Source, Used};
 use address::Guard;
 use ephor_core::spec::ErrorClass;
@@ -109,25 +110,33 @@ impl Http {
         Ok(Self { client: client.build().map_err(NotReady)?, config, secrets })
     }
 
-    async fn go(&self, job: Job<'_>, used: &mut Used) -> Result<Success, Failure> {
+    async fn go(&self, job: Job<'_>, used: &mut Used) -> Result<Outcome, Failure> {
         let params: Params = job.params()?;
         let request = self.request(&params, used)?;
         if request.method == Method::GET || request.method == Method::HEAD {
             return tokio::select! {
-                answer = self.read(&request, used) => answer,
+                answer = self.read(&request, used) => answer.map(Outcome::Succeeded),
                 why = job.stopped() => Err(Failure::new(ErrorClass::Cancelled, format!("told to end: {why:?}"))),
             };
         }
+        match cannot_look(job) {
+            Some(blocked) => Ok(blocked),
+            None => self.change(job, &params, &request, used).await.map(Outcome::Succeeded),
+        }
+    }
+
+    /// Sends a request that may change something, if it may.
+    async fn change(&self, job: Job<'_>, params: &Params, request: &Request, used: &Used) -> Result<Success, Failure> {
         // What the token is bound to must not tell the secrets: the parameters as they came, before they were put in.
         let args = Value::Object(job.item().params.clone());
-        match job.effect("http.request", &args, |grant| self.act(job, &request, grant, used)).await {
+        match job.effect("http.request", &args, |grant| self.act(job, request, grant, used)).await {
             Ok(Effected::Now(answer)) => answer,
             Ok(Effected::Before(grant)) => {
                 let output = json!({"already_done": true, "idempotency_key": grant.idempotency_key});
                 Ok(Success { output, ..Success::default() })
             }
             Err(failure) if failure.class == ErrorClass::Refused && !job.item().may_act => {
-                Err(Failure { message: format!("{}; {}", failure.message, would_have_sent(&params, &request)), ..failure })
+                Err(Failure { message: format!("{}; {}", failure.message, would_have_sent(params, request)), ..failure })
             }
             Err(failure) => Err(failure),
         }
@@ -190,7 +199,7 @@ impl Http {
         Err(Failure::final_(ErrorClass::External, format!("more than {REDIRECTS_MAX} redirects")))
     }
 
-    /// Sends a request that may change something, once.
+    /// Sends it, once, with its token.
     async fn act(&self, job: Job<'_>, request: &Request, grant: EffectGrant, used: &Used) -> Acted<Result<Success, Failure>> {
         let mut headers = request.headers.clone();
         if let Ok(key) = HeaderValue::from_str(&grant.idempotency_key) {
@@ -268,7 +277,7 @@ impl Agent for Http {
         Box::pin(async move {
             let mut used = Used::default();
             let result = self.go(job, &mut used).await;
-            Outcome::from(result.map_err(|failure| used.mask_failure(failure)))
+            result.unwrap_or_else(|failure| Outcome::Failed(used.mask_failure(failure)))
         })
     }
 }

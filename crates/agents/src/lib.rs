@@ -23,6 +23,7 @@ mod glob;
 pub mod http;
 pub mod links;
 pub mod plain;
+mod probe;
 pub mod sandbox;
 pub mod secrets;
 pub mod shell;

@@ -39,7 +39,8 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Open files of one process.
     pub open_files: u64,
-    /// Processes at once. For root the kernel does not enforce it; then the sampling does.
+    /// Processes at once. Where Ephor runs as root the kernel bounds them less tightly (about 300 more, and not at all before
+    /// Linux 6.14); sampling then ends the command.
     pub processes: u64,
     /// How much of each output stream is kept, in bytes: the first half and the last half of it.
     pub output_bytes: usize,

@@ -32,7 +32,7 @@ impl Default for Source {
 }
 
 /// The secrets one piece of work has used.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Used(Vec<String>);
 
 impl Source {
@@ -132,6 +132,11 @@ impl Used {
             }
         }
         (head, tail)
+    }
+
+    /// Whether bytes hold one of the secrets as it is.
+    pub(crate) fn occurs_in(&self, content: &[u8]) -> bool {
+        self.0.iter().any(|secret| content.windows(secret.len()).any(|window| window == secret.as_bytes()))
     }
 
     /// The failure without the secrets.

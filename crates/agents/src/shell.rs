@@ -3,7 +3,9 @@
 mod folder;
 mod output;
 
+use crate::blocking;
 use crate::confine::{OutFolder, relative};
+use crate::probe::cannot_look;
 use crate::sandbox::outside::{Running as Command, Sandbox};
 use crate::sandbox::usage::{Over, exceeded};
 use crate::sandbox::{self, Evidence, Limits, Order, Word};
@@ -18,6 +20,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -64,9 +67,8 @@ pub struct Shell {
     out: OutFolder,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[derive(Default)]
 struct Params {
     command: Option<String>,
     argv: Vec<String>,
@@ -137,15 +139,18 @@ impl Shell {
         Self { sandbox: Sandbox::new(config.sandbox.clone()), config, secrets, out }
     }
 
-    async fn go(&self, job: Job<'_>, used: &mut Used) -> Result<Success, Failure> {
-        let params: Params = job.params()?;
-        let folder = Folder::make(&self.config.folder, job.item())?;
+    async fn go(&self, job: Job<'_>, used: &mut Used) -> Result<Outcome, Failure> {
+        let params: Arc<Params> = Arc::new(job.params()?);
+        let folder = Arc::new(Folder::make(&self.config.folder, job.item())?);
         folder.fill(&params.files)?;
         let mut order = self.order(&params, &folder, used)?;
         self.sandbox.complete(&mut order).await;
         if !params.network {
             let ended = self.run(job, &order).await?;
-            return self.judge(job, &params, &folder, &ended, used);
+            return self.judge(job, &params, &folder, &ended, used).await.map(Outcome::Succeeded);
+        }
+        if let Some(blocked) = cannot_look(job) {
+            return Ok(blocked);
         }
         let args = Value::Object(job.item().params.clone());
         let act = |_| async {
@@ -154,16 +159,16 @@ impl Shell {
                 Err(failure) => return Acted::NotDone(failure),
             };
             let started = !matches!(ended.word, Some(Word::Refused(_) | Word::NotStarted(_)));
-            match self.judge(job, &params, &folder, &ended, used) {
+            match self.judge(job, &params, &folder, &ended, used).await {
                 Ok(success) => Acted::Done(success),
                 Err(failure) if started => Acted::Unknown(failure),
                 Err(failure) => Acted::NotDone(failure),
             }
         };
-        match job.effect("shell.run", &args, act).await? {
-            Effected::Now(success) => Ok(success),
-            Effected::Before(_) => Ok(Success { output: json!({"already_done": true}), ..Success::default() }),
-        }
+        Ok(Outcome::Succeeded(match job.effect("shell.run", &args, act).await? {
+            Effected::Now(success) => success,
+            Effected::Before(_) => Success { output: json!({"already_done": true}), ..Success::default() },
+        }))
     }
 
     /// What the launcher is told. The sandbox adds what is its own to decide.
@@ -244,19 +249,29 @@ impl Shell {
     }
 
     /// Makes of the end of a command what is reported.
-    fn judge(&self, job: Job<'_>, params: &Params, folder: &Folder, ended: &Ended, used: &Used) -> Result<Success, Failure> {
+    async fn judge(
+        &self,
+        job: Job<'_>,
+        params: &Arc<Params>,
+        folder: &Arc<Folder>,
+        ended: &Ended,
+        used: &Used,
+    ) -> Result<Success, Failure> {
         let stdout = shown(&ended.stdout, used);
         let stderr = shown(&ended.stderr, used);
         if let Some(failure) = ended.failure(&stderr, params) {
             return Err(failure);
         }
+        let (wishes, left, out) = (params.clone(), folder.clone(), self.out.clone());
+        let (secrets, may_act) = (used.clone(), job.item().may_act);
+        let files = blocking::run(job, move |_| left.collect(&wishes.outputs, &out, &secrets, may_act)).await?;
         let output = json!({
             "exit_code": 0,
             "stdout": stdout,
             "stderr": stderr,
             "stdout_omitted_bytes": ended.stdout.omitted(),
             "stderr_omitted_bytes": ended.stderr.omitted(),
-            "files": mask_in(folder.collect(&params.outputs, &self.out, job.item().may_act)?, used),
+            "files": mask_in(files, used),
             "sandbox": ended.evidence,
         });
         let took_ms = u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX);
@@ -273,7 +288,7 @@ impl Agent for Shell {
         Box::pin(async move {
             let mut used = Used::default();
             let result = self.go(job, &mut used).await;
-            Outcome::from(result.map_err(|failure| used.mask_failure(failure)))
+            result.unwrap_or_else(|failure| Outcome::Failed(used.mask_failure(failure)))
         })
     }
 }
@@ -315,7 +330,10 @@ impl Ended {
                 return Some(Failure::final_(ErrorClass::Refused, format!("shell.run is refused here: {reason}")));
             }
             Some(Word::NotStarted(reason)) => return Some(Failure::new(ErrorClass::NotFound, reason.clone())),
-            // The launcher was killed before it could say anything: only the kernel does that, for want of memory.
+            Some(Word::Confined(_)) | None if self.evidence == Evidence::default() => {
+                return because(ErrorClass::Other, "the sandbox did not start".into());
+            }
+            // The launcher ended before the command did: only the kernel does that, for want of memory.
             Some(Word::Confined(_)) | None => (None, Some(SIGKILL)),
         };
         let exhausted = MEMORY_WORDS.iter().any(|words| stderr.to_lowercase().contains(words));

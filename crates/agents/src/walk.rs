@@ -17,7 +17,7 @@ const ENTRIES_MAX: usize = 200_000;
 
 /// Which files are meant.
 #[derive(Debug, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Wanted {
     /// The folder.
     pub(crate) root: String,

@@ -5,8 +5,9 @@
 mod common;
 
 use common::{Place, TOKEN, result};
+use ephor_core::id::EffectId;
 use ephor_core::spec::ErrorClass;
-use ephor_core::work::EffectOutcome;
+use ephor_core::work::{EffectOutcome, EffectProbe, Outcome};
 use ephor_sdk::trial::Trial;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -158,6 +159,16 @@ async fn a_change_needs_a_token_carries_its_key_and_says_what_became_of_it() {
     let trial = Trial::new("http.request", json!({"method": "POST", "url": "http://127.0.0.1:1/", "body": "x"}));
     trial.run(&*place.agent("http.request")).await;
     assert_eq!(trial.outcomes(), [EffectOutcome::NotDone], "nobody listens there");
+}
+
+#[tokio::test]
+async fn what_may_already_have_happened_is_not_sent_again() {
+    let (place, server) = (Place::new(), Server::start().await);
+    let trial = Trial::new("http.request", json!({"method": "POST", "url": server.url("/echo")}));
+    let trial = trial.probing(EffectProbe { effect_id: EffectId::new(0, [1; 10]), idempotency_key: "key".into() });
+    let outcome = trial.run(&*place.agent("http.request")).await;
+    assert!(matches!(outcome, Outcome::Blocked { .. }), "{outcome:?}");
+    assert_eq!(server.requests().len(), 0);
 }
 
 #[tokio::test]

@@ -202,6 +202,38 @@ async fn dropped_work_ends_too() {
 }
 
 #[tokio::test]
+async fn a_step_ends_with_the_process_that_started_it() {
+    let seconds = own_sleep(5);
+    let dir = tempfile::tempdir().unwrap(); // the killed process cannot clear up after itself
+    let other = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "the_other_process"])
+        .envs([("EPHOR_TEST_SECONDS", seconds.as_str()), ("TMPDIR", dir.path().to_str().unwrap())])
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let mut other = other.unwrap();
+    let until = async |wanted| {
+        let reached = async {
+            while lives(&seconds) != wanted {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), reached).await.unwrap();
+    };
+    until(true).await;
+    other.kill().unwrap(); // SIGKILL: nothing of it runs any more
+    other.wait().unwrap();
+    until(false).await;
+}
+
+#[tokio::test]
+#[ignore = "the other half of the test above"]
+async fn the_other_process() {
+    if let Ok(seconds) = std::env::var("EPHOR_TEST_SECONDS") {
+        sh(&Place::new(), &format!("setsid sleep {seconds} & wait")).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
 async fn a_memory_hog_ends_as_out_of_memory() {
     let place = Place::new();
     for program in [
@@ -225,6 +257,14 @@ async fn a_fork_bomb_is_bounded() {
 }
 
 #[tokio::test]
+async fn many_processes_one_after_another_are_no_bomb() {
+    let place = Place::new();
+    let many =
+        json!({"command": "i=0; while [ $i -lt 1000 ]; do /bin/true || exit 1; i=$((i+1)); done", "limits": {"processes": 20}});
+    place.run("shell.run", many).await.unwrap();
+}
+
+#[tokio::test]
 async fn processor_time_and_file_size_are_bounded() {
     let place = Place::new();
     let busy = json!({"command": "exec python3 -c 'while True: pass'", "limits": {"cpu_seconds": 1}});
@@ -232,6 +272,17 @@ async fn processor_time_and_file_size_are_bounded() {
     let large = json!({"command": "exec head -c 3000000 /dev/zero > x", "limits": {"file_mb": 1}});
     let failure = place.run("shell.run", large).await.unwrap_err();
     assert!(failure.message.contains("larger file") || failure.message.contains("too large"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_limit_set_from_outside_is_kept_and_not_an_error() {
+    let limited = |config: &mut ephor_agents::Config| {
+        let launcher = std::mem::take(&mut config.shell.sandbox.launcher).remove(0);
+        let lower = "ulimit -n 64; exec \"$0\"";
+        config.shell.sandbox.launcher = vec!["/bin/sh".into(), "-c".into(), lower.into(), launcher];
+    };
+    assert_eq!(sh(&Place::with(limited), "ulimit -n").await.unwrap()["stdout"], "64\n");
+    assert_eq!(sh(&Place::new(), "ulimit -n").await.unwrap()["stdout"], "256\n");
 }
 
 #[tokio::test]
@@ -255,6 +306,8 @@ async fn secrets_reach_the_command_and_nothing_else() {
     assert_eq!((&output["stdout"], &output["stderr"]), (&json!("got ***\n"), &json!("in ***")));
     let params = json!({"command": "echo $KEY >&2; exit 1", "env": {"KEY": "${secrets.TOKEN}"}});
     assert_eq!(place.run("shell.run", params).await.unwrap_err().message, "exit code 1: ***");
+    let params = json!({"command": "cat > left", "stdin": "${secrets.TOKEN}", "outputs": {"x": {"path": "left", "out": "x"}}});
+    assert_eq!(place.run("shell.run", params).await.unwrap_err().class, ErrorClass::BadOutput);
     let refused = sh(&place, "echo ${secrets.TOKEN}").await.unwrap_err();
     assert_eq!((refused.class, refused.retryable), (ErrorClass::BadInput, false));
 }

@@ -228,7 +228,13 @@ mod tests {
         TaskId::new(1, [1; 10])
     }
     fn granted(attempt: u32) -> Granted {
-        Granted { work: WorkKey::Step("1".into()), attempt, agent: AgentId::new(1, [2; 10]), claim: ClaimId::new(1, [3; 10]), lease_ms: 1_000 }
+        Granted {
+            work: WorkKey::Step("1".into()),
+            attempt,
+            agent: AgentId::new(1, [2; 10]),
+            claim: ClaimId::new(1, [3; 10]),
+            lease_ms: 1_000,
+        }
     }
     fn beat(attempt: u32) -> Heartbeat {
         Heartbeat { task_id: task(), work: WorkKey::Step("1".into()), attempt, progress: None, message: None }

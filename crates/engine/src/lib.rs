@@ -4,9 +4,15 @@
 mod cache;
 pub mod clock;
 pub mod codec;
+pub mod engine;
+pub mod feed;
+mod intake;
 mod leases;
 mod live;
 pub mod lock;
 mod ready;
 pub mod store;
+mod ticker;
 mod writer;
+
+pub use engine::{Done, Engine, EngineError, Idempotency, Settings};

@@ -36,7 +36,14 @@ impl Live {
     }
 
     /// One move as the store takes it; the chain moves on.
-    pub(crate) fn encode(&mut self, made: &Move, at: Time, version: u64, entropy: &mut dyn Entropy, blobs: &mut Vec<Blob>) -> NewEvent {
+    pub(crate) fn encode(
+        &mut self,
+        made: &Move,
+        at: Time,
+        version: u64,
+        entropy: &mut dyn Entropy,
+        blobs: &mut Vec<Blob>,
+    ) -> NewEvent {
         let data = serde_json::to_string(&made.event).expect("an event is plain data");
         let stream = StreamId::from(self.task.id);
         let private = made.private.as_ref().map(|p| seal(stream, p, entropy, blobs));
@@ -57,7 +64,17 @@ impl Live {
                 private: private.as_ref().map(|p| &p.digest),
             },
         );
-        NewEvent { at: at.0, kind: made.event.kind(), actor, before, after: Some(made.after), schema: SCHEMA, data, private, hash: self.hash }
+        NewEvent {
+            at: at.0,
+            kind: made.event.kind(),
+            actor,
+            before,
+            after: Some(made.after),
+            schema: SCHEMA,
+            data,
+            private,
+            hash: self.hash,
+        }
     }
 
     /// The index row as it should be now.
@@ -111,9 +128,11 @@ pub(crate) fn decode(stored: &StoredEvent) -> Result<(event::Event, Option<Priva
 /// The words beside an event, if they are there.
 pub(crate) fn open_private(stored: &StoredEvent) -> Result<Option<Private>, StoreError> {
     match stored.private.as_ref().map(|p| &p.body) {
-        Some(PrivateBody::Inline(body)) => serde_json::from_slice(body)
-            .map(Some)
-            .map_err(|e| StoreError::Corrupt { stream: stored.stream, version: stored.version, why: format!("private part: {e}") }),
+        Some(PrivateBody::Inline(body)) => serde_json::from_slice(body).map(Some).map_err(|e| StoreError::Corrupt {
+            stream: stored.stream,
+            version: stored.version,
+            why: format!("private part: {e}"),
+        }),
         Some(PrivateBody::Blob(key)) => {
             Err(StoreError::Corrupt { stream: stored.stream, version: stored.version, why: format!("blob {key} is missing") })
         }

@@ -31,6 +31,11 @@ struct Entry {
 }
 
 impl Ready {
+    /// Nothing is known yet: the index knows.
+    pub(crate) fn unread() -> Self {
+        Self { incomplete: true, ..Self::default() }
+    }
+
     /// Notes what a task offers now. Answers whether it offers something it did not offer before.
     pub(crate) fn update(&mut self, task: TaskId, open: Option<&str>, priority: i64, due: i64) -> bool {
         let rank = (Reverse(priority), due, task);
@@ -80,14 +85,15 @@ impl Ready {
 
     /// Forgets everything: the index knows.
     pub(crate) fn clear(&mut self) {
-        *self = Self { incomplete: true, ..Self::default() };
+        *self = Self::unread();
     }
 
     /// The best task this agent can do something for, those in `not` left out.
     pub(crate) fn best(&self, agent: AgentId, capabilities: &[Box<str>], not: &HashSet<TaskId>) -> Option<TaskId> {
         let first = |set: &BTreeSet<Rank>| set.iter().find(|rank| !not.contains(&rank.2)).copied();
         let plain = capabilities.iter().filter_map(|c| first(self.by_key.get(c)?));
-        let special = self.special.iter().filter(|key| fits(key, agent, capabilities)).filter_map(|key| first(self.by_key.get(key)?));
+        let special =
+            self.special.iter().filter(|key| fits(key, agent, capabilities)).filter_map(|key| first(self.by_key.get(key)?));
         plain.chain(special).min().map(|rank| rank.2)
     }
 
@@ -105,7 +111,8 @@ impl Ready {
 /// Whether an agent can do what a key asks: every capability of it, and be the one it is pinned to. `capabilities` are sorted.
 pub(crate) fn fits(key: &str, agent: AgentId, capabilities: &[Box<str>]) -> bool {
     let (words, pinned) = key.split_once('@').map_or((key, None), |(words, id)| (words, Some(id)));
-    pinned.is_none_or(|id| id == agent.to_string()) && words.split('+').all(|w| capabilities.binary_search_by(|c| (**c).cmp(w)).is_ok())
+    pinned.is_none_or(|id| id == agent.to_string())
+        && words.split('+').all(|w| capabilities.binary_search_by(|c| (**c).cmp(w)).is_ok())
 }
 
 #[cfg(test)]

@@ -46,26 +46,15 @@ pub(crate) enum Job {
     /// A task is to be born.
     Submit(Box<Submit>),
     /// Something is asked of a task.
-    Task {
-        task: TaskId,
-        command: Command,
-        actor: Actor,
-    },
+    Task { task: TaskId, command: Command, actor: Actor },
     /// The same for several, answered one by one.
     Many(Vec<Job>),
     /// An agent asks for work.
     Claim(Claim),
     /// Something is asked of an agent.
-    Agent {
-        id: AgentId,
-        command: AgentCommand,
-        actor: Actor,
-    },
+    Agent { id: AgentId, command: AgentCommand, actor: Actor },
     /// Delete the private parts of a task that has ended.
-    Erase {
-        task: TaskId,
-        actor: Actor,
-    },
+    Erase { task: TaskId, actor: Actor },
 }
 
 /// The birth of a task, and what guards it.
@@ -196,7 +185,7 @@ impl<S: Store> Writer<S> {
             policy,
             entropy,
             cache: Cache::new(cache_bytes),
-            ready: Ready { incomplete: true, ..Ready::default() },
+            ready: Ready::unread(),
             leases,
             agents: BTreeMap::new(),
             judges: Vec::new(),
@@ -268,7 +257,8 @@ impl<S: Store> Writer<S> {
                 let Some(task) = listed.stream.task() else { continue };
                 let Some(live) = self.load(task)? else { continue };
                 for lease in live.task.live_leases() {
-                    let inside = self.agents.get(&lease.agent).and_then(|k| k.agent.registration.as_ref()).is_some_and(|r| r.in_process);
+                    let inside =
+                        self.agents.get(&lease.agent).and_then(|k| k.agent.registration.as_ref()).is_some_and(|r| r.in_process);
                     if inside {
                         dead.push((task, lease.work.clone(), lease.attempt));
                     }

@@ -4,7 +4,7 @@ use crate::agent::{Acts, Agent, Answer, Job, Stop};
 use crate::lease::Lease;
 use crate::transport::Refused;
 use ephor_core::id::{EffectId, TaskId};
-use ephor_core::work::{EffectGrant, EffectOutcome, EffectRequest, Outcome, WorkItem, WorkKey};
+use ephor_core::work::{EffectGrant, EffectOutcome, EffectProbe, EffectRequest, Outcome, WorkItem, WorkKey};
 use serde_json::{Map, Value};
 use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +56,12 @@ impl Trial {
     pub fn dry(mut self) -> Self {
         self.lease.item.may_act = false;
         self.desk.refuse = true;
+        self
+    }
+
+    /// The same work after an attempt that left an effect without an outcome.
+    pub fn probing(mut self, probe: EffectProbe) -> Self {
+        self.lease.item.probe = Some(probe);
         self
     }
 

@@ -219,13 +219,12 @@ impl<T: Transport> Shared<T> {
         running.spawn(async move { agent.run(Job::new(&own, &*transport)).await });
 
         tokio::select! {
-            Some(ended) = running.join_next() => return Some(ended.unwrap_or_else(panicked)),
             _ = lease.stopped() => {}
             () = expired(&lease.item) => lease.stop(Stop::TimedOut),
+            Some(ended) = running.join_next() => return settle(lease.told(), Some(ended)),
         }
         let ended = timeout(self.grace(), running.join_next()).await;
-        let outcome = ended.ok().flatten().map(|ended| ended.unwrap_or_else(panicked));
-        told_to_end(lease.told(), outcome)
+        settle(lease.told(), ended.ok().flatten())
     }
 }
 
@@ -237,16 +236,18 @@ async fn expired(item: &WorkItem) {
     }
 }
 
-/// What is reported of work that was told to end. What it nevertheless got done counts; a failure on the way out does not,
-/// the reason for the end does.
-fn told_to_end(why: Option<Stop>, outcome: Option<Outcome>) -> Option<Outcome> {
+/// What is reported of work that ended, or did not although it was told to. What it got done counts in any case; a failure
+/// on the way out does not, the reason for the end does.
+fn settle(why: Option<Stop>, ended: Option<Result<Outcome, JoinError>>) -> Option<Outcome> {
+    let outcome = ended.map(|ended| ended.unwrap_or_else(panicked));
     let failed = |class, message: &str| Some(Outcome::Failed(Failure::new(class, message)));
-    match (why?, outcome) {
-        (Stop::Stale, _) => None,
-        (_, Some(done)) if !matches!(done, Outcome::Failed(_) | Outcome::Cancelled) => Some(done),
-        (Stop::Cancelled, _) => Some(Outcome::Cancelled),
-        (Stop::TimedOut, _) => failed(ErrorClass::Timeout, "the attempt took longer than it may"),
-        (Stop::Draining, _) => failed(ErrorClass::AgentLost, "the worker was shut down"),
+    match (why, outcome) {
+        (None, outcome) => outcome,
+        (Some(Stop::Stale), _) => None,
+        (Some(_), Some(done)) if !matches!(done, Outcome::Failed(_) | Outcome::Cancelled) => Some(done),
+        (Some(Stop::Cancelled), _) => Some(Outcome::Cancelled),
+        (Some(Stop::TimedOut), _) => failed(ErrorClass::Timeout, "the attempt took longer than it may"),
+        (Some(Stop::Draining), _) => failed(ErrorClass::AgentLost, "the worker was shut down"),
     }
 }
 

@@ -5,8 +5,11 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, kill_current_process_group, setrlimit, wait};
-use std::fs::{File, OpenOptions};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, geteuid, getrlimit, kill_current_process_group, setpriority_process, setrlimit,
+    wait,
+};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Write};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -15,6 +18,9 @@ const WANTED: ABI = ABI::V9;
 
 /// The oldest version that keeps what it promises: before it, files elsewhere could be emptied.
 const LEAST: ABI = ABI::V3;
+
+/// How far commands stand back from other processes, from 0 to 19.
+const NICE: i32 = 10;
 
 /// How the launcher exits when it could not start the command.
 const NOT_STARTED: u8 = 125;
@@ -56,6 +62,12 @@ const READABLE: [&str; 27] = [
 /// Devices without a memory.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
+/// The highest process id of this namespace.
+const PID_MAX: &str = "/proc/sys/kernel/pid_max";
+
+/// Once its ids have been used up, a namespace begins again from here; a highest id below it would leave none.
+const RESERVED_PIDS: u64 = 300;
+
 /// The threads of the launcher itself, which count as processes too, and `unshare`.
 const OWN_PROCESSES: u64 = 8;
 
@@ -84,10 +96,19 @@ fn obey(order: Order, evidence: &File) -> ExitCode {
         say(evidence, &word);
         ExitCode::from(NOT_STARTED)
     };
+    let bounded = limit_root(&order.limits, order.namespaces);
     match limit(&order.limits, order.namespaces).map_err(|e| e.to_string()).and_then(|()| confine(&order)) {
-        Ok(confined) => say(evidence, &Word::Confined(confined)),
+        Ok(mut confined) => {
+            if !bounded {
+                confined.gaps.push("processes: as root their number is only sampled".into());
+            }
+            say(evidence, &Word::Confined(confined));
+        }
         Err(reason) => return refuse(Word::Refused(reason)),
     }
+    watch_lifeline();
+    // From here on behind everybody else: a busy step slows itself, not Ephor nor what is to end it. Linux does this by thread.
+    setpriority_process(None, NICE).ok();
     let child = match start(&order) {
         Ok(child) => child,
         Err(error) => return refuse(Word::NotStarted(format!("{}: {error}", order.argv[0]))),
@@ -105,9 +126,14 @@ fn say(mut evidence: &File, word: &Word) {
 }
 
 fn limit(limits: &Limits, namespaces: bool) -> io::Result<()> {
-    let set = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
+    // Nobody may raise a limit that was set from outside.
+    let possible = |resource, most: u64| Some(getrlimit(resource).maximum.map_or(most, |outer| most.min(outer)));
+    let set_both = |resource, current, maximum| {
+        setrlimit(resource, Rlimit { current: possible(resource, current), maximum: possible(resource, maximum) })
+    };
+    let set = |resource, most| set_both(resource, most, most);
     // One second between the warning and the end: a program may say what it was doing.
-    setrlimit(Resource::Cpu, Rlimit { current: Some(limits.cpu_s), maximum: Some(limits.cpu_s + 1) })?;
+    set_both(Resource::Cpu, limits.cpu_s, limits.cpu_s + 1)?;
     set(Resource::As, limits.address_bytes)?;
     set(Resource::Fsize, limits.file_bytes)?;
     set(Resource::Nofile, limits.open_files)?;
@@ -117,6 +143,23 @@ fn limit(limits: &Limits, namespaces: bool) -> io::Result<()> {
         set(Resource::Nproc, limits.processes + OWN_PROCESSES)?;
     }
     Ok(())
+}
+
+/// Bounds the number of processes where the user is root, whom the limit above does not bind. Since Linux 6.14 a process
+/// namespace has a highest process id of its own, and root may lower it. `false` where it could not be done.
+fn limit_root(limits: &Limits, namespaces: bool) -> bool {
+    if !geteuid().is_root() {
+        return true;
+    }
+    let highest = RESERVED_PIDS + limits.processes + OWN_PROCESSES;
+    namespaces && own_pid_max() && fs::write(PID_MAX, highest.to_string()).is_ok()
+}
+
+/// Whether the file is about this namespace. Older kernels had one for the whole machine, which is not ours to change.
+fn own_pid_max() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(14))
 }
 
 /// Takes from this process, and from all it will start, every right that the order does not name.
@@ -180,8 +223,15 @@ fn start(order: &Order) -> io::Result<Child> {
     Command::new(program).args(args).env_clear().envs(&order.env).current_dir(&order.workdir).stdin(stdin).spawn()
 }
 
-/// Feeds the command and waits for its end, as the init of all it starts. Without Ephor at the other end of the lifeline
-/// everything ends.
+/// Ends everything as soon as nobody is at the other end of the lifeline.
+fn watch_lifeline() {
+    std::thread::spawn(|| {
+        io::stdin().lock().read_to_end(&mut Vec::new()).ok(); // nothing comes but the end
+        end_all(KILLED)
+    });
+}
+
+/// Feeds the command and waits for its end, as the init of all it starts.
 fn outlive(mut child: Child, order: Order) -> (Option<i32>, Option<i32>) {
     ignore_termination();
     let stdin = child.stdin.take();
@@ -189,10 +239,6 @@ fn outlive(mut child: Child, order: Order) -> (Option<i32>, Option<i32>) {
         if let Some(mut stdin) = stdin {
             stdin.write_all(order.stdin.as_bytes()).ok(); // the command may close its input whenever it likes
         }
-    });
-    std::thread::spawn(|| {
-        io::stdin().lock().read_to_end(&mut Vec::new()).ok(); // nothing comes but the end
-        end_all(KILLED)
     });
     let own = Pid::from_child(&child);
     loop {

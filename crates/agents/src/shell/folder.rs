@@ -1,7 +1,8 @@
 //! The folder of one attempt: made anew, filled, read back, removed.
 
-use super::{FILES_MAX, Wish};
+use super::Wish;
 use crate::confine::{self, OutFolder, failure, relative};
+use crate::secrets::Used;
 use ephor_core::spec::ErrorClass;
 use ephor_core::work::{Failure, WorkItem};
 use serde_json::{Map, Value, json};
@@ -65,14 +66,24 @@ impl Folder {
     }
 
     /// Reads back what the command should have left: text into the output, or a copy into the out folder.
-    pub(super) fn collect(&self, wishes: &BTreeMap<String, Wish>, out: &OutFolder, may_act: bool) -> Result<Value, Failure> {
+    /// A copy cannot be masked without breaking it, so one that holds a secret is refused.
+    pub(super) fn collect(
+        &self,
+        wishes: &BTreeMap<String, Wish>,
+        out: &OutFolder,
+        used: &Used,
+        may_act: bool,
+    ) -> Result<Value, Failure> {
         let mut files = Map::new();
-        for (name, wish) in wishes.iter().take(FILES_MAX) {
+        for (name, wish) in wishes {
             let real = self.inside(wish.path()).map_err(|failure| Failure { class: ErrorClass::BadOutput, ..failure })?;
             let content = confine::read(&real, wish.path(), wish.bytes_max());
             let content = content.map_err(|failure| Failure { class: ErrorClass::BadOutput, ..failure })?;
             let file = match wish {
                 Wish::Text(_) => Value::String(String::from_utf8_lossy(&content).into_owned()),
+                Wish::Copy { path, .. } if used.occurs_in(&content) => {
+                    return Err(Failure::final_(ErrorClass::BadOutput, format!("{path} holds a secret and is not copied")));
+                }
                 Wish::Copy { out: to, .. } => json!(out.write(to, &content, may_act)?),
             };
             files.insert(name.clone(), file);

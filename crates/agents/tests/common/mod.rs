@@ -17,6 +17,7 @@ pub(crate) const TOKEN: &str = "s3cr3t-t0k3n";
 /// A folder with the agents working in it.
 pub(crate) struct Place {
     pub(crate) dir: tempfile::TempDir,
+    pub(crate) capabilities: Vec<String>,
     agents: Vec<Arc<dyn Agent>>,
 }
 
@@ -47,8 +48,8 @@ impl Place {
             secrets: secrets::Source { env: |name| (name == "EPHOR_SECRET_TOKEN").then(|| TOKEN.into()), file: None },
         };
         change(&mut config);
-        let agents = Builtin::new(config).unwrap().agents();
-        Self { dir, agents }
+        let builtin = Builtin::new(config).unwrap();
+        Self { dir, capabilities: builtin.capabilities(), agents: builtin.agents() }
     }
 
     pub(crate) fn agent(&self, action: &str) -> Arc<dyn Agent> {

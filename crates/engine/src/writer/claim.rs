@@ -43,7 +43,12 @@ impl<S: Store> Writer<S> {
         Ok(())
     }
 
-    fn work_for(&mut self, batch: &mut Batch, ticket: Ticket, claim: &Claim) -> Result<Result<Vec<WorkItem>, Refusal>, StoreError> {
+    fn work_for(
+        &mut self,
+        batch: &mut Batch,
+        ticket: Ticket,
+        claim: &Claim,
+    ) -> Result<Result<Vec<WorkItem>, Refusal>, StoreError> {
         let wish = &claim.wish;
         let capabilities = match self.agents.get(&wish.agent_id) {
             Some(known) if known.is_active() => known.capabilities.clone(),
@@ -57,7 +62,8 @@ impl<S: Store> Writer<S> {
         if !again.is_empty() {
             return Ok(Ok(again));
         }
-        let asked = command::Claim { agent: wish.agent_id, capabilities: capabilities.clone(), claim: wish.claim_id, start: wish.start };
+        let asked =
+            command::Claim { agent: wish.agent_id, capabilities: capabilities.clone(), claim: wish.claim_id, start: wish.start };
         let actor = Actor::agent(wish.agent_id);
         let mut items = Vec::new();
         let mut without = TaskSet::new();
@@ -101,7 +107,12 @@ impl<S: Store> Writer<S> {
     }
 
     /// Fills the ready queue from the index with what this agent can do.
-    fn search_index(&mut self, batch: &Batch, agent: ephor_core::id::AgentId, capabilities: &Arc<[Box<str>]>) -> Result<(), StoreError> {
+    fn search_index(
+        &mut self,
+        batch: &Batch,
+        agent: ephor_core::id::AgentId,
+        capabilities: &Arc<[Box<str>]>,
+    ) -> Result<(), StoreError> {
         let mut after: Option<Cursor> = None;
         let mut looked = 0;
         loop {

@@ -14,10 +14,14 @@ impl<S: Store> Writer<S> {
             self.keep_untouched(&mut batch);
             return Ok(batch.replies);
         }
+        let events: usize = groups.iter().flat_map(|g| &g.changes).map(|c| c.events.len()).sum();
+        let events = events as u64;
         match self.store.commit(groups, batch.now.0) {
             Ok(results) => {
-                let last = results.iter().flatten().flat_map(|w| &w.last).max();
-                self.position = self.position.max(last.copied().unwrap_or(0));
+                self.position = match results.iter().all(Result::is_ok) {
+                    true => self.position + events,
+                    false => self.reader.position()?,
+                };
                 let refused: HashSet<usize> =
                     results.iter().zip(&members).filter(|(result, _)| result.is_err()).map(|(_, member)| *member).collect();
                 for (result, member) in results.iter().zip(&members) {
@@ -134,7 +138,8 @@ impl<S: Store> Writer<S> {
             self.cache.take(task);
         }
         self.again.extend(batch.unsettled);
-        let lost: HashSet<Ticket> = batch.depends.iter().filter(|(_, group)| !stands(*group)).map(|(ticket, _)| *ticket).collect();
+        let lost: HashSet<Ticket> =
+            batch.depends.iter().filter(|(_, group)| !stands(*group)).map(|(ticket, _)| *ticket).collect();
         let answer = |(ticket, reply)| if lost.contains(&ticket) { (ticket, Reply::Conflict) } else { (ticket, reply) };
         Ok(batch.replies.into_iter().map(answer).collect())
     }

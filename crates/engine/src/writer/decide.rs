@@ -111,7 +111,8 @@ impl<S: Store> Writer<S> {
         }
         let group = batch.group();
         let idempotency = submit.idempotency.take();
-        let done = self.give_birth(batch, group, Birth { id: submit.id, submission: submit.submission }, &submit.actor, &ended)?;
+        let done =
+            self.give_birth(batch, group, Birth { id: submit.id, submission: submit.submission }, &submit.actor, &ended)?;
         batch.depends.push((ticket, group));
         let Ok(done) = done else { return Ok(done) };
         if let Some(Idempotency { key, digest }) = idempotency {
@@ -392,7 +393,13 @@ impl<S: Store> Writer<S> {
                 hash: touched.hash,
             });
         }
-        Ok(Ok(Done { task: None, status: Status::Pending, version: touched.agent.version, answer: Answer::Done, repeated: false }))
+        Ok(Ok(Done {
+            task: None,
+            status: Status::Pending,
+            version: touched.agent.version,
+            answer: Answer::Done,
+            repeated: false,
+        }))
     }
 
     fn touch_agent(&mut self, batch: &mut Batch, id: AgentId) -> GroupNo {
@@ -401,7 +408,8 @@ impl<S: Store> Writer<S> {
         }
         let group = batch.group();
         let known = self.agents.get(&id).cloned().unwrap_or_else(|| Known::new(Agent::unknown(id), GENESIS));
-        let touched = TouchedAgent { follows: known.agent.version, agent: known.agent, hash: known.hash, group, events: Vec::new() };
+        let touched =
+            TouchedAgent { follows: known.agent.version, agent: known.agent, hash: known.hash, group, events: Vec::new() };
         batch.agents.insert(id, touched);
         group
     }
@@ -454,7 +462,9 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
                 changes.push(LeaseChange::Guide(text.clone()));
             }
         }
-        Event::Completed { .. } | Event::Failed { .. } | Event::Cancelled { .. } | Event::Stopped { .. } => changes.push(LeaseChange::EndAll),
+        Event::Completed { .. } | Event::Failed { .. } | Event::Cancelled { .. } | Event::Stopped { .. } => {
+            changes.push(LeaseChange::EndAll)
+        }
         Event::Submitted(_)
         | Event::Released
         | Event::PlanAccepted
