@@ -77,39 +77,57 @@ impl Live {
         }
     }
 
-    /// The index row as it should be now.
-    pub(crate) fn row(&self, open: Option<String>, now: Time) -> Row {
+    /// The index row as it should be now; `None` when the store's is good enough.
+    pub(crate) fn row(&self, open: Option<&str>, now: Time) -> Option<Row> {
         let (task, facts) = (&self.task, &self.task.facts);
         let born = task.born_at().unwrap_or_default();
-        let wanted = task.wake_at();
-        // An index entry that rings too early only costs a look; so a later deadline alone is not worth a write.
-        let standing = self.row.as_ref().and_then(|r| r.wake_at).filter(|at| *at > now.0);
-        let lazy = match (standing, wanted) {
-            (Some(old), Some(new)) if old <= new.0 => Some(old),
-            (_, new) => new.map(|t| t.0),
+        let wake_at = task.wake_at().map(|t| t.0);
+        let ended_at = task.end().map(|e| e.at.0);
+        let rank = facts.due_at.unwrap_or(born).0;
+        let title = if task.is_erased() { "" } else { &task.contents.text.title };
+        let Some(old) = &self.row else {
+            return Some(Row {
+                namespace: facts.namespace.to_string(),
+                status: Some(task.status()),
+                priority: task.priority() as i64,
+                rank,
+                wake_at,
+                open: open.map(str::to_owned),
+                created_at: born.0,
+                ended_at,
+                due_at: facts.due_at.map(|t| t.0),
+                title: title.to_owned(),
+                task_type: facts.task_type.to_string(),
+                external_id: facts.external_id.as_deref().map(str::to_owned),
+                source: facts.source.as_deref().map(str::to_owned),
+                owner_id: facts.owner_id.as_deref().map(str::to_owned),
+                parent: facts.parent.as_ref().map(|p| p.task.bits()),
+            });
         };
-        let mut row = Row {
-            namespace: facts.namespace.to_string(),
+        // An index entry that rings too early only costs a look; so a later deadline alone is not worth a write.
+        let rings_in_time = match (old.wake_at, wake_at) {
+            (old, new) if old == new => true,
+            (Some(old), Some(new)) => old > now.0 && old <= new,
+            (Some(_), None) | (None, _) => false,
+        };
+        let same = rings_in_time
+            && old.status == Some(task.status())
+            && old.open.as_deref() == open
+            && old.priority == task.priority() as i64
+            && old.rank == rank
+            && old.ended_at == ended_at
+            && old.title == title;
+        (!same).then(|| Row {
             status: Some(task.status()),
             priority: task.priority() as i64,
-            rank: facts.due_at.unwrap_or(born).0,
-            wake_at: lazy,
-            open,
-            created_at: born.0,
-            ended_at: task.end().map(|e| e.at.0),
+            rank,
+            wake_at,
+            open: open.map(str::to_owned),
+            ended_at,
             due_at: facts.due_at.map(|t| t.0),
-            title: if task.is_erased() { String::new() } else { task.contents.text.title.clone() },
-            task_type: facts.task_type.to_string(),
-            external_id: facts.external_id.as_deref().map(str::to_owned),
-            source: facts.source.as_deref().map(str::to_owned),
-            owner_id: facts.owner_id.as_deref().map(str::to_owned),
-            parent: facts.parent.as_ref().map(|p| p.task.bits()),
-        };
-        if self.row.as_ref() != Some(&row) {
-            // It is written anyway: then with the exact time.
-            row.wake_at = wanted.map(|t| t.0);
-        }
-        row
+            title: title.to_owned(),
+            ..old.clone()
+        })
     }
 
     /// About how many bytes it takes in memory, for the bound of the cache.

@@ -279,12 +279,12 @@ impl<S: Store> Writer<S> {
     }
 
     /// The task, from the cache or the store; `None` when there is no such stream.
-    fn load(&mut self, task: TaskId) -> Result<Option<Live>, StoreError> {
+    fn load(&mut self, task: TaskId) -> Result<Option<Box<Live>>, StoreError> {
         if let Some(live) = self.cache.take(task) {
             return Ok(Some(live));
         }
         match self.reader.load(task.into())? {
-            Some(loaded) => Live::replay(task, &loaded).map(Some),
+            Some(loaded) => Live::replay(task, &loaded).map(|live| Some(Box::new(live))),
             None => Ok(None),
         }
     }

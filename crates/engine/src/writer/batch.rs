@@ -37,7 +37,7 @@ pub(super) struct Batch {
 
 /// A task this batch has touched.
 pub(super) struct Touched {
-    pub(super) live: Live,
+    pub(super) live: Box<Live>,
     pub(super) follows: u64,
     pub(super) group: GroupNo,
     pub(super) events: Vec<NewEvent>,

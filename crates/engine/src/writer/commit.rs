@@ -58,8 +58,7 @@ impl<S: Store> Writer<S> {
             if self.quarantine.contains_key(id) {
                 continue;
             }
-            let row = touched.live.row(touched.open.clone(), batch.now);
-            let row = (touched.live.row.as_ref() != Some(&row)).then_some(row);
+            let row = touched.live.row(touched.open.as_deref(), batch.now);
             if touched.events.is_empty() && row.is_none() && touched.mail_taken.is_empty() {
                 continue;
             }

@@ -158,7 +158,7 @@ impl<S: Store> Writer<S> {
     ) -> Result<Result<Done, Refusal>, StoreError> {
         let Birth { id, submission } = birth;
         let touched = Touched {
-            live: Live::unborn(id),
+            live: Box::new(Live::unborn(id)),
             follows: 0,
             group,
             events: Vec::new(),
