@@ -30,6 +30,8 @@ use tokio::sync::{oneshot, watch};
 
 /// The most jobs in one commit (DESIGN §1).
 const BATCH_MAX: usize = 1_000;
+/// How many submissions of a batch are handed to the writer at once: few enough that others get their turn between them.
+const PART: usize = 250;
 /// How long a claim may wait for work at most, in milliseconds.
 const WAIT_MAX: u64 = 60_000;
 
@@ -197,21 +199,31 @@ impl Engine {
         one(self.ask(&namespace, Job::Submit(Box::new(submit))).await?)
     }
 
-    /// Submits several tasks; one answer for each, in order. Not atomic.
+    /// Submits several tasks; one answer for each, in order. Not atomic. While one part is being written the next is checked.
     pub async fn submit_many(&self, requests: &[Request], actor: &Actor) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
         let mut answers: Vec<Option<Result<Done, Refusal>>> = Vec::with_capacity(requests.len());
-        let mut jobs = Vec::with_capacity(requests.len());
-        for request in requests {
-            match self.check(request) {
-                Ok(submission) => {
-                    let submit = Submit { id: self.new_task_id(), submission, actor: actor.clone(), idempotency: None };
-                    jobs.push(Job::Submit(Box::new(submit)));
-                    answers.push(None);
-                }
-                Err(refusal) => answers.push(Some(Err(refusal))),
+        let mut under_way = Vec::new();
+        for part in requests.chunks(PART) {
+            let mut jobs = Vec::with_capacity(part.len());
+            for request in part {
+                answers.push(match self.check(request) {
+                    Ok(submission) => {
+                        let submit = Submit { id: self.new_task_id(), submission, actor: actor.clone(), idempotency: None };
+                        jobs.push(Job::Submit(Box::new(submit)));
+                        None
+                    }
+                    Err(refusal) => Some(Err(refusal)),
+                });
+            }
+            if !jobs.is_empty() {
+                under_way.push(self.push("default", Job::Many(jobs))?);
             }
         }
-        let mut decided = self.ask_many(jobs).await?.into_iter();
+        let mut decided = Vec::with_capacity(requests.len());
+        for part in under_way {
+            decided.extend(self.many(part.await.map_err(|_| self.inner.why_stopped())?)?);
+        }
+        let mut decided = decided.into_iter();
         let fill = |slot: Option<_>| slot.or_else(|| decided.next()).expect("there is one answer for each job");
         Ok(answers.into_iter().map(fill).collect())
     }
@@ -372,19 +384,29 @@ impl Engine {
     }
 
     async fn ask_many(&self, jobs: Vec<Job>) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
-        if jobs.is_empty() {
-            return Ok(Vec::new());
+        match jobs.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.many(self.ask("default", Job::Many(jobs)).await?),
         }
-        match self.ask("default", Job::Many(jobs)).await? {
+    }
+
+    /// The answers to several jobs.
+    fn many(&self, reply: Reply) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
+        match reply {
             Reply::Many(answers) => Ok(answers),
             other => one(other).map(|_| Vec::new()),
         }
     }
 
     async fn ask(&self, namespace: &str, job: Job) -> Result<Reply, EngineError> {
+        self.push(namespace, job)?.await.map_err(|_| self.inner.why_stopped())
+    }
+
+    /// Hands a job to the writer; the answer comes once it is on disk.
+    fn push(&self, namespace: &str, job: Job) -> Result<oneshot::Receiver<Reply>, EngineError> {
         let (answer, waiting) = oneshot::channel();
         match self.inner.intake.push(namespace, Item::Job(job, Some(answer))) {
-            Ok(()) => waiting.await.map_err(|_| self.inner.why_stopped()),
+            Ok(()) => Ok(waiting),
             Err(NotTaken::Full) => Err(Refusal::QueueFull.into()),
             Err(NotTaken::Closed) => Err(self.inner.why_stopped()),
         }

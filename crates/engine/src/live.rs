@@ -132,7 +132,7 @@ impl Live {
 
     /// About how many bytes it takes in memory, for the bound of the cache.
     pub(crate) fn weight(&self) -> usize {
-        1_024 + 512 * self.task.size()
+        4_096 + 1_024 * self.task.size()
     }
 }
 

@@ -48,9 +48,7 @@ struct House {
 impl House {
     async fn new(folder: &Path, name: &str) -> Arc<Self> {
         let path = folder.join(format!("{name}.db"));
-        let mut settings = Settings::new(&path);
-        settings.cache_bytes = 256 << 20;
-        let engine = Engine::open(settings).expect("the folder is fresh");
+        let engine = Engine::open(Settings::new(&path)).expect("the folder is fresh");
         let mut agents = Vec::new();
         for n in 0..CALLERS {
             let capabilities = vec!["noop".into()];
