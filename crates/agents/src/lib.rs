@@ -1,1 +1,83 @@
-//! agents
+//! What Ephor can do by itself, as ordinary agents on the worker loop of `ephor-sdk`: a file per action.
+//!
+//! | action | does | acts on the outside |
+//! |---|---|---|
+//! | `shell.run` | a command in a sandbox ([`shell`], [`sandbox`]) | where it asks for the network |
+//! | `http.request` | one HTTP request ([`http`]) | unless it is GET or HEAD |
+//! | `template.render` | a text from a template ([`template`]) | no |
+//! | `files.scan`, `files.read`, `files.write` | reads below the read roots, writes below the out folder ([`files`]) | no |
+//! | `links.check` | finds broken links in Markdown ([`links`]) | no |
+//! | `echo`, `noop` | gives its parameters back; nothing ([`plain`]) | no |
+//!
+//! Writing below the out folder is no effect on the outside: it is Ephor's own place and a repeated write leaves the same.
+//! Work that may not act (dry runs, suggestions) still writes nothing; its output says what was withheld.
+
+use ephor_sdk::agent::Agent;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+mod blocking;
+mod confine;
+pub mod files;
+mod glob;
+pub mod http;
+pub mod links;
+pub mod plain;
+mod probe;
+pub mod sandbox;
+pub mod secrets;
+pub mod shell;
+pub mod template;
+mod walk;
+
+/// What the built-in agents may touch.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folders files may be read below; relative paths are looked up in the first.
+    pub read_roots: Vec<PathBuf>,
+    /// The folder results are written below; made when first needed.
+    pub out: PathBuf,
+    /// The limits of `shell.run` and how it is kept apart.
+    pub shell: shell::Config,
+    /// The limits of `http.request`.
+    pub http: http::Config,
+    /// Where `${secrets.NAME}` is looked up.
+    pub secrets: secrets::Source,
+}
+
+/// The built-in agents.
+pub struct Builtin {
+    agents: Vec<Arc<dyn Agent>>,
+}
+
+impl Builtin {
+    /// All of them. Touches neither disk nor network.
+    ///
+    /// # Errors
+    /// What the TLS library says when it cannot start.
+    pub fn new(config: Config) -> Result<Self, http::NotReady> {
+        let roots = confine::Roots::new(config.read_roots);
+        let out = confine::OutFolder::new(config.out);
+        let agents: Vec<Arc<dyn Agent>> = vec![
+            Arc::new(shell::Shell::new(config.shell, config.secrets.clone(), out.clone())),
+            Arc::new(http::Http::new(config.http, config.secrets)?),
+            Arc::new(template::Template::new(roots.clone(), out.clone())),
+            Arc::new(files::Files::new(roots.clone(), out)),
+            Arc::new(links::Links::new(roots)),
+            Arc::new(plain::Plain),
+        ];
+        Ok(Self { agents })
+    }
+
+    /// For a worker.
+    pub fn agents(&self) -> Vec<Arc<dyn Agent>> {
+        self.agents.clone()
+    }
+
+    /// What they can do, sorted: the capabilities to register with.
+    pub fn capabilities(&self) -> Vec<String> {
+        let mut actions: Vec<_> = self.agents.iter().flat_map(|agent| agent.actions()).collect();
+        actions.sort();
+        actions
+    }
+}

@@ -423,6 +423,8 @@ pub struct Handled {
     pub moves: Vec<Move>,
     /// The answer to who asked.
     pub answer: Result<Answer, Refusal>,
+    /// Set when there is more to settle than one commit should hold: wake the task again at once.
+    pub unsettled: bool,
     /// Set when a move was none the map allows: nothing may be committed, the task is quarantined.
     pub corrupt: Option<String>,
 }

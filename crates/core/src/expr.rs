@@ -131,6 +131,10 @@ fn resolve_text(text: &str, scope: &dyn Scope) -> Result<Value, String> {
             out.push_str(&rest[start..start + 2 + end + 1]);
         } else {
             let value = scope.lookup(path).ok_or_else(|| format!("${{{path}}} refers to nothing that is there"))?;
+            // Data never names a secret: whoever writes a payload or an output would else choose what the agent gives away.
+            if holds_secret_reference(&value) {
+                return Err(format!("${{{path}}} holds the text `${{secrets.`, and only the plan itself may name a secret"));
+            }
             if text.len() == end + 3 {
                 return Ok(value);
             }
@@ -143,6 +147,16 @@ fn resolve_text(text: &str, scope: &dyn Scope) -> Result<Value, String> {
     }
     out.push_str(rest);
     Ok(Value::String(out))
+}
+
+/// Whether some text in a value looks like a reference to a secret.
+fn holds_secret_reference(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("${secrets."),
+        Value::Array(items) => items.iter().any(holds_secret_reference),
+        Value::Object(fields) => fields.iter().any(|(key, v)| key.contains("${secrets.") || holds_secret_reference(v)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// Walks a dotted path into a value: `a.b.0.c`.
@@ -195,6 +209,15 @@ mod tests {
         let long = Fixed(json!({"task": {"payload": (0..1000).collect::<Vec<_>>()}, "steps": {}}));
         let text = "task.payload.all(a, task.payload.all(b, a + b >= 0))";
         assert!(condition(text, &long).unwrap_err().contains("turns"));
+    }
+
+    #[test]
+    fn a_secret_cannot_be_named_by_data() {
+        let scope = Fixed(json!({"task": {"payload": {"name": "x ${secrets.TOKEN}", "list": ["${secrets.TOKEN}"]}}}));
+        for text in ["${task.payload.name}", "to ${task.payload.list}"] {
+            let error = resolve(json!({"to": text}).as_object().unwrap(), &scope).unwrap_err();
+            assert!(error.contains("only the plan itself"), "{error}");
+        }
     }
 
     #[test]

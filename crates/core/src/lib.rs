@@ -5,6 +5,8 @@
 
 pub mod ask;
 #[cfg(feature = "rules")]
+pub mod agent;
+#[cfg(feature = "rules")]
 mod board;
 #[cfg(feature = "rules")]
 pub mod command;

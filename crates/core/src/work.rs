@@ -204,6 +204,15 @@ pub enum Outcome {
     Advised(Advice),
 }
 
+impl From<Result<Success, Failure>> for Outcome {
+    fn from(result: Result<Success, Failure>) -> Self {
+        match result {
+            Ok(success) => Self::Succeeded(success),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
 /// What came of an attempt that worked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -6,6 +6,7 @@
 //! the digest of the private part (empty where there is none). A commit's hash covers the hash of the commit before it, the first and
 //! last position and the root, SHA-256 over the event hashes.
 
+use crate::store::COMPRESS_ABOVE;
 use ephor_core::id::StreamId;
 use ephor_core::status::Status;
 use sha2::{Digest, Sha256};
@@ -85,3 +86,21 @@ pub fn private_digest(salt: &[u8; 16], body: &[u8]) -> [u8; 32] {
     hash.update(body);
     hash.finalize().into()
 }
+
+/// An event's data as a store keeps it: compressed where it is large and that makes it smaller.
+pub fn compress(data: &str) -> Option<Vec<u8>> {
+    if data.len() <= COMPRESS_ABOVE {
+        return None;
+    }
+    let packed = zstd::bulk::compress(data.as_bytes(), ZSTD_LEVEL).expect("memory takes what is written to it");
+    (packed.len() < data.len()).then_some(packed)
+}
+
+/// The data that `compress` made smaller.
+pub fn decompress(packed: &[u8]) -> Result<String, String> {
+    let data = zstd::decode_all(packed).map_err(|e| format!("its data does not decompress: {e}"))?;
+    String::from_utf8(data).map_err(|_| "its data is not text".into())
+}
+
+/// Fast; higher levels take several times as long for a tenth less.
+const ZSTD_LEVEL: i32 = 3;

@@ -1,5 +1,18 @@
 //! The rules of Ephor made durable: what `core` decides is written, read again, woken in time and told to those who watch.
 //! Embeddable, without HTTP.
 
+mod cache;
+pub mod clock;
 pub mod codec;
+pub mod engine;
+pub mod feed;
+mod intake;
+mod leases;
+mod live;
+pub mod lock;
+mod ready;
 pub mod store;
+mod ticker;
+mod writer;
+
+pub use engine::{Done, Engine, EngineError, Idempotency, Settings};

@@ -8,6 +8,7 @@ use ephor_core::id::StreamId;
 use ephor_core::status::Status;
 use std::sync::Arc;
 
+mod check;
 pub mod memory;
 pub mod sqlite;
 
@@ -16,10 +17,11 @@ pub trait Store: Send {
     /// Writes every group in one transaction with one fsync, or nothing at all. Versions and guards are checked first; a group of
     /// which one no longer holds is refused alone, whole. What stands is numbered without a gap and chained in the commit log.
     /// One answer for each group, in order. After an error nothing of the batch may be believed written or not written, except after
-    /// `StoreError::Full`, which says that nothing was.
+    /// `StoreError::Full`, which says that nothing was; after `StoreError::Unavailable` the store writes no more until it is opened anew.
     fn commit(&mut self, groups: Vec<Group>, at: i64) -> Result<Vec<Result<Written, Conflict>>, StoreError>;
 
-    /// Writes telemetry (latest values, no history), in a transaction of its own. May be lost in a crash.
+    /// Writes telemetry (latest values, no history), in a transaction of its own. May be lost in a crash. Of streams that are final or
+    /// missing nothing is kept.
     fn note(&mut self, beats: &[Telemetry]) -> Result<(), StoreError>;
 
     /// Remembers the highest instant ever used, so that a restart with a clock set back does not run time backwards.
@@ -28,7 +30,7 @@ pub trait Store: Send {
     /// Deletes what was private in a stream (private parts, blobs, snapshot, title), keeping the chain whole. The stream must be final.
     fn erase(&mut self, stream: StreamId) -> Result<(), StoreError>;
 
-    /// Deletes uniques that ran out before `at`, at most `limit`. Answers how many.
+    /// Deletes uniques that ran out at `at` or before, at most `limit`. Answers how many.
     fn sweep(&mut self, at: i64, limit: u32) -> Result<u32, StoreError>;
 
     /// The reading side, for any number of threads. Sees every commit that `commit` has answered.
@@ -42,6 +44,9 @@ pub trait Reader: Send + Sync {
 
     /// Where a stream's head is, without its events.
     fn head(&self, stream: StreamId) -> Result<Option<Head>, StoreError>;
+
+    /// Where a task is, by its index row; `None` when there is no such stream or it is no task.
+    fn status(&self, stream: StreamId) -> Result<Option<Status>, StoreError>;
 
     /// The position of the last event; 0 when there is none.
     fn position(&self) -> Result<u64, StoreError>;
@@ -70,10 +75,10 @@ pub trait Reader: Send + Sync {
     /// How many tasks there are in each status.
     fn counts(&self) -> Result<Vec<(Status, u64)>, StoreError>;
 
-    /// Who holds a unique key, unless it ran out before `at`.
+    /// Who holds a unique key, unless it ran out at `at` or before.
     fn unique(&self, key: &str, at: i64) -> Result<Option<UniqueRow>, StoreError>;
 
-    /// Every counter.
+    /// Every counter that does not stand at 0, by key.
     fn counters(&self) -> Result<Vec<(String, i64)>, StoreError>;
 
     /// Mail waiting for a stream, oldest first, at most `limit`.
@@ -108,7 +113,7 @@ pub struct Group {
     pub changes: Vec<Change>,
     /// Facts that several streams share; checked in the same transaction, in this order.
     pub guards: Vec<Guard>,
-    /// Mail to other streams. Mail to a final or missing stream is dropped.
+    /// Mail to other streams. Mail to a final or missing stream is dropped, and so is what still waits when a stream becomes final.
     pub mail: Vec<MailRow>,
 }
 
@@ -226,18 +231,19 @@ pub struct Row {
 /// A fact that several streams share, checked and changed in the same transaction as what relies on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// Nobody else may hold the key until then. `None` means for ever.
+    /// Nobody may hold the key yet, not even the same stream, nor again until then. `None` means for ever.
     Unique {
         /// `idem:…`, `ext:…`, `dup:…`.
         key: String,
-        /// When the key is free again.
+        /// From when the key is free again.
         until: Option<i64>,
         /// What a later holder of the same key is told; for example the answer to an idempotent call.
         value: String,
         /// The stream that holds it.
         stream: StreamId,
     },
-    /// The counter, once changed, may not exceed `max` and never falls below 0.
+    /// The counter may not grow beyond `max`. What is given back is always taken, also above a `max` that was lowered meanwhile,
+    /// and below 0 it does not fall.
     Counter {
         /// `slots:…`, `limit:…`.
         key: String,
@@ -289,6 +295,13 @@ pub enum Conflict {
         key: String,
         /// Where it stands.
         is: i64,
+    },
+    /// A task that has ended was to get another status. No rule may ask for that; the store refuses it all the same.
+    Ended {
+        /// Which task.
+        stream: StreamId,
+        /// How it ended.
+        status: Status,
     },
 }
 

@@ -35,8 +35,8 @@ use crate::timers::Timers;
 use crate::work::{EffectOutcome, WorkKey};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many moves one command may lead to before the rest is left to the next wake. A task that never settles would hold up
-/// everybody; this many is more than any honest one needs in a single step of its life.
+/// How many moves one command may lead to before the rest is left to the next wake: nobody else should wait for a task
+/// with much to settle.
 const MOVES_MAX: usize = 2_000;
 /// How many late reports are kept as evidence; a lying agent must not fill the log.
 const LATE_MAX: u32 = 100;
@@ -270,7 +270,7 @@ impl Task {
     /// Lets time and logic take their course, does what is asked, then lets them follow. What was settled stands, and is committed,
     /// even when the command is refused.
     pub fn handle(&mut self, command: Command, cx: &Context<'_>) -> Handled {
-        let mut done = Handled { moves: Vec::new(), answer: Ok(Answer::Done), corrupt: None };
+        let mut done = Handled { moves: Vec::new(), answer: Ok(Answer::Done), unsettled: false, corrupt: None };
         self.settle(&mut done, cx);
         match self.decide(command, cx) {
             Ok(decided) => {
@@ -292,8 +292,12 @@ impl Task {
     fn settle(&mut self, done: &mut Handled, cx: &Context<'_>) {
         let settler = Actor::settle();
         let budget = done.moves.len() + MOVES_MAX;
-        while done.moves.len() < budget && done.corrupt.is_none() {
+        while done.corrupt.is_none() {
             let Some(draft) = self.next(cx) else { return };
+            if done.moves.len() >= budget {
+                done.unsettled = true;
+                return;
+            }
             self.apply(draft, &settler, cx.now, done);
         }
     }
@@ -560,6 +564,11 @@ impl Task {
     /// The order of claims: rank of the priority, higher first.
     pub fn priority(&self) -> Priority {
         self.facts.priority
+    }
+
+    /// How many steps and groups its plan has.
+    pub fn size(&self) -> usize {
+        self.board.steps.len()
     }
 
     /// When it was born.

@@ -1,0 +1,203 @@
+//! The life of an agent: registered, drained, resumed, revoked. How well it does is telemetry and no part of this.
+
+use crate::command::Refusal;
+use crate::id::AgentId;
+use crate::plan::{Problem, is_word};
+use serde::{Deserialize, Serialize};
+
+/// The most capabilities of one agent.
+const CAPABILITIES_MAX: usize = 1_000;
+
+/// What has happened to an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AgentEvent {
+    /// It became known, or said anew what it can do.
+    AgentRegistered(Box<Registration>),
+    /// It gets no new work.
+    AgentDrained,
+    /// It gets work again.
+    AgentResumed,
+    /// It may do nothing any more.
+    AgentRevoked,
+}
+
+impl AgentEvent {
+    /// Its word on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::AgentRegistered(_) => "AGENT_REGISTERED",
+            Self::AgentDrained => "AGENT_DRAINED",
+            Self::AgentResumed => "AGENT_RESUMED",
+            Self::AgentRevoked => "AGENT_REVOKED",
+        }
+    }
+}
+
+/// What an agent says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// For people.
+    pub name: String,
+    /// What it is there for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What it can do: at least one word.
+    pub capabilities: Vec<Box<str>>,
+    /// Its own name for itself, unique.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Whether it lives inside the engine's own process; its leases end with that process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_process: bool,
+}
+
+/// What is asked of an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentCommand {
+    /// Become known.
+    Register(Box<Registration>),
+    /// Take no new work.
+    Drain,
+    /// Take work again.
+    Resume,
+    /// Stop for good.
+    Revoke,
+}
+
+/// Where an agent is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AgentStatus {
+    /// Gets work.
+    #[default]
+    Active,
+    /// Finishes what it has.
+    Draining,
+    /// May do nothing any more.
+    Revoked,
+}
+
+/// An agent: the fold of its events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// How many events it has.
+    pub version: u64,
+    /// Where it is.
+    pub status: AgentStatus,
+    /// What it says of itself; `None` before it is registered. Capabilities are sorted.
+    pub registration: Option<Registration>,
+}
+
+impl Agent {
+    /// An agent nobody has heard of.
+    pub fn unknown(id: AgentId) -> Self {
+        Self { id, version: 0, status: AgentStatus::Active, registration: None }
+    }
+
+    /// Decides and applies what is asked. Saying the same again changes nothing.
+    pub fn handle(&mut self, command: AgentCommand) -> Result<Option<AgentEvent>, Refusal> {
+        let event = self.decide(command)?;
+        if let Some(event) = &event {
+            self.evolve(event);
+        }
+        Ok(event)
+    }
+
+    fn decide(&self, command: AgentCommand) -> Result<Option<AgentEvent>, Refusal> {
+        if let AgentCommand::Register(registration) = command {
+            return self.register(*registration);
+        }
+        if self.registration.is_none() {
+            return Err(Refusal::NotFound { what: "agent", id: self.id.to_string() });
+        }
+        let (event, to) = match command {
+            AgentCommand::Drain => (AgentEvent::AgentDrained, AgentStatus::Draining),
+            AgentCommand::Resume => (AgentEvent::AgentResumed, AgentStatus::Active),
+            AgentCommand::Revoke | AgentCommand::Register(_) => (AgentEvent::AgentRevoked, AgentStatus::Revoked),
+        };
+        match self.status {
+            now if now == to => Ok(None),
+            AgentStatus::Revoked => Err(Refusal::Forbidden(format!("{} was revoked", self.id))),
+            AgentStatus::Active | AgentStatus::Draining => Ok(Some(event)),
+        }
+    }
+
+    fn register(&self, mut said: Registration) -> Result<Option<AgentEvent>, Refusal> {
+        let wrong = |field: &str, message: String| Err(Refusal::Invalid(vec![Problem::new(field, message)]));
+        if self.status == AgentStatus::Revoked {
+            return Err(Refusal::Forbidden(format!("{} was revoked", self.id)));
+        }
+        if said.name.trim().is_empty() || said.name.len() > 256 {
+            return wrong("name", "1 to 256 bytes".into());
+        }
+        if said.capabilities.is_empty() || said.capabilities.len() > CAPABILITIES_MAX {
+            return wrong("capabilities", format!("1 to {CAPABILITIES_MAX} of them"));
+        }
+        if let Some(word) = said.capabilities.iter().find(|w| !is_word(w)) {
+            return wrong("capabilities", format!("{word:?}: 1 to 128 letters, digits, `_`, `-`, `.`, `:`"));
+        }
+        said.capabilities.sort();
+        said.capabilities.dedup();
+        let same = self.registration.as_ref() == Some(&said) && self.status == AgentStatus::Active;
+        Ok((!same).then(|| AgentEvent::AgentRegistered(Box::new(said))))
+    }
+
+    /// What has happened.
+    pub fn evolve(&mut self, event: &AgentEvent) {
+        self.version += 1;
+        match event {
+            AgentEvent::AgentRegistered(registration) => {
+                self.registration = Some((**registration).clone());
+                self.status = AgentStatus::Active;
+            }
+            AgentEvent::AgentDrained => self.status = AgentStatus::Draining,
+            AgentEvent::AgentResumed => self.status = AgentStatus::Active,
+            AgentEvent::AgentRevoked => self.status = AgentStatus::Revoked,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registered() -> Agent {
+        let mut agent = Agent::unknown(AgentId::new(1, [1; 10]));
+        let said = Registration {
+            name: "a".into(),
+            role: None,
+            capabilities: vec!["y".into(), "x".into()],
+            external_id: None,
+            in_process: false,
+        };
+        agent.handle(AgentCommand::Register(Box::new(said))).unwrap();
+        agent
+    }
+
+    #[test]
+    fn an_agent_needs_at_least_one_capability() {
+        let said = Registration { name: "a".into(), role: None, capabilities: vec![], external_id: None, in_process: false };
+        let refusal = Agent::unknown(AgentId::new(1, [1; 10])).handle(AgentCommand::Register(Box::new(said))).unwrap_err();
+        assert!(refusal.to_string().contains("capabilities"));
+    }
+
+    #[test]
+    fn saying_the_same_again_changes_nothing() {
+        let mut agent = registered();
+        let said = agent.registration.clone().unwrap();
+        assert_eq!(agent.handle(AgentCommand::Register(Box::new(said))), Ok(None));
+    }
+
+    #[test]
+    fn a_revoked_agent_does_not_come_back() {
+        let mut agent = registered();
+        agent.handle(AgentCommand::Revoke).unwrap();
+        assert!(agent.handle(AgentCommand::Resume).is_err());
+        let said = agent.registration.clone().unwrap();
+        assert!(agent.handle(AgentCommand::Register(Box::new(said))).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+drop table meta;
+drop table telemetry;
+drop table blobs;
+drop table snapshots;
+drop table counters;
+drop table uniques;
+drop table mail;
+drop table commits;
+drop table events;
+drop table streams;

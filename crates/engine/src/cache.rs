@@ -1,0 +1,73 @@
+//! Decoded tasks in memory, bounded by their weight; the one that was not needed for longest goes first.
+
+use crate::live::Live;
+use ephor_core::id::TaskId;
+use std::collections::{BTreeMap, HashMap};
+
+/// Decoded tasks, most recently used last.
+pub(crate) struct Cache {
+    tasks: HashMap<TaskId, Kept>,
+    order: BTreeMap<u64, TaskId>,
+    clock: u64,
+    weight: usize,
+    weight_max: usize,
+}
+
+struct Kept {
+    live: Live,
+    used: u64,
+    weight: usize,
+}
+
+impl Cache {
+    /// A cache that holds about this many bytes.
+    pub(crate) fn new(weight_max: usize) -> Self {
+        Self { tasks: HashMap::new(), order: BTreeMap::new(), clock: 0, weight: 0, weight_max }
+    }
+
+    /// Takes a task out, to be changed; whoever changes it puts it back once the change is written.
+    pub(crate) fn take(&mut self, task: TaskId) -> Option<Live> {
+        let kept = self.tasks.remove(&task)?;
+        self.order.remove(&kept.used);
+        self.weight -= kept.weight;
+        Some(kept.live)
+    }
+
+    /// Puts a task in.
+    pub(crate) fn put(&mut self, task: TaskId, live: Live) {
+        self.take(task);
+        self.clock += 1;
+        let weight = live.weight();
+        self.weight += weight;
+        self.order.insert(self.clock, task);
+        self.tasks.insert(task, Kept { live, used: self.clock, weight });
+        while self.weight > self.weight_max && self.tasks.len() > 1 {
+            let oldest = *self.order.first_key_value().expect("every task has its place in the order").1;
+            self.take(oldest);
+        }
+    }
+
+    /// How many tasks it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_not_needed_for_longest_goes_first() {
+        let id = |n: u8| TaskId::new(i64::from(n), [n; 10]);
+        let one = Live::unborn(id(1)).weight();
+        let mut cache = Cache::new(2 * one);
+        for n in 1..=2 {
+            cache.put(id(n), Live::unborn(id(n)));
+        }
+        let again = cache.take(id(1)).unwrap();
+        cache.put(id(1), again);
+        cache.put(id(3), Live::unborn(id(3)));
+        assert!(cache.take(id(2)).is_none() && cache.take(id(1)).is_some() && cache.take(id(3)).is_some());
+    }
+}

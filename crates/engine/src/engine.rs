@@ -1,0 +1,485 @@
+//! The engine: a handle that any number of callers share. What is asked goes to the one writer on its thread; what is read goes past
+//! it. A second thread is the clock: it wakes what is due and watches for agents that fell silent.
+
+use crate::clock::{Clock, EngineTime, Entropy, SystemClock, SystemEntropy};
+use crate::feed::Feed;
+use crate::intake::{Intake, Item, NotTaken};
+use crate::leases::Leases;
+use crate::lock::Lock;
+use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::{Reader, Store, StoreError};
+use crate::ticker;
+use crate::writer::{Claim, Job, Reply, Submit, Writer};
+pub use crate::writer::{Done, Gauges, Idempotency};
+use ephor_core::agent::{AgentCommand, Registration};
+use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
+use ephor_core::event::Actor;
+use ephor_core::id::{AgentId, EffectId, TaskId};
+use ephor_core::policy::Policy;
+use ephor_core::request;
+use ephor_core::spec::{ExecutionMode, Request};
+use ephor_core::time::Time;
+use ephor_core::work::{
+    Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, WorkItem,
+};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// The most jobs in one commit (DESIGN §1).
+const BATCH_MAX: usize = 1_000;
+/// How long a claim may wait for work at most, in milliseconds.
+const WAIT_MAX: u64 = 60_000;
+
+/// What an engine is made of.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database; its folder is made where it is missing.
+    pub database: PathBuf,
+    /// The numbers to decide by.
+    pub policy: Policy,
+    /// How much memory decoded tasks may take, in bytes.
+    pub cache_bytes: usize,
+    /// How much may wait for the writer before callers are told to come back.
+    pub queue_max: usize,
+}
+
+impl Settings {
+    /// The defaults, on this database: 64 MiB of cache, 10,000 waiting jobs.
+    pub fn new(database: impl Into<PathBuf>) -> Self {
+        Self { database: database.into(), policy: Policy::default(), cache_bytes: 64 << 20, queue_max: 10_000 }
+    }
+}
+
+/// Why something did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A rule's no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No space is left to write; nothing was written, and reading goes on.
+    #[error("no space left to write; nothing was written")]
+    Full,
+    /// Another writer was faster.
+    #[error("another writer was faster; ask again")]
+    Conflict,
+    /// The engine has stopped, after a failure of its store or because it was told to. Whether the last request was written is not
+    /// known; ask again with the same ids once it runs.
+    #[error("the engine has stopped: {0}")]
+    Stopped(String),
+    /// Reading failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A running engine. Clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) intake: Intake,
+    pub(crate) leases: Arc<Mutex<Leases>>,
+    pub(crate) reader: Arc<dyn Reader>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) time: EngineTime,
+    pub(crate) ticker: ticker::Bell,
+    policy: Arc<Policy>,
+    entropy: Mutex<Box<dyn Entropy>>,
+    /// The position of the last event written.
+    position: watch::Sender<u64>,
+    /// Why the engine has stopped, once it has.
+    stopped: watch::Sender<Option<String>>,
+    gauges: Mutex<Gauges>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Held until the engine is gone.
+    lock: Mutex<Option<Lock>>,
+}
+
+impl Engine {
+    /// Opens an engine on SQLite. Refused when another engine has the database open.
+    pub fn open(settings: Settings) -> Result<Self, StoreError> {
+        if let Some(folder) = settings.database.parent().filter(|f| !f.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|e| StoreError::Unusable(format!("{}: {e}", folder.display())))?;
+        }
+        let lock = Lock::take(&settings.database)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let store = SqliteStore::open(&Options::new(&settings.database), clock.wall_ms())?;
+        Self::start(store, Some(lock), clock, Box::new(SystemEntropy::default()), settings)
+    }
+
+    /// Starts an engine on any store.
+    pub fn start<S: Store + 'static>(
+        store: S,
+        lock: Option<Lock>,
+        clock: Arc<dyn Clock>,
+        entropy: Box<dyn Entropy>,
+        settings: Settings,
+    ) -> Result<Self, StoreError> {
+        let reader = store.reader();
+        let time = EngineTime::begin(&*clock, reader.high_water()?);
+        let leases = Arc::new(Mutex::new(Leases::default()));
+        let policy = Arc::new(settings.policy);
+        let now = time.now(&*clock);
+        let writer = Writer::start(
+            store,
+            policy.clone(),
+            Box::new(SystemEntropy::default()),
+            leases.clone(),
+            settings.cache_bytes,
+            now,
+            clock.mono_ms(),
+        )?;
+        let inner = Arc::new(Inner {
+            intake: Intake::new(settings.queue_max),
+            leases,
+            reader,
+            clock,
+            time,
+            ticker: ticker::Bell::default(),
+            policy,
+            entropy: Mutex::new(entropy),
+            position: watch::Sender::new(writer.position()),
+            stopped: watch::Sender::new(None),
+            gauges: Mutex::default(),
+            threads: Mutex::default(),
+            lock: Mutex::new(lock),
+        });
+        let thread = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
+            spawned.map_err(|e| StoreError::Unusable(format!("no thread for {name}: {e}")))
+        };
+        let (for_writer, for_clock) = (inner.clone(), inner.clone());
+        let threads = vec![
+            thread("ephor-writer", Box::new(move || for_writer.write(writer)))?,
+            thread("ephor-clock", Box::new(move || ticker::run(&for_clock)))?,
+        ];
+        *inner.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        Ok(Self { inner })
+    }
+
+    /// Stops taking requests, writes what waits, and ends. Answers once the last commit is on disk.
+    pub fn stop(&self) {
+        self.inner.intake.close();
+        self.inner.ticker.stop();
+        let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the engine panicked");
+            }
+        }
+        self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Checks a request: pure, in parallel, before the writer's queue.
+    pub fn check(&self, request: &Request) -> Result<Submission, Refusal> {
+        request::check(request, self.now(), &self.inner.policy).map_err(Refusal::Invalid)
+    }
+
+    /// Submits a task. With an idempotency key, saying it again gets the same answer and has one effect.
+    pub async fn submit(&self, request: &Request, actor: Actor, idempotency: Option<Idempotency>) -> Result<Done, EngineError> {
+        let submission = self.check(request)?;
+        self.submit_checked(submission, actor, idempotency).await
+    }
+
+    /// Submits a task that was checked before.
+    pub async fn submit_checked(
+        &self,
+        submission: Submission,
+        actor: Actor,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Done, EngineError> {
+        let namespace = submission.facts.namespace.clone();
+        let submit = Submit { id: self.new_task_id(), submission, actor, idempotency };
+        one(self.ask(&namespace, Job::Submit(Box::new(submit))).await?)
+    }
+
+    /// Submits several tasks; one answer for each, in order. Not atomic.
+    pub async fn submit_many(&self, requests: &[Request], actor: &Actor) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
+        let mut answers: Vec<Option<Result<Done, Refusal>>> = Vec::with_capacity(requests.len());
+        let mut jobs = Vec::with_capacity(requests.len());
+        for request in requests {
+            match self.check(request) {
+                Ok(submission) => {
+                    let submit = Submit { id: self.new_task_id(), submission, actor: actor.clone(), idempotency: None };
+                    jobs.push(Job::Submit(Box::new(submit)));
+                    answers.push(None);
+                }
+                Err(refusal) => answers.push(Some(Err(refusal))),
+            }
+        }
+        let mut decided = self.ask_many(jobs).await?.into_iter();
+        let fill = |slot: Option<_>| slot.or_else(|| decided.next()).expect("there is one answer for each job");
+        Ok(answers.into_iter().map(fill).collect())
+    }
+
+    /// Asks something of a task.
+    pub async fn command(&self, task: TaskId, command: Command, actor: Actor) -> Result<Done, EngineError> {
+        one(self.ask("default", Job::Task { task, command, actor }).await?)
+    }
+
+    /// Makes an agent known, or says anew what it can do.
+    pub async fn register(&self, id: Option<AgentId>, registration: Registration, actor: Actor) -> Result<AgentId, EngineError> {
+        let id = match (id, &registration.external_id) {
+            (Some(id), _) => id,
+            (None, Some(name)) => self.agent_named(name)?.unwrap_or_else(|| self.new_agent_id()),
+            (None, None) => self.new_agent_id(),
+        };
+        self.agent(id, AgentCommand::Register(Box::new(registration)), actor).await?;
+        Ok(id)
+    }
+
+    /// Asks something of an agent.
+    pub async fn agent(&self, id: AgentId, command: AgentCommand, actor: Actor) -> Result<Done, EngineError> {
+        one(self.ask("default", Job::Agent { id, command, actor }).await?)
+    }
+
+    /// The agent that goes by this name of its own.
+    pub fn agent_named(&self, external_id: &str) -> Result<Option<AgentId>, StoreError> {
+        let row = self.inner.reader.unique(&format!("agent:{external_id}"), self.now().0)?;
+        Ok(row.map(|r| AgentId::from_bits(r.stream.bits)))
+    }
+
+    /// Gives an agent work, waiting up to `wait_ms` (at most a minute) for the first piece.
+    pub async fn claim(&self, wish: ClaimRequest) -> Result<Vec<WorkItem>, EngineError> {
+        let until = self.inner.clock.mono_ms() + wish.wait_ms.min(WAIT_MAX);
+        match self.ask("default", Job::Claim(Claim { wish, until })).await? {
+            Reply::Work(items) => Ok(items?),
+            other => one(other).map(|_| Vec::new()),
+        }
+    }
+
+    /// Renews leases; one answer for each sign of life, in order. Costs no write.
+    pub fn heartbeat(&self, beats: &[Heartbeat]) -> Vec<HeartbeatAnswer> {
+        let mono = self.inner.clock.mono_ms();
+        let mut leases = self.inner.leases.lock().expect("nobody panics while holding the leases");
+        beats.iter().map(|beat| leases.beat(beat, mono)).collect()
+    }
+
+    /// Ends attempts; one answer for each report, in order.
+    pub async fn report(&self, reports: Vec<Report>, agent: AgentId) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
+        let actor = Actor::agent(agent);
+        let mut answers: Vec<Option<Result<Done, Refusal>>> = Vec::with_capacity(reports.len());
+        let mut jobs = Vec::with_capacity(reports.len());
+        for Report { task_id, work, attempt, outcome } in reports {
+            match plan_in(&outcome) {
+                Ok(plan) => {
+                    let command = Command::Report { work, attempt, outcome: Box::new(outcome), plan: plan.map(Box::new) };
+                    jobs.push(Job::Task { task: task_id, command, actor: actor.clone() });
+                    answers.push(None);
+                }
+                Err(refusal) => answers.push(Some(Err(refusal))),
+            }
+        }
+        let mut decided = self.ask_many(jobs).await?.into_iter();
+        let fill = |slot: Option<_>| slot.or_else(|| decided.next()).expect("there is one answer for each job");
+        Ok(answers.into_iter().map(fill).collect())
+    }
+
+    /// Asks for the right to act on the outside.
+    pub async fn effect(&self, wish: EffectRequest, agent: AgentId) -> Result<EffectGrant, EngineError> {
+        let task = wish.task_id;
+        match self.command(task, Command::Effect(wish), Actor::agent(agent)).await?.answer {
+            Answer::Effect(grant) => Ok(grant),
+            other => Err(EngineError::Stopped(format!("an effect was answered with {other:?}"))),
+        }
+    }
+
+    /// Says what became of an effect. Without a holder it is a person's word.
+    pub async fn settle_effect(
+        &self,
+        task: TaskId,
+        effect: EffectId,
+        holder: Option<(ephor_core::work::WorkKey, u32)>,
+        outcome: EffectOutcome,
+        actor: Actor,
+    ) -> Result<Done, EngineError> {
+        self.command(task, Command::SettleEffect { effect, holder, outcome }, actor).await
+    }
+
+    /// Deletes what was private of a task that has ended; the chain stays whole.
+    pub async fn erase(&self, task: TaskId, actor: Actor) -> Result<Done, EngineError> {
+        one(self.ask("default", Job::Erase { task, actor }).await?)
+    }
+
+    /// Events after a position, then those to come: no gap, no double.
+    pub fn feed(&self, after: u64) -> Feed {
+        Feed::new(self.inner.reader.clone(), self.inner.position.subscribe(), self.inner.stopped.subscribe(), after)
+    }
+
+    /// The reading side of the store.
+    pub fn reader(&self) -> Arc<dyn Reader> {
+        self.inner.reader.clone()
+    }
+
+    /// The engine's own time.
+    pub fn now(&self) -> Time {
+        self.inner.time.now(&*self.inner.clock)
+    }
+
+    /// The numbers it decides by.
+    pub fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    /// How much it has in hand.
+    pub fn gauges(&self) -> Gauges {
+        *self.inner.gauges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many requests wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.inner.intake.len()
+    }
+
+    /// The latest signs of life of what is held of a task.
+    pub fn telemetry(&self, task: TaskId) -> Vec<crate::store::Telemetry> {
+        let now = self.now();
+        self.inner.leases.lock().expect("nobody panics while holding the leases").telemetry(task, now)
+    }
+
+    /// Resolves once the engine has stopped, with the reason.
+    pub async fn stopped(&self) -> String {
+        let mut stopped = self.inner.stopped.subscribe();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => "the engine is gone".into(),
+        }
+    }
+
+    /// A new task's id.
+    pub fn new_task_id(&self) -> TaskId {
+        TaskId::new(self.now().0, self.random())
+    }
+
+    /// A new agent's id.
+    pub fn new_agent_id(&self) -> AgentId {
+        AgentId::new(self.now().0, self.random())
+    }
+
+    /// A new claim's id, for agents in this process.
+    pub fn new_claim_id(&self) -> ephor_core::id::ClaimId {
+        ephor_core::id::ClaimId::new(self.now().0, self.random())
+    }
+
+    fn random(&self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        self.inner.entropy.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes);
+        bytes
+    }
+
+    async fn ask_many(&self, jobs: Vec<Job>) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.ask("default", Job::Many(jobs)).await? {
+            Reply::Many(answers) => Ok(answers),
+            other => one(other).map(|_| Vec::new()),
+        }
+    }
+
+    async fn ask(&self, namespace: &str, job: Job) -> Result<Reply, EngineError> {
+        let (answer, waiting) = oneshot::channel();
+        match self.inner.intake.push(namespace, Item::Job(job, Some(answer))) {
+            Ok(()) => waiting.await.map_err(|_| self.inner.why_stopped()),
+            Err(NotTaken::Full) => Err(Refusal::QueueFull.into()),
+            Err(NotTaken::Closed) => Err(self.inner.why_stopped()),
+        }
+    }
+}
+
+impl Inner {
+    fn why_stopped(&self) -> EngineError {
+        EngineError::Stopped(self.stopped.borrow().clone().unwrap_or_else(|| "it is shutting down".into()))
+    }
+
+    /// The writer's thread: takes what waits, writes it, answers. Ends when the queue is closed, or when the store has failed: then
+    /// nobody is answered.
+    fn write<S: Store>(&self, mut writer: Writer<S>) {
+        let mut answers = std::collections::HashMap::new();
+        let mut dirty = false;
+        let ended = loop {
+            let patience = match (writer.has_more(), writer.next_deadline()) {
+                (true, _) => None,
+                (false, Some(at)) => Some(Duration::from_millis(at.saturating_sub(self.clock.mono_ms()).max(1))),
+                (false, None) => Some(Duration::from_secs(3_600)),
+            };
+            let Some(items) = self.intake.take(BATCH_MAX, patience) else { break None };
+            let mut jobs = Vec::with_capacity(items.len());
+            let (mut note, mut sweep) = (false, false);
+            for (ticket, item) in items {
+                match item {
+                    Item::Job(job, answer) => {
+                        if let Some(answer) = answer {
+                            answers.insert(ticket, answer);
+                        }
+                        jobs.push((ticket, job));
+                    }
+                    Item::Note => note = true,
+                    Item::Sweep => sweep = true,
+                }
+            }
+            let now = self.time.now(&*self.clock);
+            let replies = match writer.batch(jobs, now, self.clock.mono_ms()) {
+                Ok(replies) => replies,
+                Err(error) => break Some(error),
+            };
+            let before = self.position.send_replace(writer.position());
+            dirty |= before != writer.position();
+            for (ticket, reply) in replies {
+                if let Some(answer) = answers.remove(&ticket) {
+                    // Whoever asked may be gone; what was decided stands all the same.
+                    let _gone = answer.send(reply);
+                }
+            }
+            let chores = if note && std::mem::take(&mut dirty) { writer.note(now) } else { Ok(()) };
+            let chores = chores.and_then(|()| if sweep { writer.sweep(now).map(drop) } else { Ok(()) });
+            match chores {
+                Ok(()) => {}
+                Err(StoreError::Full(why)) => tracing::warn!(why, "no space left for housekeeping"),
+                Err(error) => break Some(error),
+            }
+            if let Some(at) = writer.take_earliest_wake() {
+                self.ticker.ring_at(at);
+            }
+            *self.gauges.lock().unwrap_or_else(PoisonError::into_inner) = writer.gauges();
+        };
+        let why = match ended {
+            Some(error) => {
+                tracing::error!(%error, "the store failed; nobody is answered until the engine is started again");
+                error.to_string()
+            }
+            None => {
+                if let Err(error) = writer.note(self.time.now(&*self.clock)) {
+                    tracing::warn!(%error, "the last signs of life were not written");
+                }
+                "it was told to".into()
+            }
+        };
+        self.intake.abandon();
+        self.ticker.stop();
+        self.stopped.send_replace(Some(why));
+    }
+}
+
+/// The answer to a single job.
+fn one(reply: Reply) -> Result<Done, EngineError> {
+    match reply {
+        Reply::One(done) => Ok(done?),
+        Reply::Full => Err(EngineError::Full),
+        Reply::Conflict => Err(EngineError::Conflict),
+        Reply::Many(_) | Reply::Work(_) => Err(EngineError::Stopped("an answer of another kind came back".into())),
+    }
+}
+
+/// The plan an outcome brings along, checked before the writer sees it.
+fn plan_in(outcome: &Outcome) -> Result<Option<CheckedPlan>, Refusal> {
+    let spec = match outcome {
+        Outcome::Proposed(spec) | Outcome::Advised(Advice::AlternativePath(spec)) => spec,
+        _ => return Ok(None),
+    };
+    request::check_plan(spec, ExecutionMode::Auto).map(Some).map_err(Refusal::Invalid)
+}

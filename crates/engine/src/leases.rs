@@ -1,0 +1,278 @@
+//! Who holds what, and whether they still live. Leases are granted by events alone; here is what is only in memory about them: signs
+//! of life, the latest progress, and since when there has been silence on the engine's own monotonic clock. A restart begins the
+//! observation anew.
+
+use crate::store::Telemetry;
+use ephor_core::id::{AgentId, ClaimId, StreamId, TaskId};
+use ephor_core::time::Time;
+use ephor_core::work::{Heartbeat, HeartbeatAnswer, Then, WorkKey};
+use std::collections::{HashMap, HashSet};
+
+/// What is added to a lease before silence counts as death, as a part of the lease: clocks of two machines do not agree.
+const GRACE_PART: u64 = 4;
+
+/// Every live lease.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    tasks: HashMap<TaskId, Held>,
+    claims: HashMap<ClaimId, Vec<(TaskId, WorkKey)>>,
+    /// Leases whose latest sign of life is not written yet.
+    unwritten: HashSet<(TaskId, WorkKey)>,
+}
+
+/// What is held of one task.
+#[derive(Debug, Default)]
+struct Held {
+    leases: Vec<Watch>,
+    /// Whether its holders were told to stop.
+    stop: bool,
+    /// What people said since the task was loaded; each holder hears it once.
+    guidance: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    work: WorkKey,
+    attempt: u32,
+    agent: AgentId,
+    claim: ClaimId,
+    lease_ms: u64,
+    /// How many signs of life there were.
+    counter: u64,
+    /// When the last one was, on the monotonic clock.
+    seen: u64,
+    /// How much guidance it has heard.
+    heard: usize,
+    progress: Option<f64>,
+    message: Option<String>,
+}
+
+/// A lease without a sign of life for too long.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Lapsed {
+    pub(crate) task: TaskId,
+    pub(crate) work: WorkKey,
+    pub(crate) attempt: u32,
+    pub(crate) counter: u64,
+}
+
+/// A lease as it is granted.
+#[derive(Clone, Debug)]
+pub(crate) struct Granted {
+    pub(crate) work: WorkKey,
+    pub(crate) attempt: u32,
+    pub(crate) agent: AgentId,
+    pub(crate) claim: ClaimId,
+    pub(crate) lease_ms: u64,
+}
+
+impl From<ephor_core::task::LiveLease> for Granted {
+    fn from(l: ephor_core::task::LiveLease) -> Self {
+        Self { work: l.work, attempt: l.attempt, agent: l.agent, claim: l.claim, lease_ms: l.lease_ms }
+    }
+}
+
+impl Leases {
+    /// Begins to watch a lease.
+    pub(crate) fn grant(&mut self, task: TaskId, granted: Granted, mono: u64) {
+        self.end(task, &granted.work);
+        let held = self.tasks.entry(task).or_default();
+        self.claims.entry(granted.claim).or_default().push((task, granted.work.clone()));
+        held.leases.push(Watch {
+            work: granted.work,
+            attempt: granted.attempt,
+            agent: granted.agent,
+            claim: granted.claim,
+            lease_ms: granted.lease_ms,
+            counter: 0,
+            seen: mono,
+            heard: held.guidance.len(),
+            progress: None,
+            message: None,
+        });
+    }
+
+    /// A lease is over.
+    pub(crate) fn end(&mut self, task: TaskId, work: &WorkKey) {
+        let Some(held) = self.tasks.get_mut(&task) else { return };
+        let Some(at) = held.leases.iter().position(|w| w.work == *work) else { return };
+        let watch = held.leases.swap_remove(at);
+        self.forget_claim(watch.claim, task, work);
+        if self.tasks.get(&task).is_some_and(|h| h.leases.is_empty()) {
+            self.tasks.remove(&task);
+        }
+    }
+
+    /// Everything held of a task is over.
+    pub(crate) fn end_all(&mut self, task: TaskId) {
+        let Some(held) = self.tasks.remove(&task) else { return };
+        for watch in held.leases {
+            self.forget_claim(watch.claim, task, &watch.work);
+        }
+    }
+
+    fn forget_claim(&mut self, claim: ClaimId, task: TaskId, work: &WorkKey) {
+        self.unwritten.remove(&(task, work.clone()));
+        if let Some(list) = self.claims.get_mut(&claim) {
+            list.retain(|(t, w)| (*t, w) != (task, work));
+            if list.is_empty() {
+                self.claims.remove(&claim);
+            }
+        }
+    }
+
+    /// Tells the holders of a task to stop, or that they need not.
+    pub(crate) fn stop(&mut self, task: TaskId, stop: bool) {
+        if let Some(held) = self.tasks.get_mut(&task) {
+            held.stop = stop;
+        }
+    }
+
+    /// Tells the holders of a task what somebody said.
+    pub(crate) fn guide(&mut self, task: TaskId, text: &str) {
+        if let Some(held) = self.tasks.get_mut(&task) {
+            held.guidance.push(text.to_owned());
+        }
+    }
+
+    /// What a claim was granted and still holds.
+    pub(crate) fn of_claim(&self, claim: ClaimId, agent: AgentId) -> Vec<(TaskId, WorkKey)> {
+        let list = self.claims.get(&claim).into_iter().flatten();
+        list.filter(|(task, work)| self.watch(*task, work).is_some_and(|w| w.agent == agent)).cloned().collect()
+    }
+
+    fn watch(&self, task: TaskId, work: &WorkKey) -> Option<&Watch> {
+        self.tasks.get(&task)?.leases.iter().find(|w| w.work == *work)
+    }
+
+    /// How many signs of life an attempt has given.
+    pub(crate) fn counter(&self, task: TaskId, work: &WorkKey, attempt: u32) -> Option<u64> {
+        self.watch(task, work).filter(|w| w.attempt == attempt).map(|w| w.counter)
+    }
+
+    /// A sign of life. Costs no write; the latest is written from time to time.
+    pub(crate) fn beat(&mut self, beat: &Heartbeat, mono: u64) -> HeartbeatAnswer {
+        let stale = HeartbeatAnswer { then: Then::Stale, guidance: Vec::new() };
+        let Some(held) = self.tasks.get_mut(&beat.task_id) else { return stale };
+        let Some(watch) = held.leases.iter_mut().find(|w| w.work == beat.work && w.attempt == beat.attempt) else { return stale };
+        watch.counter += 1;
+        watch.seen = mono;
+        if let Some(progress) = beat.progress {
+            watch.progress = Some(progress.clamp(0.0, 1.0));
+        }
+        if let Some(message) = &beat.message {
+            watch.message = Some(message.chars().take(500).collect());
+        }
+        let guidance = held.guidance[watch.heard..].to_vec();
+        watch.heard = held.guidance.len();
+        self.unwritten.insert((beat.task_id, beat.work.clone()));
+        HeartbeatAnswer { then: if held.stop { Then::Cancel } else { Then::Continue }, guidance }
+    }
+
+    /// Leases whose holders have been silent for longer than lease and grace.
+    pub(crate) fn lapsed(&self, mono: u64) -> Vec<Lapsed> {
+        let dead = |w: &&Watch| mono.saturating_sub(w.seen) > w.lease_ms + w.lease_ms / GRACE_PART;
+        self.tasks
+            .iter()
+            .flat_map(|(task, held)| held.leases.iter().filter(dead).map(|w| (*task, w)))
+            .map(|(task, w)| Lapsed { task, work: w.work.clone(), attempt: w.attempt, counter: w.counter })
+            .collect()
+    }
+
+    /// The observer itself slept (the machine was suspended, the process stopped): silence meanwhile says nothing about the agents.
+    pub(crate) fn begin_anew(&mut self, mono: u64) {
+        for watch in self.tasks.values_mut().flat_map(|h| &mut h.leases) {
+            watch.seen = mono;
+        }
+    }
+
+    /// How soon a lease can lapse at the earliest, in milliseconds.
+    pub(crate) fn shortest(&self) -> Option<u64> {
+        self.tasks.values().flat_map(|h| &h.leases).map(|w| w.lease_ms).min()
+    }
+
+    /// The latest signs of life that are not written yet.
+    pub(crate) fn take_unwritten(&mut self, now: Time) -> Vec<Telemetry> {
+        let keys: Vec<_> = self.unwritten.drain().collect();
+        keys.iter().filter_map(|(task, work)| Some(telemetry(*task, self.watch(*task, work)?, now))).collect()
+    }
+
+    /// The latest sign of life of everything held of a task.
+    pub(crate) fn telemetry(&self, task: TaskId, now: Time) -> Vec<Telemetry> {
+        self.tasks.get(&task).into_iter().flat_map(|h| &h.leases).map(|w| telemetry(task, w, now)).collect()
+    }
+
+    /// How many leases are live.
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.values().map(|h| h.leases.len()).sum()
+    }
+}
+
+fn telemetry(task: TaskId, watch: &Watch, now: Time) -> Telemetry {
+    Telemetry {
+        stream: StreamId::from(task),
+        work: watch.work.to_string(),
+        attempt: watch.attempt,
+        counter: watch.counter,
+        progress: watch.progress,
+        message: watch.message.clone(),
+        at: now.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> TaskId {
+        TaskId::new(1, [1; 10])
+    }
+    fn granted(attempt: u32) -> Granted {
+        Granted {
+            work: WorkKey::Step("1".into()),
+            attempt,
+            agent: AgentId::new(1, [2; 10]),
+            claim: ClaimId::new(1, [3; 10]),
+            lease_ms: 1_000,
+        }
+    }
+    fn beat(attempt: u32) -> Heartbeat {
+        Heartbeat { task_id: task(), work: WorkKey::Step("1".into()), attempt, progress: None, message: None }
+    }
+
+    #[test]
+    fn silence_longer_than_lease_and_grace_is_a_lapse_and_a_sign_of_life_prevents_it() {
+        let mut leases = Leases::default();
+        leases.grant(task(), granted(1), 0);
+        assert!(leases.lapsed(1_250).is_empty());
+        assert_eq!(leases.lapsed(1_251).len(), 1);
+        assert_eq!(leases.beat(&beat(1), 1_251).then, Then::Continue);
+        assert!(leases.lapsed(2_500).is_empty());
+    }
+
+    #[test]
+    fn an_older_attempt_is_stale() {
+        let mut leases = Leases::default();
+        leases.grant(task(), granted(1), 0);
+        leases.grant(task(), granted(2), 0);
+        assert_eq!(leases.beat(&beat(1), 1).then, Then::Stale);
+        assert_eq!(leases.beat(&beat(2), 1).then, Then::Continue);
+    }
+
+    #[test]
+    fn each_holder_hears_what_was_said_once() {
+        let mut leases = Leases::default();
+        leases.grant(task(), granted(1), 0);
+        leases.guide(task(), "mind the gap");
+        assert_eq!(leases.beat(&beat(1), 1).guidance, ["mind the gap"]);
+        assert!(leases.beat(&beat(1), 1).guidance.is_empty());
+    }
+
+    #[test]
+    fn an_observer_that_slept_accuses_nobody() {
+        let mut leases = Leases::default();
+        leases.grant(task(), granted(1), 0);
+        leases.begin_anew(1_000_000);
+        assert!(leases.lapsed(1_000_001).is_empty());
+    }
+}

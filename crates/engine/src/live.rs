@@ -1,0 +1,158 @@
+//! A live task in memory: decoded, with the hash its next event follows, and how it is written back.
+
+use crate::clock::Entropy;
+use crate::codec::{self, GENESIS, Hashed};
+use crate::store::{Blob, COMPRESS_ABOVE, Loaded, NewEvent, PrivateBody, PrivatePart, Row, StoreError, StoredEvent};
+use ephor_core::command::Move;
+use ephor_core::event::{self, Private, SCHEMA};
+use ephor_core::id::{StreamId, TaskId};
+use ephor_core::task::Task;
+use ephor_core::time::Time;
+use sha2::{Digest, Sha256};
+
+/// A decoded task and where its chain stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) task: Task,
+    /// The hash of its last event.
+    pub(crate) hash: [u8; 32],
+    /// Its index row as the store has it; `None` before birth.
+    pub(crate) row: Option<Row>,
+}
+
+impl Live {
+    pub(crate) fn unborn(id: TaskId) -> Self {
+        Self { task: Task::unborn(id), hash: GENESIS, row: None }
+    }
+
+    /// Rebuilds a task from what the store holds.
+    pub(crate) fn replay(id: TaskId, loaded: &Loaded) -> Result<Self, StoreError> {
+        let mut task = Task::unborn(id);
+        for stored in &loaded.events {
+            let (event, private) = decode(stored)?;
+            task.take_in(&event, private.as_ref(), Time(stored.at));
+        }
+        Ok(Self { task, hash: loaded.head.hash, row: Some(loaded.row.clone()) })
+    }
+
+    /// One move as the store takes it; the chain moves on.
+    pub(crate) fn encode(
+        &mut self,
+        made: &Move,
+        at: Time,
+        version: u64,
+        entropy: &mut dyn Entropy,
+        blobs: &mut Vec<Blob>,
+    ) -> NewEvent {
+        let data = serde_json::to_string(&made.event).expect("an event is plain data");
+        let stream = StreamId::from(self.task.id);
+        let private = made.private.as_ref().map(|p| seal(stream, p, entropy, blobs));
+        let actor = made.actor.to_string();
+        let before = (version > 1).then_some(made.before);
+        self.hash = codec::event_hash(
+            &self.hash,
+            &Hashed {
+                stream,
+                version,
+                at: at.0,
+                kind: made.event.kind(),
+                actor: &actor,
+                before,
+                after: Some(made.after),
+                schema: SCHEMA,
+                data: &data,
+                private: private.as_ref().map(|p| &p.digest),
+            },
+        );
+        NewEvent {
+            at: at.0,
+            kind: made.event.kind(),
+            actor,
+            before,
+            after: Some(made.after),
+            schema: SCHEMA,
+            data,
+            private,
+            hash: self.hash,
+        }
+    }
+
+    /// The index row as it should be now.
+    pub(crate) fn row(&self, open: Option<String>, now: Time) -> Row {
+        let (task, facts) = (&self.task, &self.task.facts);
+        let born = task.born_at().unwrap_or_default();
+        let wanted = task.wake_at();
+        // An index entry that rings too early only costs a look; so a later deadline alone is not worth a write.
+        let standing = self.row.as_ref().and_then(|r| r.wake_at).filter(|at| *at > now.0);
+        let lazy = match (standing, wanted) {
+            (Some(old), Some(new)) if old <= new.0 => Some(old),
+            (_, new) => new.map(|t| t.0),
+        };
+        let mut row = Row {
+            namespace: facts.namespace.to_string(),
+            status: Some(task.status()),
+            priority: task.priority() as i64,
+            rank: facts.due_at.unwrap_or(born).0,
+            wake_at: lazy,
+            open,
+            created_at: born.0,
+            ended_at: task.end().map(|e| e.at.0),
+            due_at: facts.due_at.map(|t| t.0),
+            title: if task.is_erased() { String::new() } else { task.contents.text.title.clone() },
+            task_type: facts.task_type.to_string(),
+            external_id: facts.external_id.as_deref().map(str::to_owned),
+            source: facts.source.as_deref().map(str::to_owned),
+            owner_id: facts.owner_id.as_deref().map(str::to_owned),
+            parent: facts.parent.as_ref().map(|p| p.task.bits()),
+        };
+        if self.row.as_ref() != Some(&row) {
+            // It is written anyway: then with the exact time.
+            row.wake_at = wanted.map(|t| t.0);
+        }
+        row
+    }
+
+    /// About how many bytes it takes in memory, for the bound of the cache.
+    pub(crate) fn weight(&self) -> usize {
+        1_024 + 512 * self.task.size()
+    }
+}
+
+/// Reads a stored event back.
+pub(crate) fn decode(stored: &StoredEvent) -> Result<(event::Event, Option<Private>), StoreError> {
+    let corrupt = |why: String| StoreError::Corrupt { stream: stored.stream, version: stored.version, why };
+    let event = event::read(stored.schema, &stored.data).map_err(corrupt)?;
+    Ok((event, open_private(stored)?))
+}
+
+/// The words beside an event, if they are there.
+pub(crate) fn open_private(stored: &StoredEvent) -> Result<Option<Private>, StoreError> {
+    match stored.private.as_ref().map(|p| &p.body) {
+        Some(PrivateBody::Inline(body)) => serde_json::from_slice(body).map(Some).map_err(|e| StoreError::Corrupt {
+            stream: stored.stream,
+            version: stored.version,
+            why: format!("private part: {e}"),
+        }),
+        Some(PrivateBody::Blob(key)) => {
+            Err(StoreError::Corrupt { stream: stored.stream, version: stored.version, why: format!("blob {key} is missing") })
+        }
+        Some(PrivateBody::Erased) | None => Ok(None),
+    }
+}
+
+/// Salts and digests a private part; a large one becomes a blob.
+fn seal(stream: StreamId, private: &Private, entropy: &mut dyn Entropy, blobs: &mut Vec<Blob>) -> PrivatePart {
+    let body = serde_json::to_vec(private).expect("private parts are plain data");
+    let mut salt = [0; 16];
+    entropy.fill(&mut salt);
+    let digest = codec::private_digest(&salt, &body);
+    if body.len() <= COMPRESS_ABOVE {
+        return PrivatePart { digest, salt, body: PrivateBody::Inline(body) };
+    }
+    let mut hash = Sha256::new();
+    hash.update(stream.to_string());
+    hash.update(digest);
+    let key: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    blobs.push(Blob { key: key.clone(), body });
+    PrivatePart { digest, salt, body: PrivateBody::Blob(key) }
+}

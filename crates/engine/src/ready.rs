@@ -1,0 +1,168 @@
+//! Who has work, best first. Hints in memory, never rows: an entry may be out of date, because only `Assigned` in a stream grants a
+//! lease. Bounded; what does not fit is found again in the index.
+
+use ephor_core::id::{AgentId, TaskId};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// The most tasks remembered. Beyond it the worst are forgotten, and fetched from the index when the better ones are gone.
+const TASKS_MAX: usize = 100_000;
+
+/// Where a task stands among those that offer the same: priority, then due time or birth, then id.
+pub(crate) type Rank = (Reverse<i64>, i64, TaskId);
+
+/// Tasks that offer work, by capability key.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    by_key: HashMap<Box<str>, BTreeSet<Rank>>,
+    /// Keys that ask for more than one capability, or for one agent; the others are looked up directly.
+    special: HashSet<Box<str>>,
+    tasks: HashMap<TaskId, Entry>,
+    /// All entries, to know the worst.
+    order: BTreeSet<Rank>,
+    /// Whether tasks with work may be missing here.
+    pub(crate) incomplete: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    open: String,
+    rank: Rank,
+}
+
+impl Ready {
+    /// Nothing is known yet: the index knows.
+    pub(crate) fn unread() -> Self {
+        Self { incomplete: true, ..Self::default() }
+    }
+
+    /// Notes what a task offers now. Answers whether it offers something it did not offer before.
+    pub(crate) fn update(&mut self, task: TaskId, open: Option<&str>, priority: i64, due: i64) -> bool {
+        let rank = (Reverse(priority), due, task);
+        if let Some(known) = self.tasks.get(&task) {
+            if known.rank == rank && open == Some(known.open.as_str()) {
+                return false;
+            }
+            self.remove(task);
+        }
+        let Some(open) = open else { return false };
+        if self.tasks.len() >= TASKS_MAX {
+            self.incomplete = true;
+            let worst = *self.order.last().expect("it is full");
+            if worst <= rank {
+                return true;
+            }
+            self.remove(worst.2);
+        }
+        for key in open.lines() {
+            if !self.by_key.contains_key(key) {
+                self.by_key.insert(key.into(), BTreeSet::new());
+                if key.contains(['+', '@']) {
+                    self.special.insert(key.into());
+                }
+            }
+            self.by_key.get_mut(key).expect("it was just made sure of").insert(rank);
+        }
+        self.order.insert(rank);
+        self.tasks.insert(task, Entry { open: open.to_owned(), rank });
+        true
+    }
+
+    /// Forgets a task.
+    pub(crate) fn remove(&mut self, task: TaskId) {
+        let Some(entry) = self.tasks.remove(&task) else { return };
+        self.order.remove(&entry.rank);
+        for key in entry.open.lines() {
+            if let Some(set) = self.by_key.get_mut(key) {
+                set.remove(&entry.rank);
+                if set.is_empty() {
+                    self.by_key.remove(key);
+                    self.special.remove(key);
+                }
+            }
+        }
+    }
+
+    /// Forgets everything: the index knows.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::unread();
+    }
+
+    /// The best task this agent can do something for, those in `not` left out.
+    pub(crate) fn best(&self, agent: AgentId, capabilities: &[Box<str>], not: &HashSet<TaskId>) -> Option<TaskId> {
+        let first = |set: &BTreeSet<Rank>| set.iter().find(|rank| !not.contains(&rank.2)).copied();
+        let plain = capabilities.iter().filter_map(|c| first(self.by_key.get(c)?));
+        let special =
+            self.special.iter().filter(|key| fits(key, agent, capabilities)).filter_map(|key| first(self.by_key.get(key)?));
+        plain.chain(special).min().map(|rank| rank.2)
+    }
+
+    /// Whether it holds as much as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.tasks.len() >= TASKS_MAX
+    }
+
+    /// How many tasks offer work.
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+}
+
+/// Whether an agent can do what a key asks: every capability of it, and be the one it is pinned to. `capabilities` are sorted.
+pub(crate) fn fits(key: &str, agent: AgentId, capabilities: &[Box<str>]) -> bool {
+    let (words, pinned) = key.split_once('@').map_or((key, None), |(words, id)| (words, Some(id)));
+    pinned.is_none_or(|id| id == agent.to_string())
+        && words.split('+').all(|w| capabilities.binary_search_by(|c| (**c).cmp(w)).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(n: u8) -> TaskId {
+        TaskId::new(i64::from(n), [n; 10])
+    }
+    fn agent() -> AgentId {
+        AgentId::new(1, [9; 10])
+    }
+    fn caps(words: &[&str]) -> Vec<Box<str>> {
+        words.iter().map(|w| (*w).into()).collect()
+    }
+    fn nobody() -> HashSet<TaskId> {
+        HashSet::new()
+    }
+
+    #[test]
+    fn the_higher_priority_comes_first_then_the_earlier() {
+        let mut ready = Ready::default();
+        ready.update(task(1), Some("x\n"), 1, 10);
+        ready.update(task(2), Some("x\n"), 1, 5);
+        ready.update(task(3), Some("x\n"), 2, 99);
+        let mut order = Vec::new();
+        while let Some(next) = ready.best(agent(), &caps(&["x"]), &nobody()) {
+            order.push(next);
+            ready.remove(next);
+        }
+        assert_eq!(order, [task(3), task(2), task(1)]);
+    }
+
+    #[test]
+    fn a_key_of_several_capabilities_wants_them_all_and_a_pinned_one_its_agent() {
+        let mut ready = Ready::default();
+        ready.update(task(1), Some("x+y\n"), 1, 1);
+        assert_eq!(ready.best(agent(), &caps(&["x"]), &nobody()), None);
+        assert_eq!(ready.best(agent(), &caps(&["x", "y"]), &nobody()), Some(task(1)));
+        ready.update(task(1), Some(&format!("x@{}\n", agent())), 1, 1);
+        assert_eq!(ready.best(agent(), &caps(&["x"]), &nobody()), Some(task(1)));
+        assert_eq!(ready.best(AgentId::new(2, [8; 10]), &caps(&["x"]), &nobody()), None);
+    }
+
+    #[test]
+    fn what_offers_nothing_any_more_is_forgotten() {
+        let mut ready = Ready::default();
+        assert!(ready.update(task(1), Some("x\n"), 1, 1));
+        assert!(!ready.update(task(1), Some("x\n"), 1, 1));
+        ready.update(task(1), None, 1, 1);
+        assert_eq!((ready.best(agent(), &caps(&["x"]), &nobody()), ready.len()), (None, 0));
+    }
+}

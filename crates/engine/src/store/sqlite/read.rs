@@ -1,0 +1,373 @@
+//! The connections that read: a few, each for one caller at a time. SQLite's log lets them see whole commits and never wait.
+
+use super::rows::{
+    EVENT, ROW, UNIQUE, int, read_event, read_mail, read_row, read_status, read_stream, read_telemetry, read_u64, read_unique,
+    value,
+};
+use super::*;
+use crate::codec::GENESIS;
+use ephor_core::id::StreamKind;
+use ephor_core::status::Status;
+use rusqlite::{OptionalExtension, Params, ToSql, params};
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+/// Reads a SQLite database: beside its writer in one process, or beside an engine in another.
+pub struct SqliteReader {
+    options: Options,
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+}
+
+/// More readers than this wait for each other. A query takes well under a millisecond and processors are few.
+const CONNECTIONS: usize = 4;
+
+impl SqliteReader {
+    /// Opens a database of exactly this release's form, to read.
+    pub fn open(options: &Options) -> Result<Self, StoreError> {
+        let idle = (0..CONNECTIONS).map(|_| connect_to_read(options)).collect::<Result<Vec<_>, _>>()?;
+        migrate::expect_current(&idle[0])?;
+        Ok(Self { options: options.clone(), idle: Mutex::new(idle), returned: Condvar::new() })
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().expect("nothing panics between taking and returning a connection")
+    }
+
+    fn connection(&self) -> Borrowed<'_> {
+        let mut idle = self.returned.wait_while(self.idle(), |idle| idle.is_empty()).expect("as in `idle`");
+        Borrowed { pool: self, db: idle.pop() }
+    }
+}
+
+/// A connection on loan. It goes back also when its user panics.
+struct Borrowed<'p> {
+    pool: &'p SqliteReader,
+    db: Option<Connection>,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.pool.idle().extend(self.db.take());
+        self.pool.returned.notify_one();
+    }
+}
+
+impl std::ops::Deref for Borrowed<'_> {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        self.db.as_ref().expect("a connection is taken back only on drop")
+    }
+}
+
+/// What every query here looks like: a statement kept prepared, parameters, and how a row is read.
+trait Query {
+    fn all<T>(
+        &self,
+        sql: &str,
+        with: impl Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError>;
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        with: impl Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError>;
+}
+
+impl Query for Connection {
+    fn all<T>(
+        &self,
+        sql: &str,
+        with: impl Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.prepare_cached(sql)?.query_and_then(with, read)?.collect()
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        with: impl Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.prepare_cached(sql)?.query_and_then(with, read)?.next().transpose()
+    }
+}
+
+/// Events of one stream after a version, in order.
+fn events_of(db: &Connection, number: i64, after: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+    let sql = format!(
+        "select {EVENT} from events e cross join streams s on s.no = e.stream left join blobs b on b.key = e.private_key
+         where e.stream = ?1 and e.version > ?2 order by e.version limit ?3"
+    );
+    db.all(&sql, params![number, int(after), limit], read_event)
+}
+
+fn number_of(db: &Connection, stream: StreamId) -> Result<Option<i64>, StoreError> {
+    let sql = "select no from streams where id = ?1 and kind = ?2";
+    db.one(sql, params![stream.bits.to_be_bytes(), stream.kind.word()], |row| Ok(row.get(0)?))
+}
+
+fn head_of(db: &Connection, number: i64) -> Result<Head, StoreError> {
+    let sql = "select version, hash from events where stream = ?1 order by version desc limit 1";
+    let found = db.one(sql, [number], |row| Ok(Head { number, version: read_u64(row, 0)?, hash: row.get(1)? }))?;
+    Ok(found.unwrap_or(Head { number, version: 0, hash: GENESIS }))
+}
+
+/// The version a stream was at when all had come to a position. Positions rise with versions, so it is found by halving.
+fn version_at(db: &Connection, number: i64, position: u64) -> Result<u64, StoreError> {
+    let (mut at_most, mut beyond) = (0, head_of(db, number)?.version + 1);
+    while at_most + 1 < beyond {
+        let middle = at_most + (beyond - at_most) / 2;
+        let sql = "select position from events where stream = ?1 and version = ?2";
+        match db.one(sql, params![number, int(middle)], |row| read_u64(row, 0))? {
+            Some(is) if is > position => beyond = middle,
+            Some(_) | None => at_most = middle,
+        }
+    }
+    Ok(at_most)
+}
+
+impl Reader for SqliteReader {
+    fn load(&self, stream: StreamId) -> Result<Option<Loaded>, StoreError> {
+        let db = self.connection();
+        // One snapshot for all that is read.
+        let db = db.unchecked_transaction()?;
+        let sql = format!("select {} from streams s where s.id = ?1 and s.kind = ?2", *ROW);
+        let Some((number, _, row)) = db.one(&sql, params![stream.bits.to_be_bytes(), stream.kind.word()], read_row)? else {
+            return Ok(None);
+        };
+        let sql = "select version, body from snapshots where stream = ?1";
+        let snapshot = db.one(sql, [number], |row| Ok((read_u64(row, 0)?, row.get(1)?)))?;
+        let events = events_of(&db, number, snapshot.as_ref().map_or(0, |(version, _)| *version), u32::MAX)?;
+        Ok(Some(Loaded { head: head_of(&db, number)?, row, snapshot, events }))
+    }
+
+    fn head(&self, stream: StreamId) -> Result<Option<Head>, StoreError> {
+        let db = self.connection();
+        number_of(&db, stream)?.map(|number| head_of(&db, number)).transpose()
+    }
+
+    fn status(&self, stream: StreamId) -> Result<Option<Status>, StoreError> {
+        let sql = "select status from streams where kind = ?1 and id = ?2";
+        let id = stream.bits.to_be_bytes();
+        let word = self.connection().one(sql, params![stream.kind.word(), id], |row| {
+            read_status(row, 0).map_err(|why| StoreError::Corrupt { stream, version: 0, why })
+        })?;
+        Ok(word.flatten())
+    }
+
+    fn position(&self) -> Result<u64, StoreError> {
+        let position = self.connection().one("select max(position) from events", [], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
+        Ok(position.flatten().map_or(0, i64::unsigned_abs))
+    }
+
+    fn events(&self, after: u64, limit: u32, stream: Option<StreamId>) -> Result<Vec<StoredEvent>, StoreError> {
+        let db = self.connection();
+        if let Some(stream) = stream {
+            let Some(number) = number_of(&db, stream)? else { return Ok(Vec::new()) };
+            return events_of(&db, number, version_at(&db, number, after)?, limit);
+        }
+        let sql = format!(
+            "select {EVENT} from events e cross join streams s on s.no = e.stream left join blobs b on b.key = e.private_key
+             where e.position > ?1 order by e.position limit ?2"
+        );
+        db.all(&sql, params![int(after), limit], read_event)
+    }
+
+    fn stream_events(&self, stream: StreamId, after_version: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        let db = self.connection();
+        number_of(&db, stream)?.map_or(Ok(Vec::new()), |number| events_of(&db, number, after_version, limit))
+    }
+
+    fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        let db = self.connection();
+        let all = || Status::ALL.into_iter().filter(|status| !filter.live || !status.is_final());
+        let wanted: Vec<_> = all().filter(|status| filter.statuses.is_empty() || filter.statuses.contains(status)).collect();
+        if wanted.len() == Status::ALL.len() {
+            return page(&db, filter, None, limit);
+        }
+        // One walk over the index for each status; the newest of all of them are among the newest of each.
+        let mut found = Vec::new();
+        for status in wanted {
+            found.extend(page(&db, filter, Some(status), limit)?);
+        }
+        found.sort_unstable_by_key(|listed| std::cmp::Reverse(listed.number));
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
+    fn streams(&self, kind: StreamKind, after: i64, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        // Tasks are most of all streams and not in the index of kinds.
+        let tasks = if kind == StreamKind::Task { "" } else { "and s.kind <> 'task'" };
+        let sql = format!("select {} from streams s where s.kind = ?1 {tasks} and s.no > ?2 order by s.no limit ?3", *ROW);
+        self.connection().all(&sql, params![kind.word(), after, limit], read_listed)
+    }
+
+    fn due(&self, at: i64, limit: u32) -> Result<Vec<StreamId>, StoreError> {
+        let sql = "select kind, id from streams where wake_at <= ?1 order by wake_at, no limit ?2";
+        self.connection().all(sql, params![at, limit], |row| read_stream(row, 0))
+    }
+
+    fn next_wake(&self) -> Result<Option<i64>, StoreError> {
+        let sql = "select wake_at from streams where wake_at is not null order by wake_at limit 1";
+        self.connection().one(sql, [], |row| Ok(row.get(0)?))
+    }
+
+    fn open_work(&self, after: Option<Cursor>, limit: u32) -> Result<Vec<OpenWork>, StoreError> {
+        let db = self.connection();
+        let select = |place: &str| {
+            format!(
+                "select kind, id, priority, rank, no, open, namespace from streams where open is not null {place}
+                 order by priority desc, rank, no limit "
+            )
+        };
+        let Some(Cursor { priority, rank, number }) = after else {
+            return db.all(&(select("") + "?1"), [limit], read_open);
+        };
+        // Behind the cursor lie the rest of its rank, the later ranks of its priority and the lower priorities, in that order. Each
+        // is a range of the index; asked for at once, they would not be.
+        let mut found = db.all(
+            &(select("and priority = ?1 and rank = ?2 and no > ?3") + "?4"),
+            params![priority, rank, number, limit],
+            read_open,
+        )?;
+        let left = limit - found.len() as u32;
+        found.extend(db.all(&(select("and priority = ?1 and rank > ?2") + "?3"), params![priority, rank, left], read_open)?);
+        let left = limit - found.len() as u32;
+        found.extend(db.all(&(select("and priority < ?1") + "?2"), params![priority, left], read_open)?);
+        Ok(found)
+    }
+
+    fn counts(&self) -> Result<Vec<(Status, u64)>, StoreError> {
+        let sql = "select status, count(*) from streams where status is not null group by status";
+        let counts = self.connection().all(sql, [], |row| {
+            let status = read_status(row, 0).map_err(StoreError::Unusable)?;
+            Ok((status.expect("the query leaves out what has no status"), read_u64(row, 1)?))
+        });
+        let mut counts = counts?;
+        counts.sort_unstable();
+        Ok(counts)
+    }
+
+    fn unique(&self, key: &str, at: i64) -> Result<Option<UniqueRow>, StoreError> {
+        let sql = format!("select {UNIQUE} from uniques where key = ?1 and (until is null or until > ?2)");
+        self.connection().one(&sql, params![key, at], read_unique)
+    }
+
+    fn counters(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        self.connection().all("select key, value from counters order by key", [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    fn mail(&self, target: StreamId, limit: u32) -> Result<Vec<MailRow>, StoreError> {
+        let db = self.connection();
+        let Some(number) = number_of(&db, target)? else { return Ok(Vec::new()) };
+        let sql = "select id, source, source_version, body from mail where target = ?1 order by no limit ?2";
+        db.all(sql, params![number, limit], |row| read_mail(target, row))
+    }
+
+    fn mail_targets(&self, limit: u32) -> Result<Vec<StreamId>, StoreError> {
+        let sql = "select kind, id from (select distinct target from mail order by target limit ?1) join streams on no = target
+                   order by no";
+        self.connection().all(sql, [limit], |row| read_stream(row, 0))
+    }
+
+    fn blob(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.connection().one("select body from blobs where key = ?1", [key], |row| Ok(row.get(0)?))
+    }
+
+    fn telemetry(&self, stream: StreamId) -> Result<Vec<Telemetry>, StoreError> {
+        let db = self.connection();
+        let Some(number) = number_of(&db, stream)? else { return Ok(Vec::new()) };
+        let sql = "select work, attempt, counter, progress, message, at from telemetry where stream = ?1 order by work";
+        db.all(sql, [number], |row| read_telemetry(stream, row))
+    }
+
+    fn commits(&self, after: u64, limit: u32) -> Result<Vec<CommitEntry>, StoreError> {
+        let sql = "select first, last, at, root, hash from commits where first > ?1 order by first limit ?2";
+        self.connection().all(sql, params![int(after), limit], |row| {
+            let (first, last) = (read_u64(row, 0)?, read_u64(row, 1)?);
+            Ok(CommitEntry { first, last, at: row.get(2)?, root: row.get(3)?, hash: row.get(4)? })
+        })
+    }
+
+    fn high_water(&self) -> Result<i64, StoreError> {
+        let saved = self.connection().query_row("select value from meta where key = 'high_water'", [], |row| row.get(0));
+        Ok(saved.optional()?.unwrap_or(0))
+    }
+
+    fn about(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
+        let db = self.connection();
+        let pages: i64 = value(&db, "pragma page_count")?;
+        let page_bytes: i64 = value(&db, "pragma page_size")?;
+        Ok(vec![
+            ("store", "sqlite".into()),
+            ("version", rusqlite::version().into()),
+            ("path", self.options.path.display().to_string()),
+            // What a writer asserts before it writes (see `connect_to_write`).
+            ("synchronous", "FULL".into()),
+            ("journal_mode", value(&db, "pragma journal_mode")?),
+            ("migration", value(&db, "select max(name) from migrations")?),
+            ("size_bytes", (pages * page_bytes).to_string()),
+        ])
+    }
+
+    fn check(&self) -> Result<Vec<String>, StoreError> {
+        let db = self.connection();
+        let mut found = db.all("pragma quick_check", [], |row| Ok(row.get::<_, String>(0)?))?;
+        found.retain(|line| line != "ok");
+        found.extend(db.all("pragma foreign_key_check", [], |row| {
+            let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+            Ok(format!("a row of {table} refers to a row of {parent} that is not there"))
+        })?);
+        Ok(found)
+    }
+}
+
+/// A page of tasks, newest first: of one status by its index, of all by their numbers.
+fn page(db: &Connection, filter: &Filter, status: Option<Status>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+    let status = status.map(Status::word);
+    let parent = filter.parent.map(u128::to_be_bytes);
+    let parts: [(&str, Option<&dyn ToSql>); 10] = [
+        ("s.status = ?", some(&status)),
+        ("s.namespace = ?", some(&filter.namespace)),
+        ("s.task_type = ?", some(&filter.task_type)),
+        ("s.owner_id = ?", some(&filter.owner_id)),
+        ("s.parent = ?", some(&parent)),
+        ("s.external_id = ?", some(&filter.external_id)),
+        ("s.source = ?", some(&filter.source)),
+        ("s.due_at < ?", some(&filter.due_before)),
+        ("s.due_at > ?", some(&filter.due_after)),
+        ("s.no < ?", some(&filter.below)),
+    ];
+    let mut sql = format!("select {} from streams s where s.kind = 'task'", *ROW);
+    let mut with = Vec::new();
+    for (part, value) in parts {
+        if let Some(value) = value {
+            sql = sql + " and " + part;
+            with.push(value);
+        }
+    }
+    with.push(&limit);
+    db.all(&(sql + " order by s.no desc limit ?"), with.as_slice(), read_listed)
+}
+
+fn some<T: ToSql>(value: &Option<T>) -> Option<&dyn ToSql> {
+    value.as_ref().map(|value| value as &dyn ToSql)
+}
+
+fn read_listed(row: &rusqlite::Row<'_>) -> Result<Listed, StoreError> {
+    let (number, stream, row) = read_row(row)?;
+    Ok(Listed { stream, number, row })
+}
+
+fn read_open(row: &rusqlite::Row<'_>) -> Result<OpenWork, StoreError> {
+    Ok(OpenWork {
+        stream: read_stream(row, 0)?,
+        cursor: Cursor { priority: row.get(2)?, rank: row.get(3)?, number: row.get(4)? },
+        open: row.get(5)?,
+        namespace: row.get(6)?,
+    })
+}

@@ -1,0 +1,375 @@
+//! The one writer. It takes whatever waits, decides it task by task, folds what concerns one task, and writes all of it in one
+//! transaction with one fsync; only then is anybody answered. No thread and no async here: `engine` runs it on a thread of its own,
+//! a simulation runs it step by step.
+//!
+//! What is only in memory (cache, ready queue, leases, mailbox) follows the store: after a commit that failed, everything it touched
+//! is forgotten and read again.
+
+use crate::cache::Cache;
+use crate::clock::Entropy;
+use crate::leases::Leases;
+use crate::live::Live;
+use crate::ready::Ready;
+use crate::store::{Reader, Store, StoreError, UniqueRow};
+use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
+use ephor_core::command::{Answer, Command, Refusal, Submission};
+use ephor_core::event::Actor;
+use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
+use ephor_core::policy::Policy;
+use ephor_core::review::Judge;
+use ephor_core::status::Status;
+use ephor_core::time::Time;
+use ephor_core::work::{ClaimRequest, WorkItem};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+mod batch;
+mod claim;
+mod commit;
+mod decide;
+mod parked;
+
+use batch::Batch;
+use parked::Parked;
+
+/// The most mail one task takes in one commit (DESIGN §1).
+const MAIL_MAX: u32 = 1_000;
+/// The most tasks whose mail is taken in one batch, so that letters never hold up people.
+const MAILBOXES_MAX: usize = 200;
+
+/// Names who asked, so that the answer finds its way back.
+pub(crate) type Ticket = u64;
+
+/// What is asked of the writer.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// A task is to be born.
+    Submit(Box<Submit>),
+    /// Something is asked of a task.
+    Task { task: TaskId, command: Command, actor: Actor },
+    /// The same for several, answered one by one.
+    Many(Vec<Job>),
+    /// An agent asks for work.
+    Claim(Claim),
+    /// Something is asked of an agent.
+    Agent { id: AgentId, command: AgentCommand, actor: Actor },
+    /// Delete the private parts of a task that has ended.
+    Erase { task: TaskId, actor: Actor },
+}
+
+/// The birth of a task, and what guards it.
+#[derive(Debug)]
+pub(crate) struct Submit {
+    pub(crate) id: TaskId,
+    pub(crate) submission: Submission,
+    pub(crate) actor: Actor,
+    pub(crate) idempotency: Option<Idempotency>,
+}
+
+/// A key that makes a repeated request harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Scoped by the caller: namespace, principal, route and key.
+    pub key: String,
+    /// SHA-256 of the request in hexadecimal: the same key with another request is refused.
+    pub digest: String,
+}
+
+/// How long an idempotency key is kept, in milliseconds (DESIGN §2: 7 days).
+const IDEMPOTENCY_MS: u64 = 7 * 24 * 3_600_000;
+
+/// A wish for work.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) wish: ClaimRequest,
+    /// Until when it may wait, on the monotonic clock.
+    pub(crate) until: u64,
+}
+
+/// What a job is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reply {
+    /// It was done, or refused by a rule.
+    One(Result<Done, Refusal>),
+    /// The same for each of several.
+    Many(Vec<Result<Done, Refusal>>),
+    /// Work; none when none came in time.
+    Work(Result<Vec<WorkItem>, Refusal>),
+    /// Nothing was written because there is no space.
+    Full,
+    /// Another writer was faster; ask again.
+    Conflict,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// Which task, where it is about one.
+    pub task: Option<TaskId>,
+    /// Where the task is now.
+    pub status: Status,
+    /// Its version now.
+    pub version: u64,
+    /// What was asked for.
+    pub answer: Answer,
+    /// Whether this is the answer to an earlier request with the same idempotency key.
+    pub repeated: bool,
+}
+
+/// The writer and everything it keeps in memory.
+pub(crate) struct Writer<S> {
+    store: S,
+    reader: Arc<dyn Reader>,
+    policy: Arc<Policy>,
+    entropy: Box<dyn Entropy>,
+    cache: Cache,
+    ready: Ready,
+    leases: Arc<Mutex<Leases>>,
+    agents: BTreeMap<AgentId, Known>,
+    judges: Vec<Judge>,
+    /// How many active agents are able to `analyse`.
+    analysts: usize,
+    /// Tasks that have mail in the store.
+    mailbox: BTreeSet<TaskId>,
+    /// Tasks that had more to settle than one commit should hold.
+    again: BTreeSet<TaskId>,
+    parked: Parked,
+    /// Tasks whose stream contradicts the rules, and why. They answer nothing until somebody looks.
+    quarantine: HashMap<TaskId, String>,
+    /// The earliest `wake_at` written since somebody asked.
+    earliest_wake: Option<i64>,
+    /// The position of the last event written.
+    position: u64,
+}
+
+/// An agent as the writer knows it.
+#[derive(Clone, Debug)]
+struct Known {
+    agent: Agent,
+    hash: [u8; 32],
+    capabilities: Arc<[Box<str>]>,
+}
+
+impl Known {
+    fn new(agent: Agent, hash: [u8; 32]) -> Self {
+        let capabilities = agent.registration.as_ref().map(|r| r.capabilities.clone()).unwrap_or_default();
+        Self { agent, hash, capabilities: capabilities.into() }
+    }
+
+    fn is_active(&self) -> bool {
+        self.agent.status == AgentStatus::Active && self.agent.registration.is_some()
+    }
+
+    fn can(&self, word: &str) -> bool {
+        self.is_active() && self.capabilities.iter().any(|c| **c == *word)
+    }
+}
+
+impl<S: Store> Writer<S> {
+    /// Takes over a store: reads the agents, finds live leases and waiting mail. Leases of agents that lived in a process that is
+    /// proven dead lapse at once; the others are observed anew from `mono` on.
+    pub(crate) fn start(
+        store: S,
+        policy: Arc<Policy>,
+        entropy: Box<dyn Entropy>,
+        leases: Arc<Mutex<Leases>>,
+        cache_bytes: usize,
+        now: Time,
+        mono: u64,
+    ) -> Result<Self, StoreError> {
+        let reader = store.reader();
+        let position = reader.position()?;
+        let mut writer = Self {
+            store,
+            reader,
+            policy,
+            entropy,
+            cache: Cache::new(cache_bytes),
+            ready: Ready::unread(),
+            leases,
+            agents: BTreeMap::new(),
+            judges: Vec::new(),
+            analysts: 0,
+            mailbox: BTreeSet::new(),
+            again: BTreeSet::new(),
+            parked: Parked::default(),
+            quarantine: HashMap::new(),
+            earliest_wake: None,
+            position,
+        };
+        writer.read_agents()?;
+        writer.read_mailbox()?;
+        writer.read_leases(now, mono)?;
+        Ok(writer)
+    }
+
+    fn read_agents(&mut self) -> Result<(), StoreError> {
+        let mut after = 0;
+        loop {
+            let page = self.reader.streams(StreamKind::Agent, after, 500)?;
+            let Some(last) = page.last() else { break };
+            after = last.number;
+            for listed in page {
+                let Some(loaded) = self.reader.load(listed.stream)? else { continue };
+                let mut agent = Agent::unknown(AgentId::from_bits(listed.stream.bits));
+                for stored in &loaded.events {
+                    let event = serde_json::from_str(&stored.data).map_err(|e| StoreError::Corrupt {
+                        stream: stored.stream,
+                        version: stored.version,
+                        why: e.to_string(),
+                    })?;
+                    agent.evolve(&event);
+                }
+                self.agents.insert(agent.id, Known::new(agent, loaded.head.hash));
+            }
+        }
+        self.count_helpers();
+        Ok(())
+    }
+
+    /// Keeps at hand who may vote and whether somebody can analyse.
+    fn count_helpers(&mut self) {
+        let judge = |(id, known): (&AgentId, &Known)| {
+            known.can("judge").then(|| Judge { id: id.to_string().into(), weight: 1, veto: false })
+        };
+        self.judges = self.agents.iter().filter_map(judge).collect();
+        self.analysts = self.agents.values().filter(|k| k.can("analyse")).count();
+    }
+
+    fn read_mailbox(&mut self) -> Result<(), StoreError> {
+        // As many as a batch serves; the store is asked again when those are through.
+        let waiting = self.reader.mail_targets(10_000)?;
+        self.mailbox = waiting.into_iter().filter_map(StreamId::task).collect();
+        Ok(())
+    }
+
+    /// Begins to observe the leases that live in the store. Only tasks that have begun, or are about to, can hold any.
+    fn read_leases(&mut self, now: Time, mono: u64) -> Result<(), StoreError> {
+        const HOLDING: [Status; 6] =
+            [Status::Assigned, Status::InProgress, Status::Review, Status::Paused, Status::Blocked, Status::Escalated];
+        let mut filter = crate::store::Filter { statuses: HOLDING.to_vec(), live: true, ..Default::default() };
+        let mut dead = Vec::new();
+        loop {
+            let page = self.reader.list(&filter, 500)?;
+            let Some(last) = page.last() else { break };
+            filter.below = Some(last.number);
+            for listed in page {
+                let Some(task) = listed.stream.task() else { continue };
+                let Some(live) = self.load(task)? else { continue };
+                for lease in live.task.live_leases() {
+                    let inside =
+                        self.agents.get(&lease.agent).and_then(|k| k.agent.registration.as_ref()).is_some_and(|r| r.in_process);
+                    if inside {
+                        dead.push((task, lease.work.clone(), lease.attempt));
+                    }
+                    self.leases().grant(task, lease.into(), mono);
+                }
+                self.cache.put(task, live);
+            }
+        }
+        for (task, work, attempt) in dead {
+            let job = Job::Task { task, command: Command::LeaseLapsed { work, attempt, counter: 0 }, actor: Actor::settle() };
+            self.batch(vec![(0, job)], now, mono)?;
+        }
+        Ok(())
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().expect("nobody panics while holding the leases")
+    }
+
+    /// The task, from the cache or the store; `None` when there is no such stream.
+    fn load(&mut self, task: TaskId) -> Result<Option<Live>, StoreError> {
+        if let Some(live) = self.cache.take(task) {
+            return Ok(Some(live));
+        }
+        match self.reader.load(task.into())? {
+            Some(loaded) => Live::replay(task, &loaded).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Decides all jobs, writes what came of them, and answers. Jobs that were parked earlier may be answered too. An error means
+    /// that nobody may be answered and this writer is at its end.
+    pub(crate) fn batch(&mut self, jobs: Vec<(Ticket, Job)>, now: Time, mono: u64) -> Result<Vec<(Ticket, Reply)>, StoreError> {
+        let mut batch = Batch::new(now, mono);
+        for (ticket, job) in jobs {
+            self.decide(&mut batch, ticket, job)?;
+        }
+        self.go_on(&mut batch)?;
+        self.serve_parked(&mut batch)?;
+        self.commit(batch)
+    }
+
+    /// What nobody asked for but waits: mail, and tasks with more to settle.
+    fn go_on(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        let mail: Vec<TaskId> = self.mailbox.iter().copied().take(MAILBOXES_MAX).collect();
+        let again = std::mem::take(&mut self.again);
+        for task in mail.into_iter().chain(again) {
+            let job = Job::Task { task, command: Command::Wake, actor: Actor::settle() };
+            self.decide(batch, 0, job)?;
+        }
+        Ok(())
+    }
+
+    /// Whether another batch should run at once.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.mailbox.is_empty() || !self.again.is_empty() || self.parked.has_woken()
+    }
+
+    /// When the first parked claim has waited long enough, on the monotonic clock.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.parked.next_deadline()
+    }
+
+    /// The earliest time the clock was asked to look at something since this was last asked.
+    pub(crate) fn take_earliest_wake(&mut self) -> Option<i64> {
+        self.earliest_wake.take()
+    }
+
+    /// The position of the last event written.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Writes what must not be lost entirely but may be lost a little: signs of life, the highest instant.
+    pub(crate) fn note(&mut self, now: Time) -> Result<(), StoreError> {
+        let beats = self.leases().take_unwritten(now);
+        if !beats.is_empty() {
+            self.store.note(&beats)?;
+        }
+        self.store.save_high_water(now.0)
+    }
+
+    /// Deletes keys that ran out.
+    pub(crate) fn sweep(&mut self, now: Time) -> Result<u32, StoreError> {
+        self.store.sweep(now.0, 1_000)
+    }
+
+    /// Gauges for those who watch: cached tasks, tasks with open work, live leases, parked claims.
+    pub(crate) fn gauges(&self) -> Gauges {
+        Gauges { cached: self.cache.len(), ready: self.ready.len(), leases: self.leases().len(), parked: self.parked.len() }
+    }
+}
+
+/// How much the writer has in hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Decoded tasks in memory.
+    pub cached: usize,
+    /// Tasks known to offer work.
+    pub ready: usize,
+    /// Live leases.
+    pub leases: usize,
+    /// Agents waiting for work.
+    pub parked: usize,
+}
+
+/// A set of task ids that come up often in signatures here.
+type TaskSet = HashSet<TaskId>;
+
+/// What a claim was given so far in this batch, for a claim that is repeated before it is written.
+type ClaimsSoFar = HashMap<ClaimId, Vec<(TaskId, ephor_core::work::WorkKey)>>;
+
+/// A unique key that is taken in this batch.
+type UniquesSoFar = HashMap<String, UniqueRow>;

@@ -1,0 +1,142 @@
+//! Claims: the best work an agent can do, task by task, until it has what it asked for or nothing is left. Who finds nothing and is
+//! willing to wait is parked, and served as soon as something is offered.
+
+use super::batch::Batch;
+use super::{Claim, Reply, TaskSet, Ticket, Writer};
+use crate::store::{Cursor, Store, StoreError};
+use ephor_core::agent::AgentStatus;
+use ephor_core::command::{self, Answer, Command, Refusal};
+use ephor_core::event::Actor;
+use ephor_core::work::WorkItem;
+use std::sync::Arc;
+
+/// The most pieces of work one claim may get.
+const CLAIM_MAX: u32 = 1_000;
+/// How many tasks of the index are looked through for one claim before it is told that nothing was found.
+const INDEX_LOOKS: u32 = 20_000;
+/// How many tasks one look fetches.
+const INDEX_PAGE: u32 = 1_000;
+
+impl<S: Store> Writer<S> {
+    /// Serves a claim, or parks it.
+    pub(super) fn claim(&mut self, batch: &mut Batch, ticket: Ticket, claim: Claim) -> Result<(), StoreError> {
+        let reply = match self.work_for(batch, ticket, &claim)? {
+            Ok(items) if items.is_empty() && claim.until > batch.mono => {
+                let capabilities = self.agents[&claim.wish.agent_id].capabilities.clone();
+                self.parked.park(ticket, claim, capabilities);
+                return Ok(());
+            }
+            other => other,
+        };
+        batch.replies.push((ticket, Reply::Work(reply)));
+        Ok(())
+    }
+
+    /// Serves those who wait and for whom something may have come, and sends home those who have waited long enough.
+    pub(super) fn serve_parked(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        for (ticket, claim) in self.parked.take_woken() {
+            self.claim(batch, ticket, claim)?;
+        }
+        for ticket in self.parked.take_late(batch.mono) {
+            batch.replies.push((ticket, Reply::Work(Ok(Vec::new()))));
+        }
+        Ok(())
+    }
+
+    fn work_for(
+        &mut self,
+        batch: &mut Batch,
+        ticket: Ticket,
+        claim: &Claim,
+    ) -> Result<Result<Vec<WorkItem>, Refusal>, StoreError> {
+        let wish = &claim.wish;
+        let capabilities = match self.agents.get(&wish.agent_id) {
+            Some(known) if known.is_active() => known.capabilities.clone(),
+            Some(known) if known.agent.status == AgentStatus::Draining => return Ok(Ok(Vec::new())),
+            Some(known) if known.agent.status == AgentStatus::Revoked => {
+                return Ok(Err(Refusal::Forbidden(format!("{} was revoked", wish.agent_id))));
+            }
+            _ => return Ok(Err(Refusal::NotFound { what: "agent", id: wish.agent_id.to_string() })),
+        };
+        let again = self.repeated(batch, claim)?;
+        if !again.is_empty() {
+            return Ok(Ok(again));
+        }
+        let asked =
+            command::Claim { agent: wish.agent_id, capabilities: capabilities.clone(), claim: wish.claim_id, start: wish.start };
+        let actor = Actor::agent(wish.agent_id);
+        let mut items = Vec::new();
+        let mut without = TaskSet::new();
+        let mut searched = false;
+        while items.len() < wish.max.min(CLAIM_MAX) as usize {
+            let Some(task) = self.ready.best(wish.agent_id, &capabilities, &without) else {
+                // What is not in memory may be in the index: a fresh start, or more than memory should hold.
+                if !self.ready.incomplete || searched {
+                    break;
+                }
+                searched = true;
+                self.search_index(batch, wish.agent_id, &capabilities)?;
+                continue;
+            };
+            match self.command(batch, ticket, task, Command::Claim(asked.clone()), &actor)? {
+                Ok(done) => {
+                    if let Answer::Work(item) = done.answer {
+                        batch.claims.entry(wish.claim_id).or_default().push((task, item.work.clone()));
+                        items.push(*item);
+                    }
+                }
+                Err(_) => {
+                    without.insert(task);
+                }
+            }
+        }
+        Ok(Ok(items))
+    }
+
+    /// What this claim was given before and still holds: its answer got lost.
+    fn repeated(&mut self, batch: &mut Batch, claim: &Claim) -> Result<Vec<WorkItem>, StoreError> {
+        let mut held = self.leases().of_claim(claim.wish.claim_id, claim.wish.agent_id);
+        held.extend(batch.claims.get(&claim.wish.claim_id).into_iter().flatten().cloned());
+        let mut items = Vec::new();
+        for (task, work) in held {
+            if self.touch(batch, task)? {
+                items.extend(batch.tasks[&task].live.task.held_work(&work));
+            }
+        }
+        Ok(items)
+    }
+
+    /// Fills the ready queue from the index with what this agent can do.
+    fn search_index(
+        &mut self,
+        batch: &Batch,
+        agent: ephor_core::id::AgentId,
+        capabilities: &Arc<[Box<str>]>,
+    ) -> Result<(), StoreError> {
+        let mut after: Option<Cursor> = None;
+        let mut looked = 0;
+        loop {
+            let page = self.reader.open_work(after, INDEX_PAGE)?;
+            looked += page.len() as u32;
+            after = page.last().map(|w| w.cursor);
+            let whole = page.len() < INDEX_PAGE as usize;
+            let mut found = 0;
+            for work in page {
+                let Some(task) = work.stream.task() else { continue };
+                // What this batch has touched is known better than the index knows it.
+                if batch.tasks.contains_key(&task) {
+                    continue;
+                }
+                found += u32::from(work.open.lines().any(|key| crate::ready::fits(key, agent, capabilities)));
+                self.ready.update(task, Some(&work.open), work.cursor.priority, work.cursor.rank);
+            }
+            if whole {
+                self.ready.incomplete = self.ready.is_full();
+                return Ok(());
+            }
+            if found > 0 || looked >= INDEX_LOOKS {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,509 @@
+//! One job at a time: the task is loaded, takes its mail, decides, and what came of it is encoded into the batch.
+
+use super::batch::{Batch, GroupNo, LeaseChange, Touched, TouchedAgent};
+use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, MAIL_MAX, Reply, Submit, Ticket, Writer};
+use crate::codec::{self, GENESIS, Hashed};
+use crate::live::Live;
+use crate::store::{Guard, MailRow, NewEvent, Store, StoreError, UniqueRow};
+use ephor_core::agent::{Agent, AgentCommand};
+use ephor_core::command::{Answer, Birth, Command, Context, Handled, Move, Refusal};
+use ephor_core::event::{Actor, Event, Letter, Private, SCHEMA};
+use ephor_core::id::{AgentId, StreamId, TaskId};
+use ephor_core::status::Status;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Letters on their way, as the store keeps them.
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    letter: Letter,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    output: Value,
+}
+
+/// What the holder of an idempotency key leaves for whoever asks again.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    digest: String,
+    task: TaskId,
+    status: Status,
+}
+
+impl<S: Store> Writer<S> {
+    /// Decides one job and notes its answer.
+    pub(super) fn decide(&mut self, batch: &mut Batch, ticket: Ticket, job: Job) -> Result<(), StoreError> {
+        match job {
+            Job::Claim(claim) => self.claim(batch, ticket, claim),
+            Job::Many(jobs) => {
+                let mut answers = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    answers.push(self.decide_one(batch, ticket, job)?);
+                }
+                batch.replies.push((ticket, Reply::Many(answers)));
+                Ok(())
+            }
+            one => {
+                let answer = self.decide_one(batch, ticket, one)?;
+                if ticket != 0 {
+                    batch.replies.push((ticket, Reply::One(answer)));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn decide_one(&mut self, batch: &mut Batch, ticket: Ticket, job: Job) -> Result<Result<Done, Refusal>, StoreError> {
+        match job {
+            Job::Submit(submit) => self.submit(batch, ticket, *submit),
+            Job::Task { task, command, actor } => self.command(batch, ticket, task, command, &actor),
+            Job::Agent { id, command, actor } => self.agent(batch, ticket, id, command, &actor),
+            Job::Erase { task, actor } => {
+                let done = self.command(batch, ticket, task, Command::Erase, &actor)?;
+                if done.is_ok() {
+                    batch.erase.push(task);
+                }
+                Ok(done)
+            }
+            Job::Claim(_) | Job::Many(_) => Ok(Err(Refusal::NoWork("claims and batches do not nest"))),
+        }
+    }
+
+    fn submit(&mut self, batch: &mut Batch, ticket: Ticket, mut submit: Submit) -> Result<Result<Done, Refusal>, StoreError> {
+        let facts = &submit.submission.facts;
+        if let Some(idempotency) = &submit.idempotency
+            && let Some(held) = self.holder(batch, &idempotency.key)?
+        {
+            let known: Remembered = serde_json::from_str(&held.value).map_err(|e| unreadable(&held, &e))?;
+            if known.digest != idempotency.digest {
+                return Ok(Err(Refusal::IdempotencyMismatch));
+            }
+            // The answer of then: it waits for the same commit where that is still under way.
+            if let Some(first) = batch.tasks.get(&known.task) {
+                batch.depends.push((ticket, first.group));
+            }
+            let done = Done { task: Some(known.task), status: known.status, version: 1, answer: Answer::Done, repeated: true };
+            return Ok(Ok(done));
+        }
+        let mut guards = Vec::new();
+        for (key, until) in unique_keys(facts, batch.now.plus(self.policy.duplicate_window.ms).0) {
+            if let Some(held) = self.holder(batch, &key)?
+                && let Some(existing) = held.stream.task()
+            {
+                return Ok(Err(Refusal::Duplicate { existing }));
+            }
+            guards.push(Guard::Unique { key, until, value: String::new(), stream: submit.id.into() });
+        }
+        if let Some(parent) = &facts.parent {
+            match self.status_of(batch, parent.task)? {
+                None => return Ok(Err(Refusal::NotFound { what: "parent task", id: parent.task.to_string() })),
+                Some(status) if status.is_final() => return Ok(Err(Refusal::Ended { status })),
+                Some(_) => {}
+            }
+        }
+        let mut ended = Vec::new();
+        for on in &facts.depends_on {
+            match self.status_of(batch, *on)? {
+                None => return Ok(Err(Refusal::NotFound { what: "task to depend on", id: on.to_string() })),
+                Some(status) if status.is_final() => ended.push((*on, status)),
+                Some(_) => {}
+            }
+        }
+        let group = batch.group();
+        let idempotency = submit.idempotency.take();
+        let done =
+            self.give_birth(batch, group, Birth { id: submit.id, submission: submit.submission }, &submit.actor, &ended)?;
+        batch.depends.push((ticket, group));
+        let Ok(done) = done else { return Ok(done) };
+        if let Some(Idempotency { key, digest }) = idempotency {
+            let remembered = Remembered { digest, task: submit.id, status: done.status };
+            let value = serde_json::to_string(&remembered).expect("plain data");
+            let until = Some(batch.now.plus(IDEMPOTENCY_MS).0);
+            guards.push(Guard::Unique { key, until, value, stream: submit.id.into() });
+        }
+        for guard in guards {
+            if let Guard::Unique { key, until, value, stream } = &guard {
+                let row = UniqueRow { key: key.clone(), until: *until, value: value.clone(), stream: *stream };
+                batch.uniques.insert(key.clone(), row);
+            }
+            batch.guards.push((group, guard));
+        }
+        Ok(Ok(done))
+    }
+
+    /// Who holds a unique key, in this batch or in the store.
+    fn holder(&self, batch: &Batch, key: &str) -> Result<Option<UniqueRow>, StoreError> {
+        match batch.holder(key) {
+            Some(row) => Ok(Some(row.clone())),
+            None => self.reader.unique(key, batch.now.0),
+        }
+    }
+
+    /// Where a task is, with what this batch has done to it.
+    fn status_of(&self, batch: &Batch, task: TaskId) -> Result<Option<Status>, StoreError> {
+        if let Some(touched) = batch.tasks.get(&task) {
+            return Ok(Some(touched.live.task.status()));
+        }
+        self.reader.status(task.into())
+    }
+
+    /// Brings a task to life in this batch, and whatever is born with it.
+    fn give_birth(
+        &mut self,
+        batch: &mut Batch,
+        group: GroupNo,
+        birth: Birth,
+        actor: &Actor,
+        ended: &[(TaskId, Status)],
+    ) -> Result<Result<Done, Refusal>, StoreError> {
+        let Birth { id, submission } = birth;
+        let touched = Touched {
+            live: Live::unborn(id),
+            follows: 0,
+            group,
+            events: Vec::new(),
+            blobs: Vec::new(),
+            mail_taken: Vec::new(),
+            leases: Vec::new(),
+            open: None,
+        };
+        batch.insert(id, touched);
+        self.run(batch, id, Command::Submit(Box::new(submission)), actor, ended)
+    }
+
+    /// Asks something of a task that was born before.
+    pub(super) fn command(
+        &mut self,
+        batch: &mut Batch,
+        ticket: Ticket,
+        task: TaskId,
+        command: Command,
+        actor: &Actor,
+    ) -> Result<Result<Done, Refusal>, StoreError> {
+        if let Some(why) = self.quarantine.get(&task) {
+            return Ok(Err(Refusal::Corrupt { task: task.to_string(), why: why.clone() }));
+        }
+        if !self.touch(batch, task)? {
+            self.mailbox.remove(&task);
+            return Ok(Err(Refusal::NotFound { what: "task", id: task.to_string() }));
+        }
+        self.take_mail(batch, task)?;
+        let done = self.run(batch, task, command, actor, &[])?;
+        if let Some(touched) = batch.tasks.get(&task).filter(|_| ticket != 0) {
+            batch.depends.push((ticket, touched.group));
+        }
+        Ok(done)
+    }
+
+    /// Brings a task into the batch. Answers whether it exists.
+    pub(super) fn touch(&mut self, batch: &mut Batch, task: TaskId) -> Result<bool, StoreError> {
+        if batch.tasks.contains_key(&task) {
+            return Ok(true);
+        }
+        let Some(live) = self.load(task)? else { return Ok(false) };
+        let touched = Touched {
+            follows: live.task.version,
+            group: batch.group(),
+            events: Vec::new(),
+            blobs: Vec::new(),
+            mail_taken: Vec::new(),
+            leases: Vec::new(),
+            open: live.row.as_ref().and_then(|r| r.open.clone()),
+            live,
+        };
+        batch.insert(task, touched);
+        Ok(true)
+    }
+
+    /// Lets a task hear what others told it before anything is asked of it: so nobody ends without having heard who waits for it.
+    fn take_mail(&mut self, batch: &mut Batch, task: TaskId) -> Result<(), StoreError> {
+        let target = StreamId::from(task);
+        let mut rows = Vec::new();
+        if self.mailbox.contains(&task) {
+            rows = self.reader.mail(target, MAIL_MAX)?;
+            if rows.len() < MAIL_MAX as usize {
+                self.mailbox.remove(&task);
+            }
+            let touched = batch.tasks.get_mut(&task).expect("it was touched before");
+            touched.mail_taken.extend(rows.iter().map(|r| r.id));
+        }
+        // Letters of this very batch are not in the store yet; whoever takes them stands or falls with whoever wrote them.
+        let mut fresh = Vec::new();
+        batch.mail.retain(|(group, row)| {
+            let mine = row.target == target;
+            if mine {
+                fresh.push((*group, row.clone()));
+            }
+            !mine
+        });
+        for (group, row) in fresh {
+            let own = batch.tasks[&task].group;
+            batch.join(own, group);
+            rows.push(row);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut letters = Vec::with_capacity(rows.len());
+        let mut outputs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let envelope: Envelope = serde_json::from_str(&row.body).map_err(|e| StoreError::Corrupt {
+                stream: row.source,
+                version: row.source_version,
+                why: format!("letter: {e}"),
+            })?;
+            letters.push(envelope.letter);
+            outputs.push(envelope.output);
+        }
+        self.run(batch, task, Command::Take { letters, outputs }, &Actor::settle(), &[])?.map(drop).or(Ok(()))
+    }
+
+    /// Lets a touched task decide, and encodes what came of it.
+    fn run(
+        &mut self,
+        batch: &mut Batch,
+        task: TaskId,
+        command: Command,
+        actor: &Actor,
+        ended: &[(TaskId, Status)],
+    ) -> Result<Result<Done, Refusal>, StoreError> {
+        let touched = batch.tasks.get_mut(&task).expect("it was touched before");
+        let counter = match &command {
+            Command::LeaseLapsed { work, attempt, .. } => {
+                self.leases.lock().expect("nobody panics while holding the leases").counter(task, work, *attempt).unwrap_or(0)
+            }
+            _ => 0,
+        };
+        let context = Context {
+            now: batch.now,
+            actor,
+            policy: &self.policy,
+            counter,
+            judges: &self.judges,
+            analyst: self.analysts > 0,
+            ended,
+        };
+        let Handled { moves, answer, unsettled, corrupt } = touched.live.task.handle(command, &context);
+        if let Some(why) = corrupt {
+            tracing::error!(%task, why, "a task contradicts the rules and is quarantined");
+            self.quarantine.insert(task, why.clone());
+            return Ok(Err(Refusal::Corrupt { task: task.to_string(), why }));
+        }
+        if unsettled {
+            batch.unsettled.push(task);
+        }
+        let births = self.encode(batch, task, moves);
+        for birth in births {
+            let group = batch.tasks[&task].group;
+            // A child that its parent could not even submit is the parent's bug, found by its rules before; nothing to answer here.
+            self.give_birth(batch, group, birth, &Actor::settle(), &[])?.map_err(|refusal| StoreError::Corrupt {
+                stream: task.into(),
+                version: batch.tasks[&task].live.task.version,
+                why: format!("a birth was refused: {refusal}"),
+            })?;
+        }
+        let touched = batch.tasks.get_mut(&task).expect("it was touched before");
+        touched.open = touched.live.task.open_keys();
+        let (status, version) = (touched.live.task.status(), touched.live.task.version);
+        let rank = touched.live.task.facts.due_at.or(touched.live.task.born_at()).unwrap_or_default();
+        if self.ready.update(task, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
+            && let Some(open) = &touched.open
+        {
+            self.parked.wake(open);
+        }
+        Ok(answer.map(|answer| Done { task: Some(task), status, version, answer, repeated: false }))
+    }
+
+    /// Turns moves into events of the batch, and notes what follows from them outside of the task.
+    fn encode(&mut self, batch: &mut Batch, task: TaskId, moves: Vec<Move>) -> Vec<Birth> {
+        let mut births = Vec::new();
+        let source = StreamId::from(task);
+        let touched = batch.tasks.get_mut(&task).expect("it was touched before");
+        for made in moves {
+            let version = touched.follows + touched.events.len() as u64 + 1;
+            let event = touched.live.encode(&made, batch.now, version, &mut *self.entropy, &mut touched.blobs);
+            touched.events.push(event);
+            lease_changes(&made.event, made.private.as_ref(), &mut touched.leases);
+            for (ordinal, (target, letter, output)) in made.mail.into_iter().enumerate() {
+                let body = serde_json::to_string(&Envelope { letter, output }).expect("letters are plain data");
+                let id = mail_id(source, version, ordinal as u32);
+                batch.mail.push((touched.group, MailRow { target: target.into(), id, source, source_version: version, body }));
+            }
+            births.extend(made.births);
+        }
+        births
+    }
+
+    fn agent(
+        &mut self,
+        batch: &mut Batch,
+        ticket: Ticket,
+        id: AgentId,
+        command: AgentCommand,
+        actor: &Actor,
+    ) -> Result<Result<Done, Refusal>, StoreError> {
+        if let AgentCommand::Register(said) = &command
+            && let Some(name) = &said.external_id
+        {
+            let key = format!("agent:{name}");
+            let held = self.holder(batch, &key)?.map(|row| row.stream);
+            if held.is_some_and(|stream| stream != StreamId::from(id)) {
+                return Ok(Err(Refusal::AlreadySettled { what: "the agent's external_id" }));
+            }
+            if held.is_none() {
+                let row = UniqueRow { key: key.clone(), until: None, value: String::new(), stream: id.into() };
+                batch.uniques.insert(key.clone(), row);
+                let group = self.touch_agent(batch, id);
+                batch.guards.push((group, Guard::Unique { key, until: None, value: String::new(), stream: id.into() }));
+            }
+        }
+        let group = self.touch_agent(batch, id);
+        batch.depends.push((ticket, group));
+        let touched = batch.agents.get_mut(&id).expect("it was touched just now");
+        let event = match touched.agent.handle(command) {
+            Ok(event) => event,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Some(event) = event {
+            let version = touched.agent.version;
+            let data = serde_json::to_string(&event).expect("an event is plain data");
+            let actor = actor.to_string();
+            let hashed = Hashed {
+                stream: id.into(),
+                version,
+                at: batch.now.0,
+                kind: event.kind(),
+                actor: &actor,
+                before: None,
+                after: None,
+                schema: SCHEMA,
+                data: &data,
+                private: None,
+            };
+            touched.hash = codec::event_hash(&touched.hash, &hashed);
+            touched.events.push(NewEvent {
+                at: batch.now.0,
+                kind: event.kind(),
+                actor,
+                before: None,
+                after: None,
+                schema: SCHEMA,
+                data,
+                private: None,
+                hash: touched.hash,
+            });
+        }
+        Ok(Ok(Done {
+            task: None,
+            status: Status::Pending,
+            version: touched.agent.version,
+            answer: Answer::Done,
+            repeated: false,
+        }))
+    }
+
+    fn touch_agent(&mut self, batch: &mut Batch, id: AgentId) -> GroupNo {
+        if let Some(touched) = batch.agents.get(&id) {
+            return touched.group;
+        }
+        let group = batch.group();
+        let known = self.agents.get(&id).cloned().unwrap_or_else(|| Known::new(Agent::unknown(id), GENESIS));
+        let touched =
+            TouchedAgent { follows: known.agent.version, agent: known.agent, hash: known.hash, group, events: Vec::new() };
+        batch.agents.insert(id, touched);
+        group
+    }
+}
+
+/// The keys that nobody else may hold for this submission to be accepted, and until when.
+fn unique_keys(facts: &ephor_core::event::Submitted, window_ends: i64) -> Vec<(String, Option<i64>)> {
+    let source = facts.source.as_deref().unwrap_or("");
+    let external = facts.external_id.as_ref().map(|id| (external_key(&facts.namespace, source, id), None));
+    let subject = facts.subject_ref_id.as_ref().map(|id| {
+        let kind = facts.subject_ref_type.as_deref().unwrap_or("");
+        // Parts are separated by a character that none of them may hold.
+        (format!("dup:{}\n{}\n{kind}\n{id}\n{source}", facts.namespace, facts.task_type), Some(window_ends))
+    });
+    external.into_iter().chain(subject).collect()
+}
+
+/// The key under which a caller's own name for a task is unique: per namespace and source.
+pub(crate) fn external_key(namespace: &str, source: &str, external_id: &str) -> String {
+    format!("ext:{namespace}\n{source}\n{external_id}")
+}
+
+/// What an event means for leases.
+fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<LeaseChange>) {
+    match event {
+        Event::Assigned(a) => changes.push(LeaseChange::Grant(crate::leases::Granted {
+            work: a.work.clone(),
+            attempt: a.attempt,
+            agent: a.agent,
+            claim: a.claim,
+            lease_ms: a.lease_ms,
+        })),
+        Event::AttemptSucceeded(done) => changes.push(LeaseChange::End(done.work.clone())),
+        Event::AttemptFailed(failed) => changes.push(LeaseChange::End(failed.work.clone())),
+        Event::StepBlocked { step, .. } | Event::StepSkipped { step, .. } => {
+            changes.push(LeaseChange::End(ephor_core::work::WorkKey::Step(step.clone())));
+        }
+        Event::GateJudged(judged) => {
+            changes.push(LeaseChange::End(ephor_core::work::WorkKey::Gate(judged.step.clone(), judged.gate)));
+        }
+        Event::Planned(_) => changes.push(LeaseChange::End(ephor_core::work::WorkKey::Plan)),
+        Event::TaskAttemptFailed { .. } | Event::Retried { .. } | Event::EscalationDecided { .. } => {
+            changes.push(LeaseChange::End(ephor_core::work::WorkKey::Analysis));
+        }
+        Event::Escalated { .. } => changes.push(LeaseChange::End(ephor_core::work::WorkKey::Analysis)),
+        Event::CancelRequested { .. } | Event::Paused { stop_running: true } => changes.push(LeaseChange::Stop(true)),
+        Event::Resumed => changes.push(LeaseChange::Stop(false)),
+        Event::Guided => {
+            if let Some(Private::Text(text)) = private {
+                changes.push(LeaseChange::Guide(text.clone()));
+            }
+        }
+        Event::Completed { .. } | Event::Failed { .. } | Event::Cancelled { .. } | Event::Stopped { .. } => {
+            changes.push(LeaseChange::EndAll)
+        }
+        Event::Submitted(_)
+        | Event::Released
+        | Event::PlanAccepted
+        | Event::PlanRequested { .. }
+        | Event::Started { .. }
+        | Event::StepFailed { .. }
+        | Event::ConditionMet { .. }
+        | Event::Reoffered { .. }
+        | Event::Expanded { .. }
+        | Event::WaitStarted { .. }
+        | Event::WaitEnded { .. }
+        | Event::ChildBorn { .. }
+        | Event::Unblocked
+        | Event::GateOpened { .. }
+        | Event::ReviewOpened(_)
+        | Event::VoteCast { .. }
+        | Event::ReviewDecided { .. }
+        | Event::Paused { stop_running: false }
+        | Event::Modified(_)
+        | Event::Overridden { .. }
+        | Event::SignalReceived { .. }
+        | Event::Stalled
+        | Event::Unstalled
+        | Event::EffectGranted(_)
+        | Event::EffectSettled { .. }
+        | Event::MailTaken { .. }
+        | Event::LateReportKept { .. }
+        | Event::Archived
+        | Event::Erased
+        | Event::ReviewNoted => {}
+    }
+}
+
+/// The id of a letter follows from where it was written: sending again sends the same.
+fn mail_id(source: StreamId, version: u64, ordinal: u32) -> [u8; 16] {
+    let digest = Sha256::digest(format!("{source}:{version}:{ordinal}"));
+    digest[..16].try_into().expect("a digest has 32 bytes")
+}
+
+fn unreadable(row: &UniqueRow, error: &serde_json::Error) -> StoreError {
+    StoreError::Corrupt { stream: row.stream, version: 0, why: format!("unique key {:?}: {error}", row.key) }
+}

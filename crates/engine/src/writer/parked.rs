@@ -1,0 +1,93 @@
+//! Agents that wait for work. They cost nothing while they wait: offered work finds them by capability, and the first whose time is
+//! up is known without a look at the others.
+
+use super::{Claim, Ticket};
+use crate::ready::fits;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Claims that found nothing yet, by who can do what.
+#[derive(Debug, Default)]
+pub(super) struct Parked {
+    claims: BTreeMap<Ticket, Waiting>,
+    by_capability: HashMap<Box<str>, BTreeSet<Ticket>>,
+    by_deadline: BTreeSet<(u64, Ticket)>,
+    woken: BTreeSet<Ticket>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    claim: Claim,
+    capabilities: Arc<[Box<str>]>,
+}
+
+impl Parked {
+    /// Lets a claim wait.
+    pub(super) fn park(&mut self, ticket: Ticket, claim: Claim, capabilities: Arc<[Box<str>]>) {
+        self.by_deadline.insert((claim.until, ticket));
+        for word in capabilities.iter() {
+            self.by_capability.entry(word.clone()).or_default().insert(ticket);
+        }
+        self.claims.insert(ticket, Waiting { claim, capabilities });
+    }
+
+    /// Work was offered under these keys: one waiting agent for each is woken, the one that has waited longest.
+    pub(super) fn wake(&mut self, open: &str) {
+        if self.claims.is_empty() {
+            return;
+        }
+        for key in open.lines() {
+            let first = key.split(['+', '@']).next().unwrap_or(key);
+            let able = |ticket: &&Ticket| {
+                let waiting = &self.claims[ticket];
+                !self.woken.contains(ticket) && fits(key, waiting.claim.wish.agent_id, &waiting.capabilities)
+            };
+            let chosen = self.by_capability.get(first).and_then(|tickets| tickets.iter().find(able)).copied();
+            self.woken.extend(chosen);
+        }
+    }
+
+    /// Whether somebody was woken.
+    pub(super) fn has_woken(&self) -> bool {
+        !self.woken.is_empty()
+    }
+
+    /// Those who were woken.
+    pub(super) fn take_woken(&mut self) -> Vec<(Ticket, Claim)> {
+        let woken = std::mem::take(&mut self.woken);
+        woken.into_iter().filter_map(|ticket| Some((ticket, self.remove(ticket)?))).collect()
+    }
+
+    /// Those whose time is up.
+    pub(super) fn take_late(&mut self, mono: u64) -> Vec<Ticket> {
+        let late: Vec<Ticket> = self.by_deadline.range(..=(mono, Ticket::MAX)).map(|(_, ticket)| *ticket).collect();
+        for ticket in &late {
+            self.remove(*ticket);
+        }
+        late
+    }
+
+    /// When the first one's time is up.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.by_deadline.first().map(|(at, _)| *at)
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Option<Claim> {
+        let waiting = self.claims.remove(&ticket)?;
+        self.by_deadline.remove(&(waiting.claim.until, ticket));
+        for word in waiting.capabilities.iter() {
+            if let Some(tickets) = self.by_capability.get_mut(word) {
+                tickets.remove(&ticket);
+                if tickets.is_empty() {
+                    self.by_capability.remove(word);
+                }
+            }
+        }
+        Some(waiting.claim)
+    }
+}

@@ -1,0 +1,133 @@
+//! The engine as its users see it: on SQLite, with real threads and the real clock.
+
+use ephor_core::agent::Registration;
+use ephor_core::event::Actor;
+use ephor_core::id::{AgentId, ClaimId};
+use ephor_core::spec::Request;
+use ephor_core::status::Status;
+use ephor_core::work::{ClaimRequest, Outcome, Report, Success, WorkItem};
+use ephor_engine::{Engine, Settings};
+
+struct House {
+    engine: Engine,
+    agent: AgentId,
+    _folder: tempfile::TempDir,
+}
+
+async fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Settings::new(folder.path().join("ephor.db"))).unwrap();
+    let agent = engine.register(None, registration(), Actor::human("test")).await.unwrap();
+    House { engine, agent, _folder: folder }
+}
+
+fn registration() -> Registration {
+    let capabilities = vec!["work".into()];
+    Registration { name: "worker".into(), role: None, capabilities, external_id: Some("worker".into()), in_process: false }
+}
+
+fn wish(agent: AgentId, n: u8, wait_ms: u64) -> ClaimRequest {
+    ClaimRequest { agent_id: agent, claim_id: ClaimId::new(1, [n; 10]), max: 1, wait_ms, start: true }
+}
+
+fn done(item: &WorkItem) -> Report {
+    let outcome = Outcome::Succeeded(Success { output: serde_json::json!({"n": 1}), ..Success::default() });
+    Report { task_id: item.task_id, work: item.work.clone(), attempt: item.attempt, outcome }
+}
+
+fn request(title: &str) -> Request {
+    Request { title: Some(title.into()), ..Request::default() }
+}
+
+#[tokio::test]
+async fn a_task_goes_from_submission_to_its_end() {
+    let House { engine, agent, _folder } = house().await;
+    let submitted = engine.submit(&request("one"), Actor::human("ann"), None).await.unwrap();
+    assert_eq!(submitted.status, Status::Scheduled);
+    let items = engine.claim(wish(agent, 1, 0)).await.unwrap();
+    let answers = engine.report(vec![done(&items[0])], agent).await.unwrap();
+    assert_eq!(answers[0].as_ref().unwrap().status, Status::Completed);
+    engine.stop();
+}
+
+#[tokio::test]
+async fn a_claim_that_waits_is_served_by_the_next_submission() {
+    let House { engine, agent, _folder } = house().await;
+    let waiting = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.claim(wish(agent, 1, 10_000)).await.unwrap() }
+    });
+    tokio::task::yield_now().await;
+    engine.submit(&request("one"), Actor::human("ann"), None).await.unwrap();
+    assert_eq!(waiting.await.unwrap().len(), 1);
+    engine.stop();
+}
+
+#[tokio::test]
+async fn a_repeated_claim_gets_the_same_lease() {
+    let House { engine, agent, _folder } = house().await;
+    for title in ["one", "two"] {
+        engine.submit(&request(title), Actor::human("ann"), None).await.unwrap();
+    }
+    let first = engine.claim(wish(agent, 1, 0)).await.unwrap();
+    let again = engine.claim(wish(agent, 1, 0)).await.unwrap();
+    assert_eq!(first, again);
+    engine.stop();
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ephor.db");
+    let engine = Engine::open(Settings::new(&path)).unwrap();
+    let agent = engine.register(None, registration(), Actor::human("test")).await.unwrap();
+    engine.submit(&request("one"), Actor::human("ann"), None).await.unwrap();
+    let items = engine.claim(wish(agent, 1, 0)).await.unwrap();
+    engine.stop();
+    drop(engine);
+    let engine = Engine::open(Settings::new(&path)).unwrap();
+    let again = engine.claim(wish(agent, 1, 0)).await.unwrap();
+    assert_eq!(items, again, "the lease survives, and the repeated claim finds it");
+    let answers = engine.report(vec![done(&items[0])], agent).await.unwrap();
+    assert_eq!(answers[0].as_ref().unwrap().status, Status::Completed);
+    engine.stop();
+}
+
+#[tokio::test]
+async fn the_feed_gives_every_event_once_and_in_order() {
+    let House { engine, agent, _folder } = house().await;
+    let mut feed = engine.feed(0);
+    let reading = tokio::spawn(async move {
+        let mut positions = Vec::new();
+        while positions.len() < 301 {
+            positions.extend(feed.next(7).await.unwrap().iter().map(|e| e.position));
+        }
+        positions
+    });
+    for n in 0..100 {
+        engine.submit(&request(&format!("task {n}")), Actor::human("ann"), None).await.unwrap();
+        let items = engine.claim(wish(agent, n, 0)).await.unwrap();
+        engine.report(vec![done(&items[0])], agent).await.unwrap();
+    }
+    let positions = reading.await.unwrap();
+    assert!(positions.windows(2).all(|w| w[1] == w[0] + 1) && positions[0] == 1, "{positions:?}");
+    engine.stop();
+}
+
+#[tokio::test]
+async fn a_second_engine_on_the_same_database_is_refused() {
+    let House { engine, _folder, .. } = house().await;
+    let error = Engine::open(Settings::new(_folder.path().join("ephor.db"))).err().unwrap().to_string();
+    assert!(error.contains("ephor.db"), "{error}");
+    engine.stop();
+}
+
+#[tokio::test]
+async fn a_timer_wakes_its_task_by_itself() {
+    let House { engine, _folder, .. } = house().await;
+    let plan = serde_json::json!({"title": "wait", "plan": {"steps": [{"action": "wait.for", "params": {"duration": "20ms"}}]}});
+    engine.submit(&serde_json::from_value(plan).unwrap(), Actor::human("ann"), None).await.unwrap();
+    let mut feed = engine.feed(0);
+    while !feed.next(100).await.unwrap().iter().any(|e| e.kind == "COMPLETED") {}
+    engine.stop();
+}
