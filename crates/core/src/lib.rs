@@ -1,8 +1,9 @@
 //! The rules of Ephor: a task *is* its list of events, and everything here is a pure function over them.
 //!
 //! No I/O, no async, no clock, no randomness: instants, ids and facts about others come in with a command. Without the
-//! feature `rules` only the wire types remain (ids, times, requests, work), which is all an agent needs.
+//! feature `rules` only the wire types remain (ids, times, requests, work, events, views), which is all an agent or a client needs.
 
+pub mod ask;
 #[cfg(feature = "rules")]
 pub mod agent;
 #[cfg(feature = "rules")]
@@ -11,7 +12,6 @@ mod board;
 pub mod command;
 #[cfg(feature = "rules")]
 pub mod contents;
-#[cfg(feature = "rules")]
 pub mod event;
 #[cfg(feature = "rules")]
 pub mod expr;
@@ -23,7 +23,6 @@ pub mod plan;
 pub mod policy;
 #[cfg(feature = "rules")]
 pub mod request;
-#[cfg(feature = "rules")]
 pub mod review;
 pub mod spec;
 pub mod status;
@@ -32,4 +31,5 @@ pub mod task;
 pub mod time;
 #[cfg(feature = "rules")]
 mod timers;
+pub mod view;
 pub mod work;

@@ -13,6 +13,7 @@ mod evolve;
 mod next;
 mod outbox;
 mod report;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod waiting;
