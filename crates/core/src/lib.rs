@@ -3,9 +3,9 @@
 //! No I/O, no async, no clock, no randomness: instants, ids and facts about others come in with a command. Without the
 //! feature `rules` only the wire types remain (ids, times, requests, work, events, views), which is all an agent or a client needs.
 
-pub mod ask;
 #[cfg(feature = "rules")]
 pub mod agent;
+pub mod ask;
 #[cfg(feature = "rules")]
 mod board;
 #[cfg(feature = "rules")]

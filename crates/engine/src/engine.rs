@@ -322,6 +322,11 @@ impl Engine {
         Feed::new(self.inner.reader.clone(), self.inner.position.subscribe(), self.inner.stopped.subscribe(), after)
     }
 
+    /// The position of the last event written.
+    pub fn position(&self) -> u64 {
+        *self.inner.position.borrow()
+    }
+
     /// The reading side of the store.
     pub fn reader(&self) -> Arc<dyn Reader> {
         self.inner.reader.clone()

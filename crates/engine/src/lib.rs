@@ -10,6 +10,7 @@ mod intake;
 mod leases;
 mod live;
 pub mod lock;
+pub mod query;
 mod ready;
 pub mod store;
 mod ticker;

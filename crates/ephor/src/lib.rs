@@ -3,3 +3,4 @@
 pub mod api;
 pub mod host;
 pub mod import;
+pub mod local;
