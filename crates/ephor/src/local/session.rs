@@ -191,7 +191,12 @@ impl LocalSession {
             out: workshop.out,
             shell: shell::Config {
                 folder: database.parent().unwrap_or(Path::new(".")).join("work"),
-                sandbox: sandbox::Config::new(vec![program.into(), "sandbox-exec".into()]),
+                sandbox: sandbox::Config {
+                    launcher: vec![program.into(), "sandbox-exec".into()],
+                    enforcement: sandbox::Enforcement::Required,
+                    namespaces: true,
+                    readable: Vec::new(),
+                },
                 limits: sandbox::Limits::default(),
             },
             http: http::Config::default(),

@@ -136,7 +136,7 @@ impl Reader for SqliteReader {
     fn status(&self, stream: StreamId) -> Result<Option<Status>, StoreError> {
         let sql = "select status from streams where kind = ?1 and id = ?2";
         let id = stream.bits.to_be_bytes();
-        let word = self.connection().one(sql, params![stream.kind.word(), id], |row| {
+        let word = one(&self.connection(), sql, params![stream.kind.word(), id], |row| {
             read_status(row, 0).map_err(|why| StoreError::Corrupt { stream, version: 0, why })
         })?;
         Ok(word.flatten())
