@@ -91,7 +91,7 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
                 person,
             ),
             6 => (Command::Wake, Actor::clock()),
-            7 | 8 | 9 => {
+            7..=9 => {
                 let capabilities: Vec<Box<str>> = vec!["plan".into(), "work".into(), "x".into()];
                 let claim = Claim { agent, capabilities: capabilities.into(), claim: ClaimId::new(now.0, [2; 10]), start: true };
                 (Command::Claim(claim), Actor::agent(agent))
@@ -172,11 +172,11 @@ fn round(lives: &[Vec<Stored>], dice: &mut Dice) -> (u64, u64) {
     let other = &lives[dice.below(lives.len())];
     let mut task = Task::unborn(TaskId::new(1, [9; 10]));
     let (mut read, mut refused) = (0, 0);
-    for n in 0..life.len().min(120) {
+    for (n, own) in life.iter().enumerate().take(120) {
         let (data, private) = match dice.below(12) {
             0 => &other[dice.below(other.len())],
             1 => continue,
-            _ => &life[n],
+            _ => own,
         };
         let data = match dice.below(8) {
             0 => damage(data, &other[dice.below(other.len())].0, dice),

@@ -1,6 +1,8 @@
 //! A plan of another system runs to its end in the order it was written in (S3-73), its capabilities played by simulated agents on
 //! the worker loop, over a transport that loses answers. Between them somebody lies: reports under wrong attempt numbers, and too late.
 
+#![allow(clippy::unwrap_used)] // A test may panic, its helpers too.
+
 use ephor::import;
 use ephor::local::InProcess;
 use ephor_core::agent::Registration;
