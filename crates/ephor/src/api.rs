@@ -119,7 +119,7 @@ pub struct ApiError {
     /// What kind of trouble: decides the exit code, and the status over HTTP.
     pub kind: Kind,
     /// Stable, in capitals (DESIGN §2): `ILLEGAL_TRANSITION`.
-    pub code: String,
+    pub code: Box<str>,
     /// One sentence: what was not done.
     pub message: String,
     /// What stands in the way.
@@ -225,7 +225,7 @@ mod tests {
     fn a_rules_no_says_what_stands_in_the_way_and_what_to_do() {
         let task = TaskId::new(1, [0; 10]);
         let error = ApiError::refused(Refusal::Ended { status: Status::Completed }, task);
-        assert_eq!((error.kind, error.code.as_str()), (Kind::Conflict, "TERMINAL_STATE"));
+        assert_eq!((error.kind, &*error.code), (Kind::Conflict, "TERMINAL_STATE"));
         assert_eq!(error.why.as_deref(), Some("it is COMPLETED, and nothing follows that"));
         assert_eq!(error.next, [format!("ephor task show {task}")]);
     }

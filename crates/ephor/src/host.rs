@@ -1,10 +1,10 @@
 //! What stands behind the command line: whoever opens the engine, or a way to a running one. The CLI knows only this, so that it can
 //! be tested without a database, and the engine can change without it.
 
-use crate::api::{Answer, Api};
+use crate::api::{Answer, Api, ApiError, Kind};
 use ephor_core::time::WireTime;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ pub trait Host: Send + Sync {
     fn doctor<'a>(&'a self, place: &'a Place) -> Answer<'a, Vec<Check>>;
 
     /// Checks the chains of a database, or a receipt where a file is named.
-    fn verify<'a>(&'a self, place: &'a Place, receipt: Option<&'a std::path::Path>) -> Answer<'a, Vec<Check>>;
+    fn verify<'a>(&'a self, place: &'a Place, receipt: Option<&'a Path>) -> Answer<'a, Vec<Check>>;
 
     /// A short life of a task from end to end, in a database of its own that is removed afterwards.
     fn selftest(&self) -> Answer<'_, Vec<Check>>;
@@ -105,4 +105,41 @@ pub struct MigrationView {
     /// When it was taken; missing where it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_at: Option<WireTime>,
+}
+
+/// Stands in where no engine is built in: says so to whatever needs one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoEngine;
+
+impl NoEngine {
+    fn none<'a, T: Send + 'a>() -> Answer<'a, T> {
+        let error = ApiError::new(Kind::Unreachable, "NO_ENGINE", "this build of ephor has no engine");
+        Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+impl Host for NoEngine {
+    fn open<'a>(&'a self, _: &'a Place, _: Need) -> Answer<'a, Box<dyn Session>> {
+        Self::none()
+    }
+
+    fn doctor<'a>(&'a self, _: &'a Place) -> Answer<'a, Vec<Check>> {
+        Self::none()
+    }
+
+    fn verify<'a>(&'a self, _: &'a Place, _: Option<&'a Path>) -> Answer<'a, Vec<Check>> {
+        Self::none()
+    }
+
+    fn selftest(&self) -> Answer<'_, Vec<Check>> {
+        Self::none()
+    }
+
+    fn migrate<'a>(&'a self, _: &'a Place, _: Migration) -> Answer<'a, Vec<MigrationView>> {
+        Self::none()
+    }
+
+    fn sandbox_exec(&self) -> ExitCode {
+        ephor_agents::sandbox::exec_main()
+    }
 }

@@ -1,2 +1,28 @@
-//! The binary.
-fn main() {}
+//! The program: sets up what the command line needs and goes.
+
+use ephor::cli::{Terminal, main as command_line};
+use ephor::host::{Host, NoEngine};
+use std::process::ExitCode;
+use tokio::sync::mpsc;
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().collect();
+    let host = NoEngine;
+    if ephor::cli::is_sandbox_exec(&args) {
+        return host.sandbox_exec();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error[runtime]: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let exit = runtime.block_on(async {
+        let (sender, interrupts) = mpsc::unbounded_channel();
+        tokio::spawn(async move { while tokio::signal::ctrl_c().await.is_ok() && sender.send(()).is_ok() {} });
+        let mut terminal = Terminal::of_process(interrupts);
+        command_line(args, &host, &mut terminal).await
+    });
+    exit.into()
+}
