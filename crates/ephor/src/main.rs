@@ -1,9 +1,8 @@
 //! The program: sets up what the command line needs and goes.
 
-use ephor::cli::{Terminal, main as command_line};
+use ephor::cli::{Exit, Interrupts, Terminal, main as command_line};
 use ephor::host::{Host, NoEngine};
 use std::process::ExitCode;
-use tokio::sync::mpsc;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
@@ -19,8 +18,14 @@ fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(async {
-        let (sender, interrupts) = mpsc::unbounded_channel();
-        tokio::spawn(async move { while tokio::signal::ctrl_c().await.is_ok() && sender.send(()).is_ok() {} });
+        let (interrupter, interrupts) = Interrupts::new();
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if !interrupter.interrupt() {
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+            }
+        });
         let mut terminal = Terminal::of_process(interrupts);
         command_line(args, &host, &mut terminal).await
     });

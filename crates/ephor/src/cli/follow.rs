@@ -136,7 +136,7 @@ pub(super) async fn follow(
         }
         let came = tokio::select! {
             biased;
-            Some(()) = terminal.interrupts.recv() => {
+            () = terminal.interrupts.next() => {
                 view.clear(terminal);
                 return Ok(Followed { ended: Ended::Interrupted, scenes });
             }

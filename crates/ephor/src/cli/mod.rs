@@ -31,7 +31,7 @@ pub use failure::{Exit, Failure};
 pub use live::{Scene, render};
 pub use style::Style;
 pub use table::Output;
-pub use terminal::{Stream, Terminal, Wishes};
+pub use terminal::{Interrupter, Interrupts, Stream, Terminal, Wishes};
 
 use crate::api::Api;
 use crate::host::{Host, Need, Place};

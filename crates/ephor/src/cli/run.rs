@@ -177,15 +177,10 @@ async fn begin(job: &Job, anew: bool, api: &dyn Api, cx: &mut Cx<'_>) -> Result<
 async fn pause(tasks: &[TaskId], api: &dyn Api, cx: &mut Cx<'_>) -> Result<(), Failure> {
     cx.say("pausing… (Ctrl-C again to leave at once; nothing is lost either way)");
     for task in tasks {
-        let ask = api.ask(*task, Ask::Pause { reason: INTERRUPTED.into(), stop_running: true });
-        tokio::select! {
-            biased;
-            Some(()) = cx.terminal.interrupts.recv() => return Ok(()),
-            answer = ask => match answer {
-                // It has ended or is on hold already.
-                Err(error) if error.kind == crate::api::Kind::Conflict => {}
-                answer => drop(answer?),
-            }
+        match api.ask(*task, Ask::Pause { reason: INTERRUPTED.into(), stop_running: true }).await {
+            // It has ended or is on hold already.
+            Err(error) if error.kind == crate::api::Kind::Conflict => {}
+            answer => drop(answer?),
         }
     }
     Ok(())

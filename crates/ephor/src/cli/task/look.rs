@@ -144,7 +144,7 @@ pub(super) async fn events(task: &str, after: u64, limit: u32, follow: bool, cx:
             let query = EventQuery { task: Some(id), after, limit, wait_ms: if follow { WAIT_MS } else { 0 } };
             let came = tokio::select! {
                 biased;
-                Some(()) = cx.terminal.interrupts.recv() => return Ok(Exit::Interrupted),
+                () = cx.terminal.interrupts.next() => return Ok(Exit::Interrupted),
                 came = api.events(query) => came?,
             };
             if !cx.output().is_json() {
