@@ -1,19 +1,12 @@
 //! The program: sets up what the command line needs and goes.
 
-use ephor::cli::{Terminal, main as command_line};
-use ephor::host::Host;
-use ephor::local::LocalHost;
+use ephor::cli::{Exit, Interrupts, Terminal, main as command_line};
+use ephor::host::{Host, NoEngine};
 use std::process::ExitCode;
-use tokio::sync::mpsc;
-
-/// Tasks are made on one thread and dropped on another, which the system's allocator is slow at: with it, batches of submissions took
-/// half as long again.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
-    let host = LocalHost;
+    let host = NoEngine;
     if ephor::cli::is_sandbox_exec(&args) {
         return host.sandbox_exec();
     }
@@ -25,8 +18,14 @@ fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(async {
-        let (sender, interrupts) = mpsc::unbounded_channel();
-        tokio::spawn(async move { while tokio::signal::ctrl_c().await.is_ok() && sender.send(()).is_ok() {} });
+        let (interrupter, interrupts) = Interrupts::new();
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if !interrupter.interrupt() {
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+            }
+        });
         let mut terminal = Terminal::of_process(interrupts);
         command_line(args, &host, &mut terminal).await
     });

@@ -1,6 +1,7 @@
 //! The program itself: exit codes, what goes where, and what it needs no engine for.
 
-use std::path::Path;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::process::{Command, Output};
 
 fn ephor(args: &[&str]) -> Output {
@@ -44,19 +45,4 @@ fn the_lifecycle_is_shown_without_colours_to_a_pipe() {
     let shown = text(&shown.stdout);
     assert!(shown.contains("IN_PROGRESS") && !shown.contains('\u{1b}'), "{shown}");
     assert!(text(&ephor(&["lifecycle", "--ascii"]).stdout).is_ascii());
-}
-
-#[test]
-fn every_example_is_a_sound_plan() {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-    let mut count = 0;
-    for entry in std::fs::read_dir(examples).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "yaml") {
-            let checked = ephor(&["plan", "check", path.to_str().unwrap()]);
-            assert_eq!(checked.status.code(), Some(0), "{}: {}", path.display(), text(&checked.stderr));
-            count += 1;
-        }
-    }
-    assert!(count >= 4, "{count} examples");
 }

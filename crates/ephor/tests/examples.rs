@@ -178,3 +178,16 @@ async fn checks_run_side_by_side_and_each_says_what_it_found() {
         assert!(report.contains(line), "{line:?} missing in\n{report}");
     }
 }
+
+#[test]
+fn every_example_is_a_sound_plan() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let paths = std::fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path());
+    let plans: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
+    assert!(plans.len() >= 4, "{plans:?}");
+    for path in plans {
+        let checked =
+            std::process::Command::new(env!("CARGO_BIN_EXE_ephor")).arg("plan").arg("check").arg(&path).output().unwrap();
+        assert!(checked.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&checked.stderr));
+    }
+}

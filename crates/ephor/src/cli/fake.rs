@@ -1,7 +1,7 @@
 //! An engine for tests of the command line: tasks in memory, decided by the rules themselves, and one agent that does what a script
 //! says whenever somebody waits for events. Nothing is kept, nothing sleeps longer than the paused clock of a test.
 
-use super::terminal::{Stream, Terminal, Wishes};
+use super::terminal::{Interrupter, Interrupts, Stream, Terminal, Wishes};
 use super::{Exit, main};
 use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
 use crate::host::{Check, Host, Migration, MigrationView, Need, Place, Session};
@@ -20,7 +20,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 
 /// When the world of the tests begins.
@@ -33,7 +32,8 @@ pub(super) struct World {
     /// Whether agents do the work; there as long as an engine is open that was opened to work.
     working: Mutex<bool>,
     /// Presses Ctrl-C at the n-th piece of work.
-    pub(super) interrupt_at: Mutex<Option<(u32, mpsc::UnboundedSender<()>)>>,
+    pub(super) interrupt_at: Mutex<Option<u32>>,
+    interrupter: Mutex<Option<Interrupter>>,
     /// What engines were opened for.
     pub(super) opened: Mutex<Vec<Need>>,
     pub(super) closed: Mutex<u32>,
@@ -53,6 +53,7 @@ impl World {
             begun: Instant::now(),
             working: Mutex::new(false),
             interrupt_at: Mutex::new(None),
+            interrupter: Mutex::new(None),
             opened: Mutex::default(),
             closed: Mutex::new(0),
         })
@@ -112,11 +113,8 @@ impl World {
                 state.done += 1;
                 state.done
             };
-            if let Some((n, sender)) = &*self.interrupt_at.lock().unwrap()
-                && *n == done
-            {
-                sender.send(()).unwrap();
-                return true;
+            if *self.interrupt_at.lock().unwrap() == Some(done) {
+                return self.interrupter.lock().unwrap().as_ref().unwrap().interrupt();
             }
             let outcome = Box::new(outcome(&item));
             let report = Command::Report { work: item.work, attempt: item.attempt, outcome, plan: None };
@@ -359,10 +357,8 @@ impl Write for Shared {
 
 /// Runs a command line off a terminal; `tty` has somebody look at standard error.
 pub(super) async fn ephor(world: &Arc<World>, tty: bool, line: &[&str]) -> Ran {
-    let (sender, interrupts) = mpsc::unbounded_channel();
-    if let Some((_, kept)) = &mut *world.interrupt_at.lock().unwrap() {
-        *kept = sender;
-    }
+    let (interrupter, interrupts) = Interrupts::new();
+    *world.interrupter.lock().unwrap() = Some(interrupter);
     let (out, err) = (Shared::default(), Shared::default());
     let mut terminal = Terminal {
         out: Stream::new(Box::new(out.clone()), false),

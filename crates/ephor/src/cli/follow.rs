@@ -20,6 +20,8 @@ const EVENTS_MAX: u32 = 1_000;
 const WAIT_MS: u64 = 500;
 /// The shortest time between two pictures: four a second are as many as a person can follow.
 const PICTURE: Duration = Duration::from_millis(250);
+/// The shortest time between two looks where no picture is drawn: a look goes over every step, and events may come in floods.
+const LOOK: Duration = Duration::from_millis(50);
 /// How often a line of life is written where nothing happens.
 const LIFE_MS: u64 = 30_000;
 /// How long nobody must have come before a task counts as waiting for somebody who is not there.
@@ -134,7 +136,7 @@ pub(super) async fn follow(
         }
         let came = tokio::select! {
             biased;
-            Some(()) = terminal.interrupts.recv() => {
+            () = terminal.interrupts.next() => {
                 view.clear(terminal);
                 return Ok(Followed { ended: Ended::Interrupted, scenes });
             }
@@ -148,9 +150,7 @@ pub(super) async fn follow(
         let nobody =
             until.nobody && scenes.iter().filter(|s| !s.task.status.is_final()).all(|s| needs_a_person(s) || has_nobody(s));
         nobody_since = nobody.then(|| nobody_since.unwrap_or_else(|| api.now()));
-        if show == Show::Picture {
-            tokio::time::sleep(PICTURE).await;
-        }
+        tokio::time::sleep(if show == Show::Picture { PICTURE } else { LOOK }).await;
     }
 }
 

@@ -31,7 +31,7 @@ pub use failure::{Exit, Failure};
 pub use live::{Scene, render};
 pub use style::Style;
 pub use table::Output;
-pub use terminal::{Stream, Terminal, Wishes};
+pub use terminal::{Interrupter, Interrupts, Stream, Terminal, Wishes};
 
 use crate::api::Api;
 use crate::host::{Host, Need, Place};
@@ -58,10 +58,10 @@ struct Cli {
 #[command(next_help_heading = "Everywhere")]
 struct Globals {
     /// The database: sqlite:data/ephor.db, postgres://…
-    #[arg(long, global = true, env = "EPHOR_DATABASE", value_name = "URL")]
+    #[arg(long, global = true, env = "EPHOR_DATABASE", hide_env_values = true, value_name = "URL")]
     database: Option<String>,
     /// A running server: http://127.0.0.1:4000
-    #[arg(long, global = true, env = "EPHOR_SERVER", value_name = "URL")]
+    #[arg(long, global = true, env = "EPHOR_SERVER", hide_env_values = true, value_name = "URL")]
     server: Option<String>,
     /// Where tasks belong
     #[arg(long, global = true, env = "EPHOR_NAMESPACE", value_name = "NAME")]

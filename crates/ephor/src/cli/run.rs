@@ -14,6 +14,7 @@ use ephor_core::ask::Ask;
 use ephor_core::id::TaskId;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
+use ephor_core::time::Time;
 use ephor_core::view::OutputView;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -57,7 +58,7 @@ pub(super) async fn run(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure>
     let jobs = read(&args, &path, &out, cx)?;
     let work = Workshop { agents: args.agents, read: vec![here, out.clone()], out: out.clone() };
     let no_progress = args.no_progress;
-    let (followed, outputs) = cx
+    let (followed, outputs, now) = cx
         .with_api(Need::Work(work), async |cx, api| {
             let mut tasks = Vec::with_capacity(jobs.len());
             for job in &jobs {
@@ -75,10 +76,10 @@ pub(super) async fn run(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure>
             for task in &tasks {
                 outputs.push(api.outputs(*task).await?);
             }
-            Ok((followed, outputs))
+            Ok((followed, outputs, api.now()))
         })
         .await?;
-    tell(&followed, &outputs, &out, &args.path, cx);
+    tell((&followed, &outputs, now), &out, &args.path, cx);
     Ok(followed.exit())
 }
 
@@ -176,22 +177,17 @@ async fn begin(job: &Job, anew: bool, api: &dyn Api, cx: &mut Cx<'_>) -> Result<
 async fn pause(tasks: &[TaskId], api: &dyn Api, cx: &mut Cx<'_>) -> Result<(), Failure> {
     cx.say("pausing… (Ctrl-C again to leave at once; nothing is lost either way)");
     for task in tasks {
-        let ask = api.ask(*task, Ask::Pause { reason: INTERRUPTED.into(), stop_running: true });
-        tokio::select! {
-            biased;
-            Some(()) = cx.terminal.interrupts.recv() => return Ok(()),
-            answer = ask => match answer {
-                // It has ended or is on hold already.
-                Err(error) if error.kind == crate::api::Kind::Conflict => {}
-                answer => drop(answer?),
-            }
+        match api.ask(*task, Ask::Pause { reason: INTERRUPTED.into(), stop_running: true }).await {
+            // It has ended or is on hold already.
+            Err(error) if error.kind == crate::api::Kind::Conflict => {}
+            answer => drop(answer?),
         }
     }
     Ok(())
 }
 
 /// What came of it, where it is, and how to go on.
-fn tell(followed: &Followed, outputs: &[Vec<OutputView>], out: &Path, file: &Path, cx: &mut Cx<'_>) {
+fn tell((followed, outputs, now): (&Followed, &[Vec<OutputView>], Time), out: &Path, file: &Path, cx: &mut Cx<'_>) {
     match cx.output() {
         super::Output::Json | super::Output::Ndjson => return,
         super::Output::Id => return followed.scenes.iter().for_each(|s| cx.terminal.out.line(s.task.id.to_string())),
@@ -199,7 +195,6 @@ fn tell(followed: &Followed, outputs: &[Vec<OutputView>], out: &Path, file: &Pat
     }
     let (style, columns) = (cx.style(), cx.columns());
     for (scene, outputs) in followed.scenes.iter().zip(outputs) {
-        let now = scene.task.ended_at.or(scene.task.updated_at).or(scene.task.created_at).map(|at| at.0).unwrap_or_default();
         let mut lines = show::task(scene, false, columns, now, style);
         lines.extend(show::results(outputs, out, columns, style));
         lines.into_iter().for_each(|line| cx.terminal.out.line(line));

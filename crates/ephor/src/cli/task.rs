@@ -1,13 +1,10 @@
 //! `ephor task`: creating tasks, looking at them, steering them.
 
+mod look;
+
 use super::failure::{Exit, Failure};
 use super::follow::{self, Until};
-use super::lines::{Names, clock};
-use super::live::Scene;
-use super::style::{Hue, task_mark};
-use super::table::{self, cell, column, maybe, wide};
-use super::{Cx, Output, find, graph, show, text, words};
-use crate::api::{EventQuery, TaskFilter};
+use super::{Cx, Output, find, show, table, words};
 use crate::host::Need;
 use clap::{Args, Subcommand};
 use ephor_core::ask::{Ask, Modification};
@@ -16,14 +13,12 @@ use ephor_core::id::EffectId;
 use ephor_core::spec::{Autonomy, ExecutionMode, Priority, Request, Risk};
 use ephor_core::status::Status;
 use ephor_core::time::{WireDuration, WireTime};
-use ephor_core::view::{EffectView, EventView, TaskRow, TaskView};
+use ephor_core::view::TaskView;
 use ephor_core::work::EffectOutcome;
 use serde_json::Value;
 
-/// How many tasks or events a list shows where nobody says.
+/// How many tasks a list shows where nobody says.
 const LIMIT: u32 = 50;
-/// How long `events --follow` waits in one question.
-const WAIT_MS: u64 = 30_000;
 
 /// A task is named by its id or a unique beginning of it, by its external id, by the address of its page, or as @last.
 #[derive(Debug, Subcommand)]
@@ -332,12 +327,12 @@ impl From<TextArgs> for TextChanges {
 pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     match command {
         TaskCommand::Create(args) => create(*args, cx).await,
-        TaskCommand::List(args) => list(args, cx).await,
-        TaskCommand::Show { task, verbose } => look(&task, verbose, cx).await,
-        TaskCommand::Watch(args) => watch(&args, cx).await,
-        TaskCommand::Events { task, after, limit, follow } => events(&task, after, limit, follow, cx).await,
-        TaskCommand::Graph { task } => draw(&task, cx).await,
-        TaskCommand::Outputs { task, step } => outputs(&task, step.as_deref(), cx).await,
+        TaskCommand::List(args) => look::list(args, cx).await,
+        TaskCommand::Show { task, verbose } => look::look(&task, verbose, cx).await,
+        TaskCommand::Watch(args) => look::watch(&args, cx).await,
+        TaskCommand::Events { task, after, limit, follow } => look::events(&task, after, limit, follow, cx).await,
+        TaskCommand::Graph { task } => look::draw(&task, cx).await,
+        TaskCommand::Outputs { task, step } => look::outputs(&task, step.as_deref(), cx).await,
         TaskCommand::Pause { task, reason, stop_running } => ask(&task, Ask::Pause { reason, stop_running }, cx).await,
         TaskCommand::Resume { task } => ask(&task, Ask::Resume, cx).await,
         TaskCommand::Cancel { task, reason, force } => ask(&task, Ask::Cancel { reason, force }, cx).await,
@@ -364,7 +359,7 @@ pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, F
         TaskCommand::Effects { task, settle: Some(effect), outcome: Some(outcome) } => {
             ask(&task, Ask::SettleEffect { effect, outcome }, cx).await
         }
-        TaskCommand::Effects { task, .. } => effects(&task, cx).await,
+        TaskCommand::Effects { task, .. } => look::effects(&task, cx).await,
         TaskCommand::Archive { task } => ask(&task, Ask::Archive, cx).await,
         TaskCommand::Delete { task } => {
             cx.confirm(&format!("What people and agents wrote in {task} will be gone for good. Delete it?"))?;
@@ -429,228 +424,9 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         }
         let show = follow::show(cx.terminal, cx.output().is_json(), cx.output() == Output::Id, false);
         let followed = follow::follow(api, &[id], (show, cx.globals.ascii), Until::default(), cx.terminal).await?;
-        Ok(after_watching(&followed, cx))
+        Ok(look::after_watching(&followed, cx))
     })
     .await
-}
-
-async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let (page, now) = cx
-        .with_api(Need::Read, async |cx, api| {
-            let parent_task_id = match &args.parent {
-                Some(name) => Some(find(api, name).await?),
-                None => None,
-            };
-            let filter = TaskFilter {
-                live: !args.all && args.status.is_empty(),
-                status: args.status,
-                namespace: cx.globals.namespace.clone(),
-                task_type: args.task_type,
-                owner_id: args.owner,
-                parent_task_id,
-                limit: args.limit,
-                after: args.after,
-                ..TaskFilter::default()
-            };
-            Ok((api.tasks(filter).await?, api.now()))
-        })
-        .await?;
-    let form = (cx.output(), cx.globals.ascii);
-    let columns = [
-        column("STATUS"),
-        column("TASK"),
-        wide("EXTERNAL ID"),
-        wide("NAMESPACE"),
-        wide("TYPE"),
-        column("PRIORITY"),
-        column("CREATED"),
-        wide("OWNER"),
-        column("TITLE"),
-    ];
-    table::list(
-        cx.terminal,
-        form,
-        &page.items,
-        &columns,
-        |row: &TaskRow| row.id.to_string(),
-        |row, style| {
-            let mark = task_mark(row.status, None, false);
-            vec![
-                (mark.hue, format!("{} {}", mark.icon(style), row.status)),
-                cell(row.id),
-                maybe(row.external_id.as_ref()),
-                cell(&row.namespace),
-                cell(&row.task_type),
-                cell(show::word_of(&row.priority)),
-                (Hue::Idle, text::ago(row.created_at.0, now)),
-                maybe(row.owner_id.as_ref()),
-                cell(&row.title),
-            ]
-        },
-    );
-    if matches!(form.0, Output::Table | Output::Wide) {
-        if page.items.is_empty() {
-            cx.say("no task to show; --all shows those that have ended, ephor task create makes one");
-        }
-        if let Some(cursor) = &page.next {
-            cx.say(format!("more with --after {cursor}"));
-        }
-    }
-    Ok(Exit::Done)
-}
-
-async fn look(task: &str, verbose: bool, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let (scene, now) = cx
-        .with_api(Need::Read, async |_, api| {
-            let id = find(api, task).await?;
-            let (task, steps, waiting) = (api.task(id).await?, api.steps(id).await?, api.waiting(id).await?);
-            Ok((Scene { task, steps, waiting }, api.now()))
-        })
-        .await?;
-    if matches!(cx.output(), Output::Table | Output::Wide) {
-        let (style, columns) = (cx.style(), cx.columns());
-        let whole = verbose || cx.output() == Output::Wide;
-        show::task(&scene, whole, columns, now, style).into_iter().for_each(|line| cx.terminal.out.line(line));
-    } else {
-        tell_all(&[scene.task], cx);
-    }
-    Ok(Exit::Done)
-}
-
-async fn watch(args: &WatchArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let until = Until {
-        blocked: args.until == "blocked",
-        failed: args.fail_fast,
-        timeout_ms: args.timeout.map(|t| t.ms),
-        ..Until::default()
-    };
-    cx.with_api(Need::Read, async |cx, api| {
-        let mut tasks = Vec::with_capacity(args.tasks.len());
-        for name in &args.tasks {
-            let id = find(api, name).await?;
-            if !tasks.contains(&id) {
-                tasks.push(id);
-            }
-        }
-        let show = follow::show(cx.terminal, cx.output().is_json(), cx.output() == Output::Id, args.no_progress);
-        let followed = follow::follow(api, &tasks, (show, cx.globals.ascii), until, cx.terminal).await?;
-        Ok(after_watching(&followed, cx))
-    })
-    .await
-}
-
-/// Where the tasks are when nobody looks any more.
-fn after_watching(followed: &follow::Followed, cx: &mut Cx<'_>) -> Exit {
-    if !cx.output().is_json() {
-        let tasks: Vec<TaskView> = followed.scenes.iter().map(|s| s.task.clone()).collect();
-        tell_all(&tasks, cx);
-    }
-    if followed.scenes.iter().any(|s| !s.task.status.is_final()) {
-        cx.say("the task goes on without you; ephor task watch @last looks again");
-    }
-    followed.exit()
-}
-
-async fn events(task: &str, after: u64, limit: u32, follow: bool, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    cx.with_api(Need::Read, async |cx, api| {
-        let id = find(api, task).await?;
-        let mut names = Names::default();
-        let mut after = after;
-        loop {
-            let query = EventQuery { task: Some(id), after, limit, wait_ms: if follow { WAIT_MS } else { 0 } };
-            let came = tokio::select! {
-                biased;
-                Some(()) = cx.terminal.interrupts.recv() => return Ok(Exit::Interrupted),
-                came = api.events(query) => came?,
-            };
-            if !cx.output().is_json() {
-                names.learn(&api.steps(id).await?);
-            }
-            tell_events(&came, &mut names, follow, cx);
-            after = came.last().map_or(after, |event| event.position);
-            let ended = follow && came.is_empty() && api.task(id).await?.status.is_final();
-            let over = came.iter().any(|event| event.status_after.is_some_and(Status::is_final));
-            if !follow || over || ended || cx.terminal.out.is_closed() {
-                return Ok(Exit::Done);
-            }
-        }
-    })
-    .await
-}
-
-/// Every event: its place, when, who, its word, and, where it moved a step or the task, the line of the move.
-fn tell_events(events: &[EventView], names: &mut Names, follow: bool, cx: &mut Cx<'_>) {
-    match cx.output() {
-        // One that is followed has no end that would close a list.
-        Output::Json if !follow => return cx.terminal.out.line(table::json(&events)),
-        Output::Json | Output::Ndjson => return events.iter().for_each(|event| cx.terminal.out.line(table::line(event))),
-        Output::Id => return events.iter().for_each(|event| cx.terminal.out.line(event.position.to_string())),
-        Output::Table | Output::Wide => {}
-    }
-    let (style, columns) = (cx.style(), cx.columns());
-    for event in events {
-        let moved = names.line(event);
-        // The line begins with the time of day and the word of the state.
-        let moved = moved.as_deref().and_then(|line| line.get(9..)).unwrap_or_default();
-        let line = super::style::Line::new()
-            .with(Hue::Idle, format!("{:>6}  {}  ", event.position, clock(event.at.0)))
-            .plain(format!("{:<20}  ", event.kind))
-            .with(Hue::Idle, format!("{:<20}  ", event.actor_id))
-            .plain(moved);
-        cx.terminal.out.line(line.show(columns, style));
-    }
-}
-
-async fn draw(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let (plan, steps) = cx
-        .with_api(Need::Read, async |_, api| {
-            let id = find(api, task).await?;
-            Ok((api.plan(id).await?, api.steps(id).await?))
-        })
-        .await?;
-    if cx.output().is_json() {
-        cx.terminal.out.line(table::json(&plan));
-        return Ok(Exit::Done);
-    }
-    let statuses = steps.into_iter().map(|s| (s.path, s.status)).collect();
-    let lines = graph::draw(&plan, &statuses, cx.columns(), cx.style());
-    lines.into_iter().for_each(|line| cx.terminal.out.line(line));
-    Ok(Exit::Done)
-}
-
-async fn outputs(task: &str, step: Option<&str>, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let mut outputs = cx.with_api(Need::Read, async |_, api| Ok(api.outputs(find(api, task).await?).await?)).await?;
-    if let Some(step) = step {
-        outputs.retain(|o| o.step == step || o.name == step);
-        let Some(only) = outputs.first() else {
-            let error = crate::api::ApiError::new(crate::api::Kind::NotFound, "NOT_FOUND", format!("step {step} has no result"));
-            return Err(error.then(format!("ephor task outputs {task}")).into());
-        };
-        // A text is written as it is, so that it can go into a file; to a terminal it goes inert.
-        match (&only.output, cx.output().is_json(), cx.terminal.out.tty) {
-            (Value::String(text), false, false) => cx.terminal.out.raw(text),
-            (Value::String(text), false, true) => text::inert_lines(text).for_each(|line| cx.terminal.out.line(line)),
-            (value, ..) => cx.terminal.out.line(table::json(value)),
-        }
-        return Ok(Exit::Done);
-    }
-    let form = (cx.output(), cx.globals.ascii);
-    let columns = [column("STEP"), column("NAME"), column("OUTPUT")];
-    table::list(
-        cx.terminal,
-        form,
-        &outputs,
-        &columns,
-        |o| o.step.clone(),
-        |o, style| {
-            let value = match &o.output {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            vec![cell(&o.step), cell(&o.name), cell(text::cut(&text::inert(&value), 160, style.ellipsis()))]
-        },
-    );
-    Ok(Exit::Done)
 }
 
 async fn retry(task: &str, step: Option<String>, reason: String, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
@@ -668,27 +444,5 @@ async fn retry(task: &str, step: Option<String>, reason: String, cx: &mut Cx<'_>
         })
         .await?;
     tell_all(&[task], cx);
-    Ok(Exit::Done)
-}
-
-async fn effects(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let effects = cx.with_api(Need::Read, async |_, api| Ok(api.effects(find(api, task).await?).await?)).await?;
-    let form = (cx.output(), cx.globals.ascii);
-    let columns = [column("EFFECT"), column("WORK"), column("ATTEMPT"), column("ACTION"), column("OUTCOME"), wide("ARGUMENTS")];
-    table::list(
-        cx.terminal,
-        form,
-        &effects,
-        &columns,
-        |e: &EffectView| e.id.to_string(),
-        |e, _| {
-            let hue = if e.outcome.is_none_or(|o| o == EffectOutcome::Unknown) { Hue::Block } else { Hue::Plain };
-            let outcome = e.outcome.as_ref().map_or("nobody said".into(), show::word_of);
-            vec![cell(e.id), cell(&e.work), cell(e.attempt), cell(&e.action), (hue, outcome), cell(&e.args_digest)]
-        },
-    );
-    if effects.is_empty() && matches!(form.0, Output::Table | Output::Wide) {
-        cx.say("it had no effect on the outside");
-    }
     Ok(Exit::Done)
 }

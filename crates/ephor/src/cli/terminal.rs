@@ -2,6 +2,8 @@
 
 use super::style::Style;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 /// How wide text is set where nobody says.
@@ -23,8 +25,46 @@ pub struct Terminal {
     pub size: Box<dyn Fn() -> (usize, usize) + Send + Sync>,
     /// What is wanted by the environment.
     pub wishes: Wishes,
-    /// One message for each Ctrl-C.
-    pub interrupts: mpsc::UnboundedReceiver<()>,
+    /// Ctrl-C.
+    pub interrupts: Interrupts,
+}
+
+/// Ctrl-C, for a command that ends in its own way. Where none waits for it, whoever catches the signal ends the process.
+#[derive(Debug)]
+pub struct Interrupts {
+    came: mpsc::UnboundedReceiver<()>,
+    wanted: Arc<AtomicBool>,
+}
+
+/// The other end of `Interrupts`, for whoever catches the signal.
+#[derive(Clone, Debug)]
+pub struct Interrupter {
+    tell: mpsc::UnboundedSender<()>,
+    wanted: Arc<AtomicBool>,
+}
+
+impl Interrupts {
+    /// Both ends.
+    pub fn new() -> (Interrupter, Self) {
+        let (tell, came) = mpsc::unbounded_channel();
+        let wanted = Arc::new(AtomicBool::new(false));
+        (Interrupter { tell, wanted: wanted.clone() }, Self { came, wanted })
+    }
+
+    /// Waits for the next one. Never comes back where nobody catches the signal.
+    pub async fn next(&mut self) {
+        self.wanted.store(true, Ordering::SeqCst);
+        if self.came.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Interrupter {
+    /// Passes one on. `false` where no command waits for it, or where one already came: then the process should end at once.
+    pub fn interrupt(&self) -> bool {
+        self.wanted.swap(false, Ordering::SeqCst) && self.tell.send(()).is_ok()
+    }
 }
 
 /// One way out.
@@ -73,8 +113,7 @@ impl Stream {
 
     /// Writes a line.
     pub fn line(&mut self, text: impl AsRef<str>) {
-        self.raw(text.as_ref());
-        self.raw("\n");
+        self.raw(&format!("{}\n", text.as_ref()));
     }
 
     /// Writes text as it is. A reader that has gone wants no more, which is no error; nor is there anybody to tell of another one.
@@ -91,10 +130,10 @@ impl Stream {
 }
 
 impl Terminal {
-    /// That of this process. `interrupts` brings each Ctrl-C.
-    pub fn of_process(interrupts: mpsc::UnboundedReceiver<()>) -> Self {
+    /// That of this process.
+    pub fn of_process(interrupts: Interrupts) -> Self {
         Self {
-            out: Stream::new(Box::new(io::BufWriter::new(io::stdout())), io::stdout().is_terminal()),
+            out: Stream::new(Box::new(io::stdout()), io::stdout().is_terminal()),
             err: Stream::new(Box::new(io::stderr()), io::stderr().is_terminal()),
             answers: io::stdin().is_terminal() && io::stderr().is_terminal(),
             size: Box::new(|| match terminal_size::terminal_size_of(io::stderr()) {
@@ -116,6 +155,14 @@ impl Terminal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_interrupt_counts_once_and_only_where_a_command_waits_for_it() {
+        let (interrupter, mut interrupts) = Interrupts::new();
+        assert!(!interrupter.interrupt(), "nobody waits yet");
+        let came = tokio::join!(interrupts.next(), async { interrupter.interrupt() }).1;
+        assert!(came && !interrupter.interrupt(), "the second ends the process");
+    }
 
     #[test]
     fn colours_follow_the_environment_and_who_looks() {

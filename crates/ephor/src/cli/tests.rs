@@ -7,7 +7,6 @@ use clap::CommandFactory;
 use ephor_core::status::Status;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// A file with a plan, in a folder of its own.
 fn job(yaml: &str) -> (tempfile::TempDir, PathBuf) {
@@ -122,8 +121,7 @@ async fn the_same_command_goes_on_with_what_was_killed_and_begins_anew_what_has_
 #[tokio::test(start_paused = true)]
 async fn ctrl_c_puts_it_on_hold_says_how_to_go_on_and_the_same_command_does() {
     let (world, (_dir, path)) = (World::new(), job(TWO_STEPS));
-    let (sender, _) = mpsc::unbounded_channel();
-    *world.interrupt_at.lock().unwrap() = Some((1, sender));
+    *world.interrupt_at.lock().unwrap() = Some(1);
     let ran = run(&world, &path, &["--param", "name=Ann"]).await;
     assert_eq!(ran.exit, Exit::Interrupted);
     assert!(ran.err.contains("to go on: ephor run ") && ran.err.contains("or    ephor task resume task_"), "{}", ran.err);
