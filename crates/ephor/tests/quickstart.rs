@@ -36,8 +36,8 @@ impl Program {
     }
 
     fn run(&self, job: &str) -> Command {
-        let mut command = self.command(&["run", job, "--out"]);
-        command.arg(self.out());
+        let mut command = self.command(&["run", job]);
+        command.arg("--out").arg(self.out());
         command
     }
 

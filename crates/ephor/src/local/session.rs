@@ -192,10 +192,10 @@ impl LocalSession {
             shell: shell::Config {
                 folder: database.parent().unwrap_or(Path::new(".")).join("work"),
                 sandbox: sandbox::Config {
-                    launcher: vec![program.into(), "sandbox-exec".into()],
+                    launcher: vec![program.clone().into(), "sandbox-exec".into()],
                     enforcement: sandbox::Enforcement::Required,
                     namespaces: true,
-                    readable: Vec::new(),
+                    readable: vec![program],
                 },
                 limits: sandbox::Limits::default(),
             },
