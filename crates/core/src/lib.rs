@@ -18,6 +18,7 @@ pub mod expr;
 #[cfg(feature = "rules")]
 pub mod gate;
 pub mod id;
+pub mod namespace;
 pub mod plan;
 #[cfg(feature = "rules")]
 pub mod policy;

@@ -15,6 +15,7 @@ use ephor_core::agent::{AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, EffectId, TaskId};
+use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
 use ephor_core::request;
 use ephor_core::spec::{ExecutionMode, Request};
@@ -96,6 +97,7 @@ pub(crate) struct Inner {
     /// Why the engine has stopped, once it has.
     stopped: watch::Sender<Option<String>>,
     gauges: Mutex<Gauges>,
+    refusals: Mutex<Refusals>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held until the engine is gone.
     lock: Mutex<Option<Lock>>,
@@ -147,6 +149,7 @@ impl Engine {
             position: watch::Sender::new(writer.position()),
             stopped: watch::Sender::new(None),
             gauges: Mutex::default(),
+            refusals: Mutex::default(),
             threads: Mutex::default(),
             lock: Mutex::new(lock),
         });
@@ -183,8 +186,25 @@ impl Engine {
 
     /// Submits a task. With an idempotency key, saying it again gets the same answer and has one effect.
     pub async fn submit(&self, request: &Request, actor: Actor, idempotency: Option<Idempotency>) -> Result<Done, EngineError> {
-        let submission = self.check(request)?;
-        self.submit_checked(submission, actor, idempotency).await
+        match self.check(request) {
+            Ok(submission) => self.submit_checked(submission, actor, idempotency).await,
+            Err(refusal) => {
+                self.record_refusal(request, &refusal, &actor).await?;
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// That somebody submitted nonsense is a fact of the namespace; only so many of them each minute get an event of their own.
+    async fn record_refusal(&self, request: &Request, refusal: &Refusal, actor: &Actor) -> Result<(), EngineError> {
+        let Refusal::Invalid(problems) = refusal else { return Ok(()) };
+        let admitted = self.inner.refusals.lock().unwrap_or_else(PoisonError::into_inner).admit(self.inner.clock.mono_ms());
+        let Some(unrecorded) = admitted else { return Ok(()) };
+        let fields = problems.iter().map(|p| p.field.as_str().into()).collect();
+        // A name that is none cannot name a stream.
+        let name = request.namespace.as_deref().filter(|n| ephor_core::plan::is_word(n)).unwrap_or("default");
+        let event = NamespaceEvent::SubmissionRefused { fields, unrecorded };
+        one(self.ask(name, Job::Namespace { name: name.into(), event, actor: actor.clone() }).await?).map(drop)
     }
 
     /// Submits a task that was checked before.
@@ -415,6 +435,33 @@ impl Engine {
             Err(NotTaken::Full) => Err(Refusal::QueueFull.into()),
             Err(NotTaken::Closed) => Err(self.inner.why_stopped()),
         }
+    }
+}
+
+/// How many refused submissions are recorded in a minute; the rest are only counted, so that nonsense cannot fill the disk.
+const REFUSALS_PER_MINUTE: u32 = 100;
+
+/// Counts refused submissions, minute by minute.
+#[derive(Debug, Default)]
+struct Refusals {
+    minute: u64,
+    recorded: u32,
+    unrecorded: u64,
+}
+
+impl Refusals {
+    /// Whether one more is recorded, and how many were not since the last that was.
+    fn admit(&mut self, mono: u64) -> Option<u64> {
+        if self.minute != mono / 60_000 {
+            self.minute = mono / 60_000;
+            self.recorded = 0;
+        }
+        if self.recorded >= REFUSALS_PER_MINUTE {
+            self.unrecorded += 1;
+            return None;
+        }
+        self.recorded += 1;
+        Some(std::mem::take(&mut self.unrecorded))
     }
 }
 

@@ -15,6 +15,7 @@ use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
+use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
 use ephor_core::review::Judge;
 use ephor_core::status::Status;
@@ -53,6 +54,8 @@ pub(crate) enum Job {
     Claim(Claim),
     /// Something is asked of an agent.
     Agent { id: AgentId, command: AgentCommand, actor: Actor },
+    /// A fact about a namespace.
+    Namespace { name: Box<str>, event: NamespaceEvent, actor: Actor },
     /// Delete the private parts of a task that has ended.
     Erase { task: TaskId, actor: Actor },
 }

@@ -3,7 +3,7 @@
 use super::batch::{Batch, LeaseChange};
 use super::{Known, Reply, Ticket, Writer};
 use crate::store::{Change, Conflict, Group, Row, Store, StoreError};
-use ephor_core::id::{StreamId, TaskId};
+use ephor_core::id::{StreamId, StreamKind, TaskId};
 use std::collections::{HashMap, HashSet};
 
 impl<S: Store> Writer<S> {
@@ -90,6 +90,19 @@ impl<S: Store> Writer<S> {
                 follows: touched.follows,
                 events: std::mem::take(&mut touched.events),
                 row,
+                mail_taken: Vec::new(),
+                blobs: Vec::new(),
+                snapshot: None,
+            });
+        }
+        for (name, touched) in &mut batch.namespaces {
+            let at = place(roots[touched.group], &mut groups);
+            let row = Row { namespace: name.to_string(), created_at: batch.now.0, ..Row::default() };
+            groups[at].changes.push(Change {
+                stream: StreamId::named(StreamKind::Namespace, name),
+                follows: touched.follows,
+                events: std::mem::take(&mut touched.events),
+                row: (touched.follows == 0).then_some(row),
                 mail_taken: Vec::new(),
                 blobs: Vec::new(),
                 snapshot: None,
