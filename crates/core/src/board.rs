@@ -392,7 +392,8 @@ impl Board {
                     self.end(parent, StepStatus::Completed, at);
                 }
             }
-            None => self.left -= 1,
+            // Nothing here may go below zero: a damaged stream is told by whoever compares, not by a panic.
+            None => self.left = self.left.saturating_sub(1),
         }
     }
 
@@ -505,6 +506,9 @@ impl Board {
 
     /// Turns a step into a group of one step for each item.
     pub(crate) fn expand(&mut self, i: u32, count: u32, at: Time) {
+        if self.cells[i as usize].group {
+            return;
+        }
         self.fresh.remove(&i);
         self.lay_parts(i, count);
         if count == 0 {
@@ -581,8 +585,8 @@ impl Board {
     /// The lease of a gate is over.
     pub(crate) fn release_gate(&mut self, i: u32) {
         if let Some(lease) = self.gates.get_mut(&i).and_then(|g| g.lease.take()) {
-            self.leases -= 1;
-            self.started -= u32::from(lease.started);
+            self.leases = self.leases.saturating_sub(1);
+            self.started = self.started.saturating_sub(u32::from(lease.started));
         }
     }
 
@@ -591,15 +595,15 @@ impl Board {
         self.release_gate(i);
         self.drop_offer(self.gate_key(i), Offer::Gate(i));
         if let Some(gate) = self.gates.remove(&i) {
-            self.approvals -= u32::from(gate.manual);
+            self.approvals = self.approvals.saturating_sub(u32::from(gate.manual));
         }
     }
 
     /// The lease of a step is over.
     pub(crate) fn release(&mut self, i: u32) {
         if let Some(lease) = self.cells[i as usize].lease.take() {
-            self.leases -= 1;
-            self.started -= u32::from(lease.started);
+            self.leases = self.leases.saturating_sub(1);
+            self.started = self.started.saturating_sub(u32::from(lease.started));
         }
     }
 
