@@ -19,6 +19,7 @@ pub mod expr;
 pub mod gate;
 pub mod id;
 pub mod plan;
+pub mod planted;
 #[cfg(feature = "rules")]
 pub mod policy;
 #[cfg(feature = "rules")]

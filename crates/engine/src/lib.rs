@@ -5,14 +5,18 @@ mod cache;
 pub mod clock;
 pub mod codec;
 pub mod engine;
+mod examine;
 pub mod feed;
 mod intake;
 mod leases;
 mod live;
 pub mod lock;
 mod ready;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 pub mod store;
 mod ticker;
+pub mod witness;
 mod writer;
 
 pub use engine::{Done, Engine, EngineError, Idempotency, Settings};

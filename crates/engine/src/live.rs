@@ -4,11 +4,14 @@ use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
 use crate::store::{Blob, COMPRESS_ABOVE, Loaded, NewEvent, PrivateBody, PrivatePart, Row, StoreError, StoredEvent};
 use ephor_core::command::Move;
-use ephor_core::event::{self, Private, SCHEMA};
+use ephor_core::event::{self, Actor, Private, SCHEMA};
 use ephor_core::id::{StreamId, TaskId};
+use ephor_core::review::Judge;
 use ephor_core::task::Task;
 use ephor_core::time::Time;
+use ephor_core::work::WorkKey;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// A decoded task and where its chain stands.
 #[derive(Clone, Debug)]
@@ -18,21 +21,42 @@ pub(crate) struct Live {
     pub(crate) hash: [u8; 32],
     /// Its index row as the store has it; `None` before birth.
     pub(crate) row: Option<Row>,
+    /// Who may not judge it: its author and whoever did some of it.
+    partial: BTreeSet<Box<str>>,
 }
 
 impl Live {
     pub(crate) fn unborn(id: TaskId) -> Self {
-        Self { task: Task::unborn(id), hash: GENESIS, row: None }
+        Self { task: Task::unborn(id), hash: GENESIS, row: None, partial: BTreeSet::new() }
     }
 
     /// Rebuilds a task from what the store holds.
     pub(crate) fn replay(id: TaskId, loaded: &Loaded) -> Result<Self, StoreError> {
-        let mut task = Task::unborn(id);
+        let mut live = Self { hash: loaded.head.hash, row: Some(loaded.row.clone()), ..Self::unborn(id) };
         for stored in &loaded.events {
             let (event, private) = decode(stored)?;
-            task.take_in(&event, private.as_ref(), Time(stored.at));
+            live.task.take_in(&event, private.as_ref(), Time(stored.at));
+            live.note_part(&event, stored.actor.split_once('/').map_or("", |(_, who)| who));
         }
-        Ok(Self { task, hash: loaded.head.hash, row: Some(loaded.row.clone()) })
+        Ok(live)
+    }
+
+    /// Notes who has a part in the task.
+    fn note_part(&mut self, event: &event::Event, actor: &str) {
+        match event {
+            event::Event::Submitted(_) => drop(self.partial.insert(actor.into())),
+            event::Event::Assigned(a) if matches!(a.work, WorkKey::Step(_)) => {
+                self.partial.insert(a.agent.to_string().into());
+            }
+            _ => {}
+        }
+    }
+
+    /// Of those who may vote at all, those who have no part in this task (DESIGN §4: neither author nor executor). `author` is who
+    /// submits it just now, if somebody does.
+    pub(crate) fn impartial(&self, judges: &[Judge], author: Option<&Actor>) -> Vec<Judge> {
+        let partial = |j: &&Judge| self.partial.contains(&j.id) || author.is_some_and(|a| a.id == j.id);
+        judges.iter().filter(|j| !partial(j)).cloned().collect()
     }
 
     /// One move as the store takes it; the chain moves on.
@@ -44,6 +68,7 @@ impl Live {
         entropy: &mut dyn Entropy,
         blobs: &mut Vec<Blob>,
     ) -> NewEvent {
+        self.note_part(&made.event, &made.actor.id);
         let data = serde_json::to_string(&made.event).expect("an event is plain data");
         let stream = StreamId::from(self.task.id);
         let private = made.private.as_ref().map(|p| seal(stream, p, entropy, blobs));
@@ -79,35 +104,18 @@ impl Live {
 
     /// The index row as it should be now.
     pub(crate) fn row(&self, open: Option<String>, now: Time) -> Row {
-        let (task, facts) = (&self.task, &self.task.facts);
-        let born = task.born_at().unwrap_or_default();
-        let wanted = task.wake_at();
+        let mut row = row_of(&self.task, open);
+        let wanted = row.wake_at;
         // An index entry that rings too early only costs a look; so a later deadline alone is not worth a write.
         let standing = self.row.as_ref().and_then(|r| r.wake_at).filter(|at| *at > now.0);
-        let lazy = match (standing, wanted) {
-            (Some(old), Some(new)) if old <= new.0 => Some(old),
-            (_, new) => new.map(|t| t.0),
-        };
-        let mut row = Row {
-            namespace: facts.namespace.to_string(),
-            status: Some(task.status()),
-            priority: task.priority() as i64,
-            rank: facts.due_at.unwrap_or(born).0,
-            wake_at: lazy,
-            open,
-            created_at: born.0,
-            ended_at: task.end().map(|e| e.at.0),
-            due_at: facts.due_at.map(|t| t.0),
-            title: if task.is_erased() { String::new() } else { task.contents.text.title.clone() },
-            task_type: facts.task_type.to_string(),
-            external_id: facts.external_id.as_deref().map(str::to_owned),
-            source: facts.source.as_deref().map(str::to_owned),
-            owner_id: facts.owner_id.as_deref().map(str::to_owned),
-            parent: facts.parent.as_ref().map(|p| p.task.bits()),
-        };
+        if let (Some(old), Some(new)) = (standing, wanted)
+            && old <= new
+        {
+            row.wake_at = standing;
+        }
         if self.row.as_ref() != Some(&row) {
             // It is written anyway: then with the exact time.
-            row.wake_at = wanted.map(|t| t.0);
+            row.wake_at = wanted;
         }
         row
     }
@@ -115,6 +123,29 @@ impl Live {
     /// About how many bytes it takes in memory, for the bound of the cache.
     pub(crate) fn weight(&self) -> usize {
         1_024 + 512 * self.task.size()
+    }
+}
+
+/// The index row that follows from a task and what it offers.
+pub(crate) fn row_of(task: &Task, open: Option<String>) -> Row {
+    let facts = &task.facts;
+    let born = task.born_at().unwrap_or_default();
+    Row {
+        namespace: facts.namespace.to_string(),
+        status: Some(task.status()),
+        priority: task.priority() as i64,
+        rank: facts.due_at.unwrap_or(born).0,
+        wake_at: task.wake_at().map(|t| t.0),
+        open,
+        created_at: born.0,
+        ended_at: task.end().map(|e| e.at.0),
+        due_at: facts.due_at.map(|t| t.0),
+        title: if task.is_erased() { String::new() } else { task.contents.text.title.clone() },
+        task_type: facts.task_type.to_string(),
+        external_id: facts.external_id.as_deref().map(str::to_owned),
+        source: facts.source.as_deref().map(str::to_owned),
+        owner_id: facts.owner_id.as_deref().map(str::to_owned),
+        parent: facts.parent.as_ref().map(|p| p.task.bits()),
     }
 }
 

@@ -16,10 +16,10 @@ use sha2::{Digest, Sha256};
 
 /// Letters on their way, as the store keeps them.
 #[derive(Serialize, Deserialize)]
-struct Envelope {
-    letter: Letter,
+pub(crate) struct Envelope {
+    pub(crate) letter: Letter,
     #[serde(default, skip_serializing_if = "Value::is_null")]
-    output: Value,
+    pub(crate) output: Value,
 }
 
 /// What the holder of an idempotency key leaves for whoever asks again.
@@ -274,15 +274,10 @@ impl<S: Store> Writer<S> {
             }
             _ => 0,
         };
-        let context = Context {
-            now: batch.now,
-            actor,
-            policy: &self.policy,
-            counter,
-            judges: &self.judges,
-            analyst: self.analysts > 0,
-            ended,
-        };
+        let author = matches!(command, Command::Submit(_)).then_some(actor);
+        let judges = touched.live.impartial(&self.judges, author);
+        let context =
+            Context { now: batch.now, actor, policy: &self.policy, counter, judges: &judges, analyst: self.analysts > 0, ended };
         let Handled { moves, answer, unsettled, corrupt } = touched.live.task.handle(command, &context);
         if let Some(why) = corrupt {
             tracing::error!(%task, why, "a task contradicts the rules and is quarantined");
@@ -499,7 +494,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
 }
 
 /// The id of a letter follows from where it was written: sending again sends the same.
-fn mail_id(source: StreamId, version: u64, ordinal: u32) -> [u8; 16] {
+pub(crate) fn mail_id(source: StreamId, version: u64, ordinal: u32) -> [u8; 16] {
     let digest = Sha256::digest(format!("{source}:{version}:{ordinal}"));
     digest[..16].try_into().expect("a digest has 32 bytes")
 }

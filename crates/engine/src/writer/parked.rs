@@ -72,6 +72,12 @@ impl Parked {
         self.by_deadline.first().map(|(at, _)| *at)
     }
 
+    /// Who waits, and what they can do.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) fn agents(&self) -> impl Iterator<Item = (ephor_core::id::AgentId, &Arc<[Box<str>]>)> {
+        self.claims.values().map(|waiting| (waiting.claim.wish.agent_id, &waiting.capabilities))
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.claims.len()
