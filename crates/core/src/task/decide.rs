@@ -69,7 +69,7 @@ impl Task {
             Command::Vote { review, judge, vote, confidence, reason } => self.vote(review, judge, vote, confidence, &reason, cx),
             Command::Confirm { step, judgement } => self.confirm(&step, &judgement, cx),
             Command::Effect(wish) => self.effect(&wish, cx),
-            Command::SettleEffect { effect, holder, outcome } => self.settle_effect(effect, holder, outcome, cx),
+            Command::SettleEffect { effect, holder, outcome } => self.settle_effect(effect, holder, outcome),
             Command::Take { letters, outputs } => match letters.is_empty() {
                 true => Ok(Vec::new().into()),
                 false => Ok(Draft::with(Event::MailTaken { letters }, Private::Outputs(outputs)).into()),

@@ -3,9 +3,8 @@
 
 use super::decide::invalid;
 use super::{Decided, Draft, Task};
-use crate::board::Lease;
 use crate::command::{Answer, CheckedPlan, Context, Refusal};
-use crate::event::{Actor, ActorKind, EffectGranted, EndReason, EscalationReason, Event, Failed, Private, Succeeded};
+use crate::event::{EffectGranted, EndReason, EscalationReason, Event, Failed, Private, Succeeded};
 use crate::gate;
 use crate::id::EffectId;
 use crate::policy::OnAgentLost;
@@ -20,7 +19,7 @@ pub(crate) const OUTPUT_MAX: usize = 1024 * 1024;
 
 impl Task {
     pub(super) fn start(&self, work: &WorkKey, attempt: u32, cx: &Context<'_>) -> Result<Decided, Refusal> {
-        let lease = self.lease_of(work, attempt, cx.actor);
+        let lease = self.lease(work).filter(|l| l.attempt == attempt);
         let lease = lease.ok_or_else(|| Refusal::StaleAttempt { work: work.clone(), attempt })?;
         if lease.started {
             return Ok(Vec::new().into());
@@ -34,12 +33,6 @@ impl Task {
         Ok(Draft::new(Event::Started { work: work.clone(), attempt, timeout_at }).into())
     }
 
-    /// The live lease on a piece of work, if it is this attempt and whoever speaks is not another agent than its holder.
-    fn lease_of(&self, work: &WorkKey, attempt: u32, actor: &Actor) -> Option<&Lease> {
-        let foreign = |l: &Lease| actor.kind == ActorKind::Ai && *actor.id != *l.agent.to_string();
-        self.lease(work).filter(|l| l.attempt == attempt && !foreign(l))
-    }
-
     pub(super) fn report(
         &self,
         work: &WorkKey,
@@ -48,7 +41,7 @@ impl Task {
         plan: Option<CheckedPlan>,
         cx: &Context<'_>,
     ) -> Result<Decided, Refusal> {
-        if self.lease_of(work, attempt, cx.actor).is_none() {
+        if !self.holds(work, attempt) {
             return match self.said_before(work, attempt, &outcome) {
                 true => Ok(Vec::new().into()),
                 false => Ok(self.too_late(work, attempt, &outcome)),
@@ -165,7 +158,7 @@ impl Task {
     /// Grants the right to act once. The same act asked for again has the same id and key, whatever attempt asks.
     pub(super) fn effect(&self, wish: &EffectRequest, cx: &Context<'_>) -> Result<Decided, Refusal> {
         let stale = || Refusal::StaleAttempt { work: wish.work.clone(), attempt: wish.attempt };
-        let lease = self.lease_of(&wish.work, wish.attempt, cx.actor).ok_or_else(stale)?;
+        let lease = self.lease(&wish.work).filter(|l| l.attempt == wish.attempt).ok_or_else(stale)?;
         let WorkKey::Step(path) = &wish.work else {
             return Err(Refusal::NoEffect("only a step acts on the outside".into()));
         };
@@ -227,14 +220,10 @@ impl Task {
         effect: EffectId,
         holder: Option<(WorkKey, u32)>,
         outcome: EffectOutcome,
-        cx: &Context<'_>,
     ) -> Result<Decided, Refusal> {
-        if holder.is_none() && cx.actor.kind == ActorKind::Ai {
-            return Err(Refusal::Forbidden("an agent settles an effect by the attempt it was granted for".into()));
-        }
         let known = self.effects.get(&effect).ok_or_else(|| Refusal::NotFound { what: "effect", id: effect.to_string() })?;
         if let Some((work, attempt)) = &holder
-            && (self.lease_of(work, *attempt, cx.actor).is_none() || known.work != *work || known.attempt != *attempt)
+            && (!self.holds(work, *attempt) || known.attempt != *attempt)
         {
             return Err(Refusal::StaleAttempt { work: work.clone(), attempt: *attempt });
         }
