@@ -9,9 +9,7 @@ use ephor_core::id::{StreamId, TaskId};
 use ephor_core::review::Judge;
 use ephor_core::task::Task;
 use ephor_core::time::Time;
-use ephor_core::work::WorkKey;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
 
 /// A decoded task and where its chain stands.
 #[derive(Clone, Debug)]
@@ -21,13 +19,13 @@ pub(crate) struct Live {
     pub(crate) hash: [u8; 32],
     /// Its index row as the store has it; `None` before birth.
     pub(crate) row: Option<Row>,
-    /// Who may not judge it: its author and whoever did some of it.
-    partial: BTreeSet<Box<str>>,
+    /// Who submitted it, and so does not judge it.
+    author: Box<str>,
 }
 
 impl Live {
     pub(crate) fn unborn(id: TaskId) -> Self {
-        Self { task: Task::unborn(id), hash: GENESIS, row: None, partial: BTreeSet::new() }
+        Self { task: Task::unborn(id), hash: GENESIS, row: None, author: "".into() }
     }
 
     /// Rebuilds a task from what the store holds.
@@ -36,27 +34,23 @@ impl Live {
         for stored in &loaded.events {
             let (event, private) = decode(stored)?;
             live.task.take_in(&event, private.as_ref(), Time(stored.at));
-            live.note_part(&event, stored.actor.split_once('/').map_or("", |(_, who)| who));
+            live.note_author(&event, stored.actor.split_once('/').map_or("", |(_, who)| who));
         }
         Ok(live)
     }
 
-    /// Notes who has a part in the task.
-    fn note_part(&mut self, event: &event::Event, actor: &str) {
-        match event {
-            event::Event::Submitted(_) => drop(self.partial.insert(actor.into())),
-            event::Event::Assigned(a) if matches!(a.work, WorkKey::Step(_)) => {
-                self.partial.insert(a.agent.to_string().into());
-            }
-            _ => {}
+    /// Notes whose task it is.
+    fn note_author(&mut self, event: &event::Event, actor: &str) {
+        if matches!(event, event::Event::Submitted(_)) {
+            self.author = actor.into();
         }
     }
 
-    /// Of those who may vote at all, those who have no part in this task (DESIGN §4: neither author nor executor). `author` is who
-    /// submits it just now, if somebody does.
+    /// Of those who may vote at all, those who did not submit this task (DESIGN §4); who did some of it the task knows itself.
+    /// `author` is who submits it just now, if somebody does.
     pub(crate) fn impartial(&self, judges: &[Judge], author: Option<&Actor>) -> Vec<Judge> {
-        let partial = |j: &&Judge| self.partial.contains(&j.id) || author.is_some_and(|a| a.id == j.id);
-        judges.iter().filter(|j| !partial(j)).cloned().collect()
+        let own = author.map_or(&*self.author, |a| &*a.id);
+        judges.iter().filter(|j| *j.id != *own).cloned().collect()
     }
 
     /// One move as the store takes it; the chain moves on.
@@ -68,7 +62,7 @@ impl Live {
         entropy: &mut dyn Entropy,
         blobs: &mut Vec<Blob>,
     ) -> NewEvent {
-        self.note_part(&made.event, &made.actor.id);
+        self.note_author(&made.event, &made.actor.id);
         let data = serde_json::to_string(&made.event).expect("an event is plain data");
         let stream = StreamId::from(self.task.id);
         let private = made.private.as_ref().map(|p| seal(stream, p, entropy, blobs));

@@ -2,7 +2,7 @@
 //! rules come to their decisions: who holds what, which gates and approvals stand between a step and its end, what may act outside.
 //! Doctor asks it about a whole database, the simulation after every step.
 
-use ephor_core::event::{Actor, ActorKind, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, Submitted};
+use ephor_core::event::{Actor, ActorKind, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, SkipReason, Submitted};
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::review::Question;
 use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode};
@@ -118,9 +118,12 @@ pub(crate) struct Witness {
     dependency_failed: bool,
     acceptance_owed: bool,
     released: bool,
+    /// Whether what is to be done needs an approval; one that was given is void when that changes.
+    needs_approval: bool,
     approval: Approval,
     result_accepted: bool,
     result_refused: bool,
+    asked_last: Option<Question>,
     review: Option<Open>,
     paused: bool,
     escalated: Option<EscalationReason>,
@@ -164,6 +167,8 @@ impl Witness {
     /// A hold, and a decision that is owed, are seen in the status.
     fn standing(&mut self, event: &Event, after: Option<Status>) {
         let Some(after) = after.filter(|s| !s.is_final()) else { return };
+        // Whatever moves a task on is the care that a stall asks for; a hold forgets nothing.
+        self.stalled &= matches!(after, Status::Paused | Status::Stalled);
         let wanted = match (self.paused, self.escalated.is_some()) {
             (true, _) => Some(Status::Paused),
             (false, true) => Some(Status::Escalated),
@@ -185,6 +190,10 @@ impl Witness {
                 self.leases.retain(|work, _| matches!(work, WorkKey::Plan | WorkKey::Analysis));
                 self.steps.replan(&planned.plan);
                 self.acceptance_owed = planned.acceptance_owed;
+                if self.escalated == Some(EscalationReason::NoPlan) {
+                    self.escalated = None;
+                }
+                self.ask_again();
             }
             Event::PlanAccepted => self.acceptance_owed = false,
             Event::Assigned(assigned) => self.assigned(assigned, said),
@@ -227,9 +236,12 @@ impl Witness {
                 }
                 self.steps.set(step, Stage::Failed);
             }
-            Event::StepSkipped { step, .. } => {
+            Event::StepSkipped { step, reason } => {
                 self.drop_leases_of(step);
                 self.steps.set(step, Stage::Skipped);
+                if *reason == SkipReason::Overridden {
+                    self.nothing_in_the_way();
+                }
             }
             Event::ConditionMet { step } => self.steps.condition_met(step),
             Event::Expanded { step, count } => self.steps.expand(step, *count),
@@ -253,6 +265,10 @@ impl Witness {
             Event::ReviewOpened(opened) => {
                 let found = council::opened(opened, self.author.as_ref(), &self.doers);
                 self.breaches.extend(found);
+                if opened.question == Question::Admission {
+                    // A changed scope is asked about anew.
+                    self.approval = Approval::Owed;
+                }
                 self.review = Some(Open::new(opened));
             }
             Event::VoteCast { review, judge, vote, .. } => {
@@ -276,11 +292,16 @@ impl Witness {
             }
             Event::Escalated { reason, .. } => {
                 self.escalated = Some(*reason);
-                self.leases.remove(&WorkKey::Analysis);
+                if matches!(reason, EscalationReason::RetriesSpent | EscalationReason::HumanIntervention) {
+                    self.leases.remove(&WorkKey::Analysis);
+                }
             }
             Event::EscalationDecided { decision } => {
                 if self.escalated.take().is_none() {
                     self.breach(Rule::Undecided, "an escalation was decided that there was not".into());
+                }
+                if *decision == DecisionWord::ModifyScope {
+                    self.ask_again();
                 }
                 if *decision != DecisionWord::Liquidate {
                     self.retries = 0;
@@ -295,6 +316,14 @@ impl Witness {
             Event::Resumed => self.paused = false,
             Event::CancelRequested { .. } => self.cancelling = true,
             Event::Modified(change) => {
+                if change.mode == Some(ExecutionMode::Strict) && self.mode != ExecutionMode::Strict {
+                    self.needs_approval = true;
+                    self.steps.confirm_each();
+                    self.ask_again();
+                }
+                if change.text {
+                    self.ask_again();
+                }
                 self.mode = change.mode.unwrap_or(self.mode);
                 self.deadline = change.deadline.map(|t| t.0).or(self.deadline);
                 self.due_at = change.due_at.map(|t| t.0).or(self.due_at);
@@ -363,6 +392,7 @@ impl Witness {
         self.due_at = facts.due_at.map(|t| t.0);
         self.dependencies = facts.depends_on.iter().copied().collect();
         self.acceptance_owed = facts.acceptance_owed;
+        self.needs_approval = facts.review_owed;
         self.approval = if facts.review_owed { Approval::Owed } else { Approval::NotNeeded };
         self.steps = Steps::new(facts.retry.clone());
         if let Some(plan) = &facts.plan {
@@ -483,19 +513,40 @@ impl Witness {
                 if matches!(self.approval, Approval::Owed | Approval::Refused) {
                     self.approval = Approval::Given;
                 }
-                self.result_accepted |= self.review.take().is_some_and(|open| open.question == Question::Result);
-                self.escalated = None;
-            }
-            OverrideWord::RetryStep | OverrideWord::SkipStep => {
-                if let (OverrideWord::RetryStep, Some(step)) = (decision, step) {
-                    self.steps.retry(step);
-                }
-                self.leases.remove(&WorkKey::Analysis);
-                if matches!(self.escalated, Some(EscalationReason::RetriesSpent | EscalationReason::HumanIntervention)) {
+                let undecided = self.escalated == Some(EscalationReason::ReviewUndecided);
+                let asked = self.review.take().map(|open| open.question).or(self.asked_last.filter(|_| undecided));
+                self.result_accepted |= asked == Some(Question::Result);
+                if undecided || self.escalated == Some(EscalationReason::Requested) {
                     self.escalated = None;
                 }
             }
-            OverrideWord::Complete | OverrideWord::Fail | OverrideWord::PassGate => {}
+            OverrideWord::RetryStep => {
+                if let Some(step) = step {
+                    self.steps.retry(step);
+                }
+                self.nothing_in_the_way();
+            }
+            OverrideWord::SkipStep | OverrideWord::Complete | OverrideWord::Fail | OverrideWord::PassGate => {}
+        }
+    }
+
+    /// A step that was in the way is dealt with; where it was the last one the task goes on.
+    fn nothing_in_the_way(&mut self) {
+        if self.steps.any_failed() {
+            return;
+        }
+        self.leases.remove(&WorkKey::Analysis);
+        if matches!(self.escalated, Some(EscalationReason::RetriesSpent | EscalationReason::HumanIntervention)) {
+            self.escalated = None;
+        }
+    }
+
+    /// What was approved is no longer what would be done.
+    fn ask_again(&mut self) {
+        self.result_accepted = false;
+        self.review = None;
+        if self.needs_approval {
+            self.approval = Approval::Owed;
         }
     }
 

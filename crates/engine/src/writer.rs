@@ -358,10 +358,11 @@ impl<S: Store> Writer<S> {
         self.quarantine.iter().min().map(|(task, why)| (*task, why.as_str()))
     }
 
-    /// Agents that wait for work, and what they can do.
+    /// Agents that wait for work and may have it, and what they can do.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn waiting_agents(&self) -> impl Iterator<Item = (AgentId, &Arc<[Box<str>]>)> {
-        self.parked.agents()
+        let known = self.parked.agents().filter_map(|id| Some((id, self.agents.get(&id)?)));
+        known.filter(|(_, known)| known.is_active()).map(|(id, known)| (id, &known.capabilities))
     }
 
     /// Gauges for those who watch: cached tasks, tasks with open work, live leases, parked claims.

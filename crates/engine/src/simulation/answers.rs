@@ -58,7 +58,12 @@ impl World {
     pub(super) fn hear(&mut self) -> Checked {
         for mut asked in std::mem::take(&mut self.asked) {
             match asked.answer.try_recv() {
-                Ok(reply) => self.answered(asked.what, reply)?,
+                Ok(reply) => {
+                    if self.talkative {
+                        self.say(format!("    answer: {reply:?}"));
+                    }
+                    self.answered(asked.what, reply)?;
+                }
                 Err(TryRecvError::Closed) => self.unanswered(asked.what),
                 Err(TryRecvError::Empty) => self.asked.push(asked),
             }

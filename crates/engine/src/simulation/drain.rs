@@ -122,7 +122,7 @@ impl World {
         let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
         let named = waiting
             .iter()
-            .all(|w| matches!(w.reason.as_str(), "NO_AGENT" | "DEPENDENCY" | "CHILD" | "RETRY" | "GATE" | "ESCALATED"));
+            .all(|w| matches!(w.reason.as_str(), "NO_AGENT" | "STALLED" | "DEPENDENCY" | "CHILD" | "RETRY" | "GATE" | "ESCALATED"));
         if !named {
             return Err(format!("{task} does not end; it says it waits for {waiting:?}"));
         }

@@ -119,9 +119,19 @@ pub const BRANCHES: &[&str] = &[
     "wait ended",
 ];
 
-/// One run.
+/// One run. A failure tells what went wrong last.
 pub fn run(seed: u64, length: Length) -> Result<Counts, Failure> {
+    play(World::new(seed), seed, length)
+}
+
+/// One run again; a failure tells everything that was asked, answered and written.
+pub fn tell(seed: u64, length: Length) -> Result<Counts, Failure> {
     let mut world = World::new(seed);
+    world.talkative = true;
+    play(world, seed, length)
+}
+
+fn play(mut world: World, seed: u64, length: Length) -> Result<Counts, Failure> {
     let ended = world.live(length.steps).and_then(|()| world.drain()).and_then(|()| world.last_look());
     match ended {
         Ok(()) => Ok(world.counts),

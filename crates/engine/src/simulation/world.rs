@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) log: VecDeque<String>,
     /// Whether nothing goes wrong any more and everybody does their best.
     pub(super) calm: bool,
+    /// Whether everything that is said is kept, not only what went wrong.
+    pub(super) talkative: bool,
     /// What somebody noticed while acting.
     pub(super) wrong: Option<String>,
     /// Lapses that were seen but not told yet.
@@ -78,6 +80,7 @@ impl World {
             counts: Counts::new(),
             log: VecDeque::new(),
             calm: false,
+            talkative: false,
             wrong: None,
             suspects: Vec::new(),
             keys: Vec::new(),
@@ -114,7 +117,7 @@ impl World {
     }
 
     pub(super) fn say(&mut self, line: String) {
-        if self.log.len() == LOG_MAX {
+        if self.log.len() == LOG_MAX && !self.talkative {
             self.log.pop_front();
         }
         self.log.push_back(format!("{:>4} {line}", self.step));
@@ -348,6 +351,16 @@ impl World {
     /// Looks at everything that was written since the last look.
     pub(super) fn look(&mut self) -> Checked {
         let mono = self.mono();
+        if self.talkative {
+            let after = self.observer.position();
+            for event in self.reader.events(after, 10_000, None).map_err(|e| e.to_string())? {
+                let status = event.after.map_or("", |s| s.word());
+                self.say(format!(
+                    "    {} v{} {} → {status} by {}: {}",
+                    event.stream, event.version, event.kind, event.actor, event.data
+                ));
+            }
+        }
         let World { observer, process, store, counts, .. } = self;
         observer.look(&process.writer, store, mono, counts)
     }
@@ -358,6 +371,9 @@ impl World {
         let (answer, waiting) = oneshot::channel();
         match self.process.intake.push(&namespace, Item::Job(job, Some(answer))) {
             Ok(()) => {
+                if self.talkative {
+                    self.say(format!("ask: {what:?}"));
+                }
                 self.asked.push(Asked { what, answer: waiting });
                 true
             }

@@ -50,7 +50,7 @@ pub(super) fn opened(opened: &ReviewOpened, author: Option<&Actor>, doers: &Hash
         wrong(format!("a review asks for {} of {weight} and a quorum of {}", opened.required, opened.quorum));
     }
     for judge in &opened.judges {
-        if author.is_some_and(|a| a.id == judge.id) {
+        if !opened.solo && author.is_some_and(|a| a.id == judge.id) {
             wrong(format!("{} judges what it submitted", judge.id));
         }
         if doers.iter().any(|d| *judge.id == *d.to_string()) {
@@ -85,6 +85,7 @@ impl Witness {
         if verdict == Verdict::Escalated && said.at < open.deadline {
             self.breach(Rule::Undecided, "a review gave up before its deadline".into());
         }
+        self.asked_last = Some(open.question);
         let refused = matches!(verdict, Verdict::Rejected | Verdict::Revise);
         match open.question {
             Question::Admission if passed => self.approval = Approval::Given,

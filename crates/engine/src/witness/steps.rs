@@ -3,7 +3,7 @@
 use super::{Breach, Rule};
 use ephor_core::event::{GateJudged, Succeeded};
 use ephor_core::id::{AgentId, TaskId};
-use ephor_core::plan::{Plan, Step};
+use ephor_core::plan::{Does, Plan, Step};
 use ephor_core::spec::{ErrorClass, GateKind, RetryPolicy};
 use ephor_core::status::Status;
 use ephor_core::work::Judgement;
@@ -207,6 +207,26 @@ impl Steps {
         if let Some(step) = self.at(path) {
             step.stage = Stage::Open;
             step.failures = 0;
+        }
+    }
+
+    /// Whether a step holds the task up because its attempts are spent.
+    pub(super) fn any_failed(&self) -> bool {
+        self.list.iter().any(|s| s.stage == Stage::Failed && !s.step.optional)
+    }
+
+    /// From now on a person confirms each step that has not ended.
+    pub(super) fn confirm_each(&mut self) {
+        let ended = |s: &Watched| match s.stage {
+            Stage::Done | Stage::Skipped => true,
+            Stage::Failed => s.step.optional,
+            Stage::Open | Stage::Checking => false,
+        };
+        for step in self.list.iter_mut().filter(|s| !ended(s) && s.step.does() == Does::Work) {
+            if !step.step.gates.iter().any(|g| g.kind == GateKind::ManualReview && !g.advisory) {
+                let confirm = serde_json::json!({"kind": "MANUAL_REVIEW"});
+                step.step.gates.push(serde_json::from_value(confirm).expect("a gate of one word"));
+            }
         }
     }
 

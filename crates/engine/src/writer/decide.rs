@@ -427,7 +427,7 @@ pub(crate) fn external_key(namespace: &str, source: &str, external_id: &str) -> 
     format!("ext:{namespace}\n{source}\n{external_id}")
 }
 
-/// What an event means for leases.
+/// What an event means for those who hold leases. Which of them have ended the task itself says once all is written.
 fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<LeaseChange>) {
     match event {
         Event::Assigned(a) => changes.push(LeaseChange::Grant(crate::leases::Granted {
@@ -437,19 +437,6 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
             claim: a.claim,
             lease_ms: a.lease_ms,
         })),
-        Event::AttemptSucceeded(done) => changes.push(LeaseChange::End(done.work.clone())),
-        Event::AttemptFailed(failed) => changes.push(LeaseChange::End(failed.work.clone())),
-        Event::StepBlocked { step, .. } | Event::StepSkipped { step, .. } => {
-            changes.push(LeaseChange::End(ephor_core::work::WorkKey::Step(step.clone())));
-        }
-        Event::GateJudged(judged) => {
-            changes.push(LeaseChange::End(ephor_core::work::WorkKey::Gate(judged.step.clone(), judged.gate)));
-        }
-        Event::Planned(_) => changes.push(LeaseChange::End(ephor_core::work::WorkKey::Plan)),
-        Event::TaskAttemptFailed { .. } | Event::Retried { .. } | Event::EscalationDecided { .. } => {
-            changes.push(LeaseChange::End(ephor_core::work::WorkKey::Analysis));
-        }
-        Event::Escalated { .. } => changes.push(LeaseChange::End(ephor_core::work::WorkKey::Analysis)),
         Event::CancelRequested { .. } | Event::Paused { stop_running: true } => changes.push(LeaseChange::Stop(true)),
         Event::Resumed => changes.push(LeaseChange::Stop(false)),
         Event::Guided => {
@@ -457,15 +444,17 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
                 changes.push(LeaseChange::Guide(text.clone()));
             }
         }
-        Event::Completed { .. } | Event::Failed { .. } | Event::Cancelled { .. } | Event::Stopped { .. } => {
-            changes.push(LeaseChange::EndAll)
-        }
         Event::Submitted(_)
         | Event::Released
         | Event::PlanAccepted
         | Event::PlanRequested { .. }
+        | Event::Planned(_)
         | Event::Started { .. }
+        | Event::AttemptSucceeded(_)
+        | Event::AttemptFailed(_)
         | Event::StepFailed { .. }
+        | Event::StepSkipped { .. }
+        | Event::StepBlocked { .. }
         | Event::ConditionMet { .. }
         | Event::Reoffered { .. }
         | Event::Expanded { .. }
@@ -474,9 +463,14 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::ChildBorn { .. }
         | Event::Unblocked
         | Event::GateOpened { .. }
+        | Event::GateJudged(_)
         | Event::ReviewOpened(_)
         | Event::VoteCast { .. }
         | Event::ReviewDecided { .. }
+        | Event::TaskAttemptFailed { .. }
+        | Event::Retried { .. }
+        | Event::Escalated { .. }
+        | Event::EscalationDecided { .. }
         | Event::Paused { stop_running: false }
         | Event::Modified(_)
         | Event::Overridden { .. }
@@ -487,6 +481,10 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::EffectSettled { .. }
         | Event::MailTaken { .. }
         | Event::LateReportKept { .. }
+        | Event::Completed { .. }
+        | Event::Failed { .. }
+        | Event::Cancelled { .. }
+        | Event::Stopped { .. }
         | Event::Archived
         | Event::Erased
         | Event::ReviewNoted => {}
