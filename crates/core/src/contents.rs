@@ -4,6 +4,7 @@
 use crate::event::{Event, Letter, Private, RequestText};
 use crate::expr::{Scope, walk};
 use crate::plan::StepText;
+use crate::status::Status;
 use crate::work::Success;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, VecDeque};
@@ -34,14 +35,8 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Takes in what came with an event. `name` turns a path into the name results are kept under, `texts` is how many steps there are.
-    pub(crate) fn absorb(
-        &mut self,
-        event: &Event,
-        private: Option<&Private>,
-        name: impl Fn(&str) -> Box<str>,
-        index: impl Fn(&str) -> Option<u32>,
-    ) {
+    /// Takes in what came with an event. `name` turns a path into the name results are kept under.
+    pub(crate) fn absorb(&mut self, event: &Event, private: Option<&Private>, name: impl Fn(&str) -> Box<str>) {
         match (event, private) {
             (Event::Submitted(_), Some(Private::Request(text))) => {
                 self.text = (**text).clone();
@@ -49,10 +44,8 @@ impl Contents {
             }
             (Event::Planned(_), Some(Private::Plan(texts))) => self.steps = texts.clone(),
             (Event::Expanded { step, .. }, Some(Private::Items(items))) => {
-                let pattern = index(step).and_then(|i| self.steps.get(i as usize)).cloned().unwrap_or_default();
                 for (n, item) in items.iter().enumerate() {
                     self.items.insert(format!("{step}.{}", n + 1).into(), item.clone());
-                    self.steps.push(pattern.clone());
                 }
             }
             (Event::AttemptSucceeded(done), Some(Private::Success(success))) => {
@@ -85,6 +78,9 @@ impl Contents {
                     if let Letter::ChildEnded { child, step: Some(step), status } = letter {
                         let output = json!({"task_id": child, "status": status, "output": output});
                         self.outputs.insert(name(step), Arc::new(Success { output, ..Success::default() }));
+                        if *status != Status::Completed {
+                            self.errors.insert(format!("step:{step}"), format!("{child} ended {status}"));
+                        }
                     }
                 }
             }

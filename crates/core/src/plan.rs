@@ -4,7 +4,7 @@
 //! everything in it has. That keeps the cost of a dependency between two groups at one edge instead of one for each pair of steps.
 
 use crate::id::AgentId;
-use crate::spec::{GateSpec, OnUnknown, PlanSpec, RetryPolicy, StepSpec};
+use crate::spec::{GateKind, GateSpec, OnUnknown, PlanSpec, RetryPolicy, StepSpec};
 use crate::time::{Time, WireDuration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -170,6 +170,22 @@ impl Step {
             "wait.signal" => Does::WaitSignal,
             "task.run" => Does::Task,
             _ => Does::Work,
+        }
+    }
+
+    /// Asks a person to confirm its result, as STRICT mode wants it (S1-93); once is enough.
+    pub fn confirm_by_person(&mut self) {
+        let asked = self.gates.iter().any(|g| g.kind == GateKind::ManualReview && !g.advisory);
+        if self.does() == Does::Work && !asked {
+            self.gates.push(GateSpec {
+                kind: GateKind::ManualReview,
+                metric: None,
+                threshold: None,
+                severity_threshold: None,
+                reviewer: None,
+                criteria: Vec::new(),
+                advisory: false,
+            });
         }
     }
 
