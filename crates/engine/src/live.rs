@@ -21,22 +21,55 @@ pub(crate) struct Live {
     pub(crate) row: Option<Row>,
     /// Who submitted it, and so does not judge it.
     author: Box<str>,
+    /// The version of its last snapshot; 0 where it has none.
+    snapshot_at: u64,
 }
+
+/// A stream gets a snapshot after so many events, and again after as many. A larger plan waits for twice as many events as it has
+/// steps: so writing it whole never costs more than a few bytes for each event.
+const SNAPSHOT_EVERY: u64 = 1_000;
+/// The form of a snapshot: the release that wrote it. Others read the events instead.
+const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
 
 impl Live {
     pub(crate) fn unborn(id: TaskId) -> Self {
-        Self { task: Task::unborn(id), hash: GENESIS, row: None, author: "".into() }
+        Self::of(Task::unborn(id))
     }
 
-    /// Rebuilds a task from what the store holds.
+    /// Rebuilds a task from what the store holds: a snapshot this release can read, if there is one, and the events after it. Without
+    /// a snapshot in `loaded` the events have to be all there are.
     pub(crate) fn replay(id: TaskId, loaded: &Loaded) -> Result<Self, StoreError> {
-        let mut live = Self { hash: loaded.head.hash, row: Some(loaded.row.clone()), ..Self::unborn(id) };
+        let mut live =
+            loaded.snapshot.as_ref().and_then(|(version, body)| Self::thaw(*version, body)).unwrap_or_else(|| Self::unborn(id));
+        live.hash = loaded.head.hash;
+        live.row = Some(loaded.row.clone());
         for stored in &loaded.events {
             let (event, private) = decode(stored)?;
             live.task.take_in(&event, private.as_ref(), Time(stored.at));
             live.note_author(&event, stored.actor.split_once('/').map_or("", |(_, who)| who));
         }
         Ok(live)
+    }
+
+    /// The whole as a snapshot, if it is time for one. Disposable: the events alone say what is true.
+    pub(crate) fn freeze(&mut self) -> Option<Vec<u8>> {
+        let every = SNAPSHOT_EVERY.max(2 * self.task.size() as u64);
+        if self.task.version < self.snapshot_at + every || self.task.end().is_some() {
+            return None;
+        }
+        let body = rmp_serde::to_vec_named(&(SNAPSHOT_FORM, &self.author, &self.task)).ok()?;
+        self.snapshot_at = self.task.version;
+        Some(body)
+    }
+
+    /// A snapshot read back; `None` when another release wrote it or it does not say what it should.
+    pub(crate) fn thaw(version: u64, body: &[u8]) -> Option<Self> {
+        let (form, author, task): (String, Box<str>, Task) = rmp_serde::from_slice(body).ok()?;
+        (form == SNAPSHOT_FORM && task.version == version).then(|| Self { author, snapshot_at: version, ..Self::of(task) })
+    }
+
+    fn of(task: Task) -> Self {
+        Self { hash: GENESIS, row: None, author: "".into(), snapshot_at: 0, task }
     }
 
     /// Notes whose task it is.

@@ -74,7 +74,7 @@ impl<S: Store> Writer<S> {
                 row: row.clone(),
                 mail_taken: std::mem::take(&mut touched.mail_taken),
                 blobs: std::mem::take(&mut touched.blobs),
-                snapshot: None,
+                snapshot: touched.live.freeze(),
             });
             if row.is_some() {
                 touched.live.row = row;
