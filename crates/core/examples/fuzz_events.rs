@@ -17,7 +17,7 @@ use ephor_core::work::{Failure, Outcome, Success};
 use serde_json::{Value, json};
 
 /// splitmix64: small, and the same on every machine.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -32,10 +32,10 @@ impl Dice {
 }
 
 /// An event as it stands in a store.
-type Stored = (String, Option<String>);
+pub(crate) type Stored = (String, Option<String>);
 
 /// Lives that between them hold most kinds of events.
-fn lives() -> Vec<Vec<Stored>> {
+pub(crate) fn lives() -> Vec<Vec<Stored>> {
     let requests = [
         json!({"title": "one", "action": "x"}),
         json!({"title": "strict", "execution_mode": "STRICT", "action": "x"}),
@@ -167,7 +167,7 @@ fn bend(value: &mut Value, dice: &mut Dice) {
 }
 
 /// One round: a stream with some events damaged, left out, repeated or exchanged is read and replayed.
-fn round(lives: &[Vec<Stored>], dice: &mut Dice) -> (u64, u64) {
+pub(crate) fn round(lives: &[Vec<Stored>], dice: &mut Dice) -> (u64, u64) {
     let life = &lives[dice.below(lives.len())];
     let other = &lives[dice.below(lives.len())];
     let mut task = Task::unborn(TaskId::new(1, [9; 10]));

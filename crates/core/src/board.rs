@@ -5,10 +5,11 @@ use crate::id::{AgentId, ClaimId};
 use crate::plan::{Does, Plan, Step};
 use crate::status::{BlockReason, StepStatus};
 use crate::time::Time;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Something an agent can claim, in the order in which it is given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Offer {
     /// What to do about a failure.
     Analysis,
@@ -21,7 +22,7 @@ pub(crate) enum Offer {
 }
 
 /// The right to work for a while.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Lease {
     pub(crate) agent: AgentId,
     pub(crate) claim: ClaimId,
@@ -33,7 +34,7 @@ pub(crate) struct Lease {
 }
 
 /// Where one step is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cell {
     pub(crate) status: StepStatus,
     /// Whether it holds other steps; such are not counted.
@@ -48,8 +49,8 @@ pub(crate) struct Cell {
     pub(crate) failures: u32,
     /// The gate to be judged next.
     pub(crate) gate: u16,
-    /// Whether the last attempt ended with its holder's own word.
-    pub(crate) reported: bool,
+    /// Whether the last attempt worked, where it ended with its holder's own word.
+    pub(crate) reported: Option<bool>,
     /// Whether its condition was found true.
     pub(crate) condition_met: bool,
     pub(crate) lease: Option<Box<Lease>>,
@@ -61,7 +62,7 @@ pub(crate) struct Cell {
 }
 
 /// A gate that is offered to a judge.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OpenGate {
     pub(crate) gate: u16,
     pub(crate) manual: bool,
@@ -72,7 +73,7 @@ pub(crate) struct OpenGate {
 }
 
 /// Where all steps are.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Board {
     pub(crate) steps: Vec<Step>,
     cells: Vec<Cell>,
@@ -91,6 +92,8 @@ pub(crate) struct Board {
     pub(crate) to_check: BTreeSet<u32>,
     /// Gates offered to a judge.
     pub(crate) gates: BTreeMap<u32, OpenGate>,
+    /// How many of them wait for a person.
+    pub(crate) approvals: u32,
     /// Steps that something outside holds up.
     pub(crate) blocked: BTreeMap<u32, BlockReason>,
     /// Steps whose attempts are spent and without which the task cannot go on.
@@ -108,6 +111,7 @@ pub(crate) struct Board {
     /// The highest attempt of an earlier plan: new attempts are numbered above it, so that no token is ever used twice.
     fence: u32,
     #[cfg(test)]
+    #[serde(skip)]
     pub(crate) visits: visits::Visits,
 }
 
@@ -168,12 +172,12 @@ impl Board {
                 board.counts[slot(StepStatus::Pending)] += 1;
             }
         }
-        let finished: Vec<(u32, StepStatus)> = earlier.map_or(Vec::new(), |old| board.finished_in(old));
-        for (i, status) in finished {
-            board.cells[i as usize].unmet = 0;
-            board.end(i, status, Time::default());
+        if let Some(old) = earlier {
+            for i in 0..n as u32 {
+                board.keep(i, old);
+            }
         }
-        for i in 0..n as u32 {
+        for i in 0..board.steps.len() as u32 {
             if board.cells[i as usize].unmet == 0 && board.cells[i as usize].status == StepStatus::Pending {
                 board.free(i);
             }
@@ -181,20 +185,37 @@ impl Board {
         board
     }
 
-    /// Steps of this plan that an earlier one finished under the same name, doing the same.
-    fn finished_in(&self, old: &Self) -> Vec<(u32, StepStatus)> {
-        let same = |i: u32| {
-            let step = &self.steps[i as usize];
-            let found = old.find(step.key.as_deref().unwrap_or(&step.path))?;
-            let status = old.cells[found as usize].status;
-            let done = matches!(status, StepStatus::Completed | StepStatus::Skipped);
-            (done
-                && step.children == 0
-                && old.steps[found as usize].children == 0
-                && old.steps[found as usize].action == step.action)
-                .then_some((i, status))
-        };
-        (0..self.steps.len() as u32).filter_map(same).collect()
+    /// What an earlier plan finished under the same name, doing the same, stays finished; so do the parts of a list.
+    fn keep(&mut self, i: u32, old: &Self) {
+        let step = &self.steps[i as usize];
+        let Some(found) = old.find(step.key.as_deref().unwrap_or(&step.path)) else { return };
+        let was = &old.steps[found as usize];
+        if step.children > 0 || was.action != step.action || was.for_each != step.for_each {
+            return;
+        }
+        if was.children == 0 {
+            self.keep_finished(i, old.cell(found));
+        } else if was.path == step.path {
+            // The parts are known by their paths; so are the items they belong to.
+            self.cells[i as usize].condition_met = old.cells[found as usize].condition_met && was.when == step.when;
+            self.lay_parts(i, was.children);
+            for (kid, before) in self.kids[i as usize].clone().into_iter().zip(old.kids(found)) {
+                self.keep_finished(kid, old.cell(*before));
+            }
+        }
+    }
+
+    fn keep_finished(&mut self, i: u32, was: &Cell) {
+        if !matches!(was.status, StepStatus::Completed | StepStatus::Skipped) {
+            return;
+        }
+        let cell = &mut self.cells[i as usize];
+        cell.unmet = 0;
+        cell.attempt = was.attempt;
+        cell.reported = was.reported;
+        cell.doer = was.doer;
+        cell.started_at = was.started_at;
+        self.end(i, was.status, was.ended_at.unwrap_or_default());
     }
 
     /// The step with this path or key.
@@ -224,6 +245,7 @@ impl Board {
     }
 
     /// How many steps there are, groups not counted.
+    #[cfg(test)]
     pub(crate) fn total(&self) -> u32 {
         self.counts.iter().sum()
     }
@@ -233,9 +255,14 @@ impl Board {
         self.left == 0
     }
 
-    /// Whether some step runs, waits for a time or is between two attempts.
+    /// Whether some step or gate runs, waits for a time or is between two attempts.
     pub(crate) fn is_moving(&self) -> bool {
-        self.started > 0 || self.count(StepStatus::Running) > 0 || self.count(StepStatus::Retrying) > 0
+        self.started > 0 || self.steps_move()
+    }
+
+    /// Whether some step runs, waits for a time or is between two attempts.
+    pub(crate) fn steps_move(&self) -> bool {
+        self.count(StepStatus::Running) > 0 || self.count(StepStatus::Retrying) > 0
     }
 
     /// The parts of a group, in order.
@@ -245,6 +272,8 @@ impl Board {
 
     /// Changes a step's status.
     pub(crate) fn set(&mut self, i: u32, status: StepStatus) {
+        #[cfg(test)]
+        self.visits.count();
         let cell = &mut self.cells[i as usize];
         if !cell.group {
             self.counts[slot(cell.status)] -= 1;
@@ -253,10 +282,20 @@ impl Board {
         cell.status = status;
     }
 
+    /// Whether a step still has to be turned into a list of steps, a wait or a task of its own.
+    pub(crate) fn is_unsettled(&self, i: u32) -> bool {
+        let step = &self.steps[i as usize];
+        match step.does() {
+            // A list that was expanded is a group.
+            Does::Group => false,
+            Does::Work => step.for_each.is_some(),
+            Does::WaitFor | Does::WaitUntil | Does::WaitSignal | Does::Task => true,
+        }
+    }
+
     /// Everything a step waited for has ended, and its group is open.
     fn free(&mut self, i: u32) {
-        let step = &self.steps[i as usize];
-        if step.when.is_some() || step.for_each.is_some() || !matches!(step.does(), Does::Group | Does::Work) {
+        if self.steps[i as usize].when.is_some() || self.is_unsettled(i) {
             self.set(i, StepStatus::Ready);
             self.fresh.insert(i);
         } else {
@@ -279,6 +318,8 @@ impl Board {
 
     /// One thing less to wait for.
     fn meet(&mut self, i: u32) {
+        #[cfg(test)]
+        self.visits.count();
         let cell = &mut self.cells[i as usize];
         cell.unmet = cell.unmet.saturating_sub(1);
         if cell.unmet == 0 && cell.status == StepStatus::Pending {
@@ -345,24 +386,10 @@ impl Board {
 
     /// A step or group has ended; what waited for it may be free now.
     pub(crate) fn end(&mut self, i: u32, status: StepStatus, at: Time) {
-        if self.cells[i as usize].status.is_final() && !self.failed.contains(&i) {
+        if self.has_ended(i) {
             return;
         }
-        self.withdraw(i);
-        self.fresh.remove(&i);
-        self.to_check.remove(&i);
-        self.blocked.remove(&i);
-        self.failed.remove(&i);
-        self.set(i, status);
-        self.cells[i as usize].ended_at = Some(at);
-        if status == StepStatus::Skipped {
-            for kid in self.kids[i as usize].clone() {
-                self.skip_inside(kid, at);
-            }
-        }
-        for next in self.dependents[i as usize].clone() {
-            self.meet(next);
-        }
+        self.close(i, status, at);
         match self.steps[i as usize].parent {
             Some(parent) => {
                 let group = &mut self.cells[parent as usize];
@@ -371,29 +398,80 @@ impl Board {
                     self.end(parent, StepStatus::Completed, at);
                 }
             }
-            None => self.left -= 1,
+            // Nothing here may go below zero: a damaged stream is told by whoever compares, not by a panic.
+            None => self.left = self.left.saturating_sub(1),
         }
     }
 
-    /// Marks what is inside a skipped group.
-    fn skip_inside(&mut self, i: u32, at: Time) {
-        if !self.cells[i as usize].status.is_final() {
-            self.set(i, StepStatus::Skipped);
-            self.cells[i as usize].ended_at = Some(at);
+    /// Whether a step has ended for good; one that failed and holds the task up may be tried again.
+    pub(crate) fn has_ended(&self, i: u32) -> bool {
+        self.cells[i as usize].status.is_final() && !self.failed.contains(&i)
+    }
+
+    /// Notes the end of a step and of all that is left in it.
+    fn close(&mut self, i: u32, status: StepStatus, at: Time) {
+        self.take_back(i);
+        self.set(i, status);
+        self.cells[i as usize].ended_at = Some(at);
+        if status != StepStatus::Completed {
+            for kid in self.kids[i as usize].clone() {
+                if !self.has_ended(kid) {
+                    self.close(kid, StepStatus::Skipped, at);
+                }
+            }
         }
-        for kid in self.kids[i as usize].clone() {
-            self.skip_inside(kid, at);
+        for next in self.dependents[i as usize].clone() {
+            self.meet(next);
         }
+    }
+
+    /// Takes a step off every list of what is to be done.
+    fn take_back(&mut self, i: u32) {
+        self.withdraw(i);
+        self.fresh.remove(&i);
+        self.to_check.remove(&i);
+        self.blocked.remove(&i);
+        self.failed.remove(&i);
+    }
+
+    /// A step and everything in it.
+    pub(crate) fn with_parts(&self, i: u32) -> Vec<u32> {
+        let mut all = vec![i];
+        let mut seen = 0;
+        while seen < all.len() {
+            all.extend(self.kids(all[seen]));
+            seen += 1;
+        }
+        all
+    }
+
+    /// The task has ended: what has not is cancelled, and nothing is offered or held any more.
+    pub(crate) fn cancel_rest(&mut self, at: Time) {
+        for i in 0..self.steps.len() as u32 {
+            if !self.cells[i as usize].status.is_final() {
+                self.set(i, StepStatus::Cancelled);
+                let cell = &mut self.cells[i as usize];
+                cell.ended_at = Some(at);
+                cell.lease = None;
+            }
+        }
+        self.offers.clear();
+        self.fresh.clear();
+        self.to_check.clear();
+        self.gates.clear();
+        self.blocked.clear();
+        (self.step_offers, self.side_offers, self.approvals, self.leases, self.started) = (0, 0, 0, 0, 0);
     }
 
     /// The attempts of a step are spent. An optional one counts as ended; any other holds the task up.
     pub(crate) fn fail(&mut self, i: u32, at: Time) {
-        self.withdraw(i);
-        self.fresh.remove(&i);
-        self.to_check.remove(&i);
+        if self.has_ended(i) {
+            return;
+        }
         if self.steps[i as usize].optional {
             self.end(i, StepStatus::Failed, at);
         } else {
+            self.take_back(i);
             self.set(i, StepStatus::Failed);
             self.cells[i as usize].ended_at = Some(at);
             self.failed.insert(i);
@@ -401,36 +479,61 @@ impl Board {
     }
 
     /// Failed steps are offered anew.
-    pub(crate) fn revive(&mut self) {
-        for i in std::mem::take(&mut self.failed) {
-            let cell = &mut self.cells[i as usize];
-            cell.failures = 0;
-            cell.ended_at = None;
-            self.set(i, StepStatus::Pending);
-            self.free(i);
+    pub(crate) fn revive_failed(&mut self) {
+        for i in self.failed.clone() {
+            self.revive(i);
         }
+    }
+
+    /// A step that had stopped starts over, with its attempts counted anew.
+    pub(crate) fn revive(&mut self, i: u32) {
+        self.take_back(i);
+        let cell = &mut self.cells[i as usize];
+        cell.failures = 0;
+        cell.ended_at = None;
+        self.set(i, StepStatus::Pending);
+        self.free(i);
     }
 
     /// Something outside holds a step up.
     pub(crate) fn block(&mut self, i: u32, reason: BlockReason) {
-        self.withdraw(i);
-        self.fresh.remove(&i);
-        self.failed.remove(&i);
+        self.take_back(i);
         self.set(i, StepStatus::Blocked);
+        self.cells[i as usize].ended_at = None;
         self.blocked.insert(i, reason);
+    }
+
+    /// A step that is no agent's work begins.
+    pub(crate) fn run(&mut self, i: u32, at: Time) {
+        self.fresh.remove(&i);
+        self.set(i, StepStatus::Running);
+        self.cells[i as usize].started_at = Some(at);
     }
 
     /// Turns a step into a group of one step for each item.
     pub(crate) fn expand(&mut self, i: u32, count: u32, at: Time) {
+        if self.cells[i as usize].group {
+            return;
+        }
         self.fresh.remove(&i);
+        self.lay_parts(i, count);
+        if count == 0 {
+            self.end(i, StepStatus::Completed, at);
+        } else {
+            self.begin(i);
+        }
+    }
+
+    fn lay_parts(&mut self, i: u32, count: u32) {
         let status = self.cells[i as usize].status;
         self.counts[slot(status)] -= 1;
         let pattern = self.steps[i as usize].clone();
         self.steps[i as usize].children = count;
         self.cells[i as usize].group = true;
         self.cells[i as usize].open_kids = count;
-        if !self.names.contains_key(&pattern.path) {
-            self.names.insert(pattern.path.clone(), i);
+        // A plan of one step had no need of names until now.
+        for name in pattern.key.iter().chain([&pattern.path]) {
+            self.names.entry(name.clone()).or_insert(i);
         }
         for n in 1..=count {
             let path: Box<str> = format!("{}.{n}", pattern.path).into();
@@ -452,18 +555,61 @@ impl Board {
             self.kids.push(Vec::new());
             self.kids[i as usize].push(index);
         }
-        if count == 0 {
-            self.end(i, StepStatus::Completed, at);
-        } else {
-            self.begin(i);
+    }
+
+    /// Asks somebody to judge a gate.
+    pub(crate) fn open_gate(&mut self, i: u32, gate: OpenGate) {
+        self.to_check.remove(&i);
+        self.approvals += u32::from(gate.manual);
+        self.gates.insert(i, gate);
+        self.offer_gate(i);
+    }
+
+    /// A person is asked through their inbox; everybody else through the list of offered work.
+    pub(crate) fn offer_gate(&mut self, i: u32) {
+        if self.gates.get(&i).is_some_and(|g| !g.manual) {
+            self.put_offer(self.gate_key(i), Offer::Gate(i));
+        }
+    }
+
+    fn gate_key(&self, i: u32) -> &'static str {
+        let open = self.gates.get(&i).map_or(0, |g| g.gate);
+        self.steps[i as usize].gates.get(usize::from(open)).map_or("gate", |g| g.kind.capability())
+    }
+
+    /// Grants a gate.
+    pub(crate) fn grant_gate(&mut self, i: u32, lease: Lease) {
+        self.drop_offer(self.gate_key(i), Offer::Gate(i));
+        if let Some(open) = self.gates.get_mut(&i) {
+            self.leases += 1;
+            self.started += u32::from(lease.started);
+            open.attempt = lease.attempt;
+            open.lease = Some(Box::new(lease));
+        }
+    }
+
+    /// The lease of a gate is over.
+    pub(crate) fn release_gate(&mut self, i: u32) {
+        if let Some(lease) = self.gates.get_mut(&i).and_then(|g| g.lease.take()) {
+            self.leases = self.leases.saturating_sub(1);
+            self.started = self.started.saturating_sub(u32::from(lease.started));
+        }
+    }
+
+    /// A gate was judged, or its step is gone.
+    pub(crate) fn close_gate(&mut self, i: u32) {
+        self.release_gate(i);
+        self.drop_offer(self.gate_key(i), Offer::Gate(i));
+        if let Some(gate) = self.gates.remove(&i) {
+            self.approvals = self.approvals.saturating_sub(u32::from(gate.manual));
         }
     }
 
     /// The lease of a step is over.
     pub(crate) fn release(&mut self, i: u32) {
         if let Some(lease) = self.cells[i as usize].lease.take() {
-            self.leases -= 1;
-            self.started -= u32::from(lease.started);
+            self.leases = self.leases.saturating_sub(1);
+            self.started = self.started.saturating_sub(u32::from(lease.started));
         }
     }
 
@@ -475,7 +621,7 @@ impl Board {
         self.set(i, if lease.started { StepStatus::Running } else { StepStatus::Assigned });
         let cell = &mut self.cells[i as usize];
         cell.attempt = lease.attempt;
-        cell.reported = false;
+        cell.reported = None;
         cell.doer = Some(lease.agent);
         cell.started_at = lease.started.then_some(lease.since).or(cell.started_at);
         cell.lease = Some(Box::new(lease));
@@ -491,7 +637,7 @@ fn new_cell(fence: u32) -> Cell {
         attempt: fence,
         failures: 0,
         gate: 0,
-        reported: false,
+        reported: None,
         condition_met: false,
         lease: None,
         doer: None,

@@ -4,8 +4,10 @@
 use crate::event::{Event, Letter, Private, RequestText};
 use crate::expr::{Scope, walk};
 use crate::plan::StepText;
+use crate::status::{Status, StepStatus};
 use crate::work::Success;
 use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use std::sync::Arc;
 pub const SIGNALS_MAX: usize = 1_000;
 
 /// The private side of a task.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Contents {
     /// The words of the request as they stand now.
     pub text: RequestText,
@@ -34,14 +36,8 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Takes in what came with an event. `name` turns a path into the name results are kept under, `texts` is how many steps there are.
-    pub(crate) fn absorb(
-        &mut self,
-        event: &Event,
-        private: Option<&Private>,
-        name: impl Fn(&str) -> Box<str>,
-        index: impl Fn(&str) -> Option<u32>,
-    ) {
+    /// Takes in what came with an event. `name` turns a path into the name results are kept under.
+    pub(crate) fn absorb(&mut self, event: &Event, private: Option<&Private>, name: impl Fn(&str) -> Box<str>) {
         match (event, private) {
             (Event::Submitted(_), Some(Private::Request(text))) => {
                 self.text = (**text).clone();
@@ -49,10 +45,8 @@ impl Contents {
             }
             (Event::Planned(_), Some(Private::Plan(texts))) => self.steps = texts.clone(),
             (Event::Expanded { step, .. }, Some(Private::Items(items))) => {
-                let pattern = index(step).and_then(|i| self.steps.get(i as usize)).cloned().unwrap_or_default();
                 for (n, item) in items.iter().enumerate() {
                     self.items.insert(format!("{step}.{}", n + 1).into(), item.clone());
-                    self.steps.push(pattern.clone());
                 }
             }
             (Event::AttemptSucceeded(done), Some(Private::Success(success))) => {
@@ -85,6 +79,9 @@ impl Contents {
                     if let Letter::ChildEnded { child, step: Some(step), status } = letter {
                         let output = json!({"task_id": child, "status": status, "output": output});
                         self.outputs.insert(name(step), Arc::new(Success { output, ..Success::default() }));
+                        if *status != Status::Completed {
+                            self.errors.insert(format!("step:{step}"), format!("{child} ended {status}"));
+                        }
                     }
                 }
             }
@@ -128,7 +125,10 @@ impl StepScope<'_> {
         let own = task.step_name(i);
         let output = match task.contents.outputs.get(&own) {
             Some(success) => success.output.clone(),
-            None if !task.board.kids(i).is_empty() && task.board.steps[i as usize].for_each.is_some() => {
+            // Of a list, the outputs of its parts; of an empty one, none.
+            None if task.board.steps[i as usize].for_each.is_some()
+                && (status == StepStatus::Completed || !task.board.kids(i).is_empty()) =>
+            {
                 let of = |kid: &u32| task.contents.output(&task.step_name(*kid)).unwrap_or(Value::Null);
                 Value::Array(task.board.kids(i).iter().map(of).collect())
             }

@@ -4,7 +4,7 @@
 //! everything in it has. That keeps the cost of a dependency between two groups at one edge instead of one for each pair of steps.
 
 use crate::id::AgentId;
-use crate::spec::{GateSpec, OnUnknown, PlanSpec, RetryPolicy, StepSpec};
+use crate::spec::{GateKind, GateSpec, OnUnknown, PlanSpec, RetryPolicy, StepSpec};
 use crate::time::{Time, WireDuration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -173,6 +173,22 @@ impl Step {
         }
     }
 
+    /// Asks a person to confirm its result, as STRICT mode wants it (S1-93); once is enough.
+    pub fn confirm_by_person(&mut self) {
+        let asked = self.gates.iter().any(|g| g.kind == GateKind::ManualReview && !g.advisory);
+        if self.does() == Does::Work && !asked {
+            self.gates.push(GateSpec {
+                kind: GateKind::ManualReview,
+                metric: None,
+                threshold: None,
+                severity_threshold: None,
+                reviewer: None,
+                criteria: Vec::new(),
+                advisory: false,
+            });
+        }
+    }
+
     /// The key under which it is offered: its capabilities in order, joined by `+`.
     pub fn capability_key(&self) -> String {
         if self.capabilities.is_empty() { self.action.to_string() } else { self.capabilities.join("+") }
@@ -203,6 +219,21 @@ impl Plan {
     pub fn one_step(action: &str, capabilities: &[String], title: &str) -> (Self, Vec<StepText>) {
         let step = Step { action: action.into(), capabilities: sorted(capabilities), ..blank("1".into()) };
         (Self { steps: vec![step] }, vec![StepText { title: title.into(), ..StepText::default() }])
+    }
+
+    /// Whether every reference in it leads to a step: parents stand before their children, which are as many as they say.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut children = vec![0u32; self.steps.len()];
+        let refers = self.steps.iter().enumerate().all(|(i, step)| {
+            if let Some(parent) = step.parent
+                && let Some(count) = children.get_mut(parent as usize)
+            {
+                *count += 1;
+            }
+            step.parent.is_none_or(|parent| (parent as usize) < i)
+                && step.needs.iter().all(|need| (*need as usize) < self.steps.len())
+        });
+        refers && self.steps.len() <= STEPS_MAX && self.steps.iter().zip(&children).all(|(step, n)| step.children == *n)
     }
 
     /// Order, parallel groups, critical path, slack and duration.

@@ -5,7 +5,7 @@ use crate::command::{CheckedPlan, Submission};
 use crate::event::{CheckResult, Finding, Parent, RequestText, Submitted};
 use crate::plan::{Plan, Problem, check_retry, is_word};
 use crate::policy::{Policy, StallStrategy};
-use crate::spec::{Autonomy, ExecutionMode, GateKind, GateSpec, PlanSpec, Request, Risk};
+use crate::spec::{Autonomy, ExecutionMode, PlanSpec, Request, Risk};
 use crate::time::Time;
 use serde_json::Value;
 
@@ -194,23 +194,9 @@ pub fn check_plan(spec: &PlanSpec, mode: ExecutionMode) -> Result<CheckedPlan, V
 }
 
 /// In STRICT mode a person confirms each step (S1-93).
-fn confirm_each_step(plan: &mut Plan, mode: ExecutionMode) {
-    if mode != ExecutionMode::Strict {
-        return;
-    }
-    let confirm = GateSpec {
-        kind: GateKind::ManualReview,
-        metric: None,
-        threshold: None,
-        severity_threshold: None,
-        reviewer: None,
-        criteria: Vec::new(),
-        advisory: false,
-    };
-    for step in plan.steps.iter_mut().filter(|s| s.does() == crate::plan::Does::Work) {
-        if !step.gates.iter().any(|g| g.kind == GateKind::ManualReview) {
-            step.gates.push(confirm.clone());
-        }
+pub(crate) fn confirm_each_step(plan: &mut Plan, mode: ExecutionMode) {
+    if mode == ExecutionMode::Strict {
+        plan.steps.iter_mut().for_each(crate::plan::Step::confirm_by_person);
     }
 }
 

@@ -111,14 +111,16 @@ impl Status {
         matches!(self, Completed | Failed | Cancelled | Stopped)
     }
 
-    /// What may follow this status. Staying is always legal and is no move.
+    /// What may follow this status. Staying is always legal and is no move. The moves are those of REQUIREMENTS and DESIGN §3; where a
+    /// real path needs one more, the reason stands beside it.
     pub fn successors(self) -> &'static [Self] {
         match self {
-            Pending => &[Deliberating, Scheduled, Blocked, Paused, Stalled, Escalated, Failed, Cancelled, Stopped],
+            Pending => &[Deliberating, Scheduled, Blocked, Paused, Escalated, Stalled, Failed, Cancelled, Stopped],
             Deliberating => &[
-                Pending, Scheduled, Assigned, InProgress, Review, Retrying, Blocked, Paused, Escalated, Failed, Cancelled,
+                Pending, Scheduled, Assigned, InProgress, Review, Blocked, Paused, Retrying, Escalated, Failed, Cancelled,
                 Stopped,
             ],
+            // To RETRYING when a step found no agent before the task had begun.
             Scheduled => &[
                 Pending,
                 Deliberating,
@@ -128,21 +130,22 @@ impl Status {
                 Blocked,
                 Paused,
                 Retrying,
-                Stalled,
                 Escalated,
+                Stalled,
                 Completed,
                 Failed,
                 Cancelled,
                 Stopped,
             ],
+            // To DELIBERATING when it is modified, to REVIEW when its agent reports a result without a start.
             Assigned => {
-                &[Scheduled, InProgress, Review, Deliberating, Blocked, Paused, Retrying, Escalated, Failed, Cancelled, Stopped]
+                &[Deliberating, Scheduled, InProgress, Review, Blocked, Paused, Retrying, Escalated, Failed, Cancelled, Stopped]
             }
             InProgress => &[
+                Deliberating,
                 Scheduled,
                 Assigned,
                 Review,
-                Deliberating,
                 Blocked,
                 Paused,
                 Retrying,
@@ -152,7 +155,21 @@ impl Status {
                 Cancelled,
                 Stopped,
             ],
-            Review => &[Scheduled, InProgress, Blocked, Paused, Retrying, Escalated, Completed, Failed, Cancelled, Stopped],
+            // To DELIBERATING when it is modified.
+            Review => &[
+                Deliberating,
+                Scheduled,
+                InProgress,
+                Blocked,
+                Paused,
+                Retrying,
+                Escalated,
+                Completed,
+                Failed,
+                Cancelled,
+                Stopped,
+            ],
+            // To ASSIGNED when one step is held up before the task has begun and another is claimed.
             Blocked => &[
                 Pending,
                 Deliberating,
@@ -163,7 +180,6 @@ impl Status {
                 Paused,
                 Retrying,
                 Escalated,
-                Completed,
                 Failed,
                 Cancelled,
                 Stopped,
@@ -184,23 +200,26 @@ impl Status {
                 Cancelled,
                 Stopped,
             ],
-            Retrying => &[Deliberating, Scheduled, InProgress, Assigned, Blocked, Paused, Escalated, Failed, Cancelled, Stopped],
+            // To REVIEW when the way on is to do without the step that failed.
+            Retrying => &[Deliberating, Scheduled, InProgress, Review, Blocked, Paused, Escalated, Failed, Cancelled, Stopped],
+            // A decision leads back to wherever the facts beneath it are.
             Escalated => &[
                 Pending,
                 Deliberating,
                 Scheduled,
-                InProgress,
                 Assigned,
+                InProgress,
                 Review,
                 Blocked,
-                Retrying,
                 Paused,
+                Retrying,
                 Completed,
                 Failed,
                 Cancelled,
                 Stopped,
             ],
-            Stalled => &[Pending, Scheduled, Paused, Escalated, Failed, Cancelled, Stopped],
+            // To DELIBERATING when it is modified, to BLOCKED when it gets a plan that a person has to accept.
+            Stalled => &[Pending, Deliberating, Scheduled, Blocked, Paused, Escalated, Failed, Cancelled, Stopped],
             Completed | Failed | Cancelled | Stopped => &[],
         }
     }

@@ -7,42 +7,49 @@
 //! - `next`: what happens by itself. The only place that knows deadlines, tallies and the end.
 //! - `evolve`: what has happened. Cannot fail; sees no clock and no policy.
 //! - `outbox`: what other tasks hear of it, derived from the event alone.
+//! - `standing`: where all that leaves it: its status, what it offers, when to look at it again.
 
+mod claim;
 mod decide;
 mod evolve;
+mod intervene;
 mod next;
 mod outbox;
 mod report;
 mod shown;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod waiting;
 
 pub use waiting::Waiting;
 
-use crate::board::{Board, Lease, Offer};
+use crate::board::{Board, Lease};
 use crate::command::{Answer, Command, Context, Handled, Move, Refusal};
 use crate::contents::{Contents, StepScope};
 use crate::event::{Actor, EndReason, Event, Private, ReviewOpened, Submitted};
 use crate::expr;
-use crate::id::{EffectId, ReviewId, TaskId};
+use crate::id::{AgentId, EffectId, ReviewId, TaskId};
 use crate::plan::Step;
 use crate::review::{Ballot, Question, Tally, Verdict};
 use crate::spec::{ExecutionMode, OnUnknown, Priority};
-use crate::status::{BlockReason, Status, StepStatus};
+use crate::status::{Status, StepStatus};
 use crate::time::Time;
 use crate::timers::Timers;
 use crate::work::{EffectOutcome, WorkKey};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many moves one command may lead to before the rest is left to the next wake: nobody else should wait for a task
 /// with much to settle.
 const MOVES_MAX: usize = 2_000;
+/// How many tasks one command may give birth to; the others are born at the next wake.
+const BIRTHS_MAX: usize = 1_000;
 /// How many late reports are kept as evidence; a lying agent must not fill the log.
 const LATE_MAX: u32 = 100;
 
 /// A task: the fold of its events, and the words that came with them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
@@ -59,6 +66,8 @@ pub struct Task {
     soft: Timers,
     born_at: Option<Time>,
     started_at: Option<Time>,
+    /// When the last event happened.
+    touched_at: Time,
     end: Option<End>,
     released: bool,
     planned: bool,
@@ -76,6 +85,8 @@ pub struct Task {
     analysis: Option<Side>,
     /// Attempts at gates, plans and analyses so far: their fencing token.
     side_attempts: u32,
+    /// Those of them that ended with their holder's own word, the last few: a word repeated is no late one.
+    answered: BTreeSet<u32>,
     /// The admission review still has to be opened.
     review_owed: bool,
     review: Option<Review>,
@@ -88,18 +99,26 @@ pub struct Task {
     dependents: BTreeSet<TaskId>,
     /// Steps that are tasks of their own.
     spawned: BTreeMap<u32, TaskId>,
+    /// Tasks that the last event left without the step they stood for: they are told to end.
+    let_go: Vec<TaskId>,
     /// Free children that have not ended.
     children: BTreeSet<TaskId>,
     /// How those ended that did not complete.
     lost_children: BTreeSet<TaskId>,
     parent_ended: bool,
     effects: BTreeMap<EffectId, Effect>,
+    /// Of each step, the effects of which nobody knows, or not yet, whether they happened.
+    open_effects: BTreeMap<Box<str>, BTreeSet<EffectId>>,
     /// Effects whose attempt ended without a word about them.
     dangling: BTreeSet<EffectId>,
+    /// Who has worked on its steps: nobody judges what they did themselves.
+    executors: BTreeSet<AgentId>,
     /// Signals that wait to be used, by name.
     signals: BTreeMap<Box<str>, u32>,
     /// Steps that wait for a signal, by its name.
     listeners: BTreeMap<Box<str>, BTreeSet<u32>>,
+    /// The signal each of them waits for.
+    listening: BTreeMap<u32, Box<str>>,
     gaps: BTreeSet<Box<str>>,
     late: u32,
     archived: bool,
@@ -107,7 +126,7 @@ pub struct Task {
 }
 
 /// How a task ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
     /// COMPLETED, FAILED, CANCELLED or STOPPED.
     pub status: Status,
@@ -120,13 +139,13 @@ pub struct End {
 }
 
 /// A hold.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Hold {
     stop_running: bool,
 }
 
 /// Offered work that is no step: a plan, an analysis.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 struct Side {
     lease: Option<Box<Lease>>,
     /// The step whose failure is analysed.
@@ -134,7 +153,7 @@ struct Side {
 }
 
 /// An open review.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Review {
     id: ReviewId,
     question: Question,
@@ -142,7 +161,7 @@ struct Review {
 }
 
 /// A decided review.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reviewed {
     /// Which one.
     pub id: ReviewId,
@@ -157,7 +176,7 @@ pub struct Reviewed {
 }
 
 /// An effect on the outside.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     /// For which work.
     pub work: WorkKey,
@@ -229,6 +248,7 @@ impl Task {
             soft: Timers::default(),
             born_at: None,
             started_at: None,
+            touched_at: Time::default(),
             end: None,
             released: false,
             planned: false,
@@ -244,6 +264,7 @@ impl Task {
             plan_work: None,
             analysis: None,
             side_attempts: 0,
+            answered: BTreeSet::new(),
             review_owed: false,
             review: None,
             reviews: Vec::new(),
@@ -253,13 +274,17 @@ impl Task {
             failed_dependency: false,
             dependents: BTreeSet::new(),
             spawned: BTreeMap::new(),
+            let_go: Vec::new(),
             children: BTreeSet::new(),
             lost_children: BTreeSet::new(),
             parent_ended: false,
             effects: BTreeMap::new(),
+            open_effects: BTreeMap::new(),
             dangling: BTreeSet::new(),
+            executors: BTreeSet::new(),
             signals: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            listening: BTreeMap::new(),
             gaps: BTreeSet::new(),
             late: 0,
             archived: false,
@@ -288,16 +313,18 @@ impl Task {
         done
     }
 
-    /// Applies `next` until it has nothing to say.
+    /// Applies `next` until it has nothing to say, or until it is somebody else's turn: `wake_at` says that more is to come.
     fn settle(&mut self, done: &mut Handled, cx: &Context<'_>) {
         let settler = Actor::settle();
-        let budget = done.moves.len() + MOVES_MAX;
+        let (mut moves, mut births) = (0, 0);
         while done.corrupt.is_none() {
             let Some(draft) = self.next(cx) else { return };
-            if done.moves.len() >= budget {
+            if self.has_more() && (moves >= MOVES_MAX || births >= BIRTHS_MAX) {
                 done.unsettled = true;
                 return;
             }
+            moves += 1;
+            births += usize::from(draft.birth.is_some());
             self.apply(draft, &settler, cx.now, done);
         }
     }
@@ -332,45 +359,23 @@ impl Task {
 
     /// Takes one event into the state and its words into the contents: the whole of replay.
     pub fn take_in(&mut self, event: &Event, private: Option<&Private>, at: Time) {
+        self.let_go.clear();
         self.evolve(event, at);
         self.version += 1;
+        self.touched_at = at;
+        let before = self.status;
         self.status = self.derive();
+        self.mind_the_stall(before, at);
         let board = &self.board;
         let name = |path: &str| match board.find(path) {
             Some(i) => board.steps[i as usize].key.clone().unwrap_or_else(|| path.into()),
             None => path.into(),
         };
-        self.contents.absorb(event, private, name, |path| board.find(path));
-    }
-
-    /// Where the facts say the task is (DESIGN §3, in order of precedence).
-    fn derive(&self) -> Status {
-        if let Some(end) = &self.end {
-            end.status
-        } else if self.paused.is_some() {
-            Status::Paused
-        } else if self.escalated.is_some() {
-            Status::Escalated
-        } else if self.is_deliberating() {
-            Status::Deliberating
-        } else if self.started_at.is_some() && (self.board.is_moving() || self.side_runs() || self.can_be_claimed()) {
-            Status::InProgress
-        } else if self.leases() > 0 {
-            Status::Assigned
-        } else if self.retrying {
-            Status::Retrying
-        } else if self.block_reason().is_some() {
-            Status::Blocked
-        } else if self.is_under_review() {
-            Status::Review
-        } else if self.started_at.is_some() && !self.children.is_empty() {
-            Status::InProgress
-        } else if self.stalled {
-            Status::Stalled
-        } else if self.released {
-            Status::Scheduled
-        } else {
-            Status::Pending
+        self.contents.absorb(event, private, name);
+        // The parts of a list have the words of the step they came from.
+        for i in self.contents.steps.len()..board.steps.len() {
+            let pattern = board.steps[i].parent.and_then(|p| self.contents.steps.get(p as usize));
+            self.contents.steps.push(pattern.cloned().unwrap_or_default());
         }
     }
 
@@ -382,113 +387,6 @@ impl Task {
     /// How it ended, if it has.
     pub fn end(&self) -> Option<&End> {
         self.end.as_ref()
-    }
-
-    /// When the clock has to look at it again.
-    pub fn wake_at(&self) -> Option<Time> {
-        if self.end.is_some() {
-            return None;
-        }
-        let firm = self.firm.first().map(|(at, _)| at);
-        let soft = self.soft.first().map(|(at, _)| at).filter(|_| !self.is_held() && !self.is_deliberating());
-        firm.into_iter().chain(soft).min()
-    }
-
-    /// Whether only firm deadlines count: somebody put a hold on it, or a decision is owed.
-    fn is_held(&self) -> bool {
-        self.paused.is_some() || self.escalated.is_some()
-    }
-
-    /// Whether a review that blocks the start is open or still has to be opened.
-    fn is_deliberating(&self) -> bool {
-        self.review_owed || matches!(&self.review, Some(r) if r.question == Question::Admission)
-    }
-
-    /// Whether nothing is left but to look at results.
-    fn is_under_review(&self) -> bool {
-        if !self.planned || self.started_at.is_none() {
-            return false;
-        }
-        let steps = &self.board;
-        let checking = steps.count(StepStatus::Checking);
-        let ended = [StepStatus::Completed, StepStatus::Skipped, StepStatus::Failed].map(|s| steps.count(s)).iter().sum::<u32>();
-        (self.children.is_empty() || checking > 0)
-            && (steps.is_done() || (checking > 0 && checking + ended + steps.count(StepStatus::Pending) == steps.total()))
-    }
-
-    /// Live leases of every kind.
-    fn leases(&self) -> u32 {
-        self.board.leases + self.sides().filter(|s| s.lease.is_some()).count() as u32
-    }
-
-    fn sides(&self) -> impl Iterator<Item = &Side> {
-        self.plan_work.iter().chain(&self.analysis)
-    }
-
-    fn side_runs(&self) -> bool {
-        self.sides().any(|s| s.lease.as_ref().is_some_and(|l| l.started))
-    }
-
-    /// Whether something is offered and may be handed out.
-    pub fn can_be_claimed(&self) -> bool {
-        self.may_hand_out() && (self.board.side_offers > 0 || (self.board.step_offers > 0 && self.steps_are_open()))
-    }
-
-    /// Whether steps are given out: not while a failure is being dealt with, and in STRICT mode not before the gates of the step
-    /// before have been judged.
-    fn steps_are_open(&self) -> bool {
-        let strict_wait = self.facts.mode == ExecutionMode::Strict && self.board.count(StepStatus::Checking) > 0;
-        !self.retrying && self.board.failed.is_empty() && !strict_wait
-    }
-
-    /// Whether work may be handed out at all.
-    fn may_hand_out(&self) -> bool {
-        let strict_and_busy = self.facts.mode == ExecutionMode::Strict
-            && (self.board.leases > 0 || self.board.count(StepStatus::Running) > 0)
-            && self.board.gates.is_empty();
-        self.end.is_none()
-            && self.released
-            && !self.is_held()
-            && !self.is_deliberating()
-            && !self.cancelling
-            && !self.stalled
-            && !self.acceptance_owed
-            && !strict_and_busy
-    }
-
-    /// The capability keys of what can be claimed, each ended by a line feed; `None` when nothing can.
-    pub fn open_keys(&self) -> Option<String> {
-        if !self.can_be_claimed() {
-            return None;
-        }
-        let mut keys = String::new();
-        for (key, offers) in &self.board.offers {
-            // Sorted by kind: if neither the first nor the last is open, none is.
-            if offers.first().into_iter().chain(offers.last()).any(|o| self.is_open(*o)) {
-                keys.push_str(key);
-                keys.push('\n');
-            }
-        }
-        (!keys.is_empty()).then_some(keys)
-    }
-
-    /// Whether this offer stands now.
-    fn is_open(&self, offer: Offer) -> bool {
-        !matches!(offer, Offer::Step(_)) || self.steps_are_open()
-    }
-
-    /// What stands in the way when nothing can move without something outside.
-    pub fn block_reason(&self) -> Option<BlockReason> {
-        if self.acceptance_owed {
-            return Some(BlockReason::Decomposition);
-        }
-        if self.released && !self.dependencies.is_empty() {
-            return Some(BlockReason::Dependency);
-        }
-        if let Some(reason) = self.board.blocked.values().next() {
-            return Some(*reason);
-        }
-        self.board.gates.values().any(|g| g.manual).then_some(BlockReason::Approval)
     }
 
     /// The name a step's result is kept under: its key, else its path.

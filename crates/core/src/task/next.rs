@@ -9,9 +9,9 @@ use crate::event::{
 use crate::expr;
 use crate::gate;
 use crate::id::{ReviewId, TaskId};
-use crate::plan::{Does, Plan};
+use crate::plan::{Does, Plan, STEPS_MAX};
 use crate::policy::backoff_ms;
-use crate::review::{Ballot, Question, Verdict, required};
+use crate::review::{Ballot, Judge, Question, Verdict, required};
 use crate::spec::{ErrorClass, GateKind, Request, RetryPolicy};
 use crate::time::{Time, WireDuration};
 use crate::timers::Timer;
@@ -67,12 +67,12 @@ impl Task {
         {
             return Some(draft);
         }
-        if !self.released || self.acceptance_owed || self.cancelling || self.stalled || self.retrying {
-            return None;
-        }
-        if !self.planned {
+        if !self.planned && self.plan_work.is_none() && self.may_plan() {
             let limit_at = cx.now.plus(cx.policy.plan_wait.ms);
-            return self.plan_work.is_none().then(|| Draft::new(Event::PlanRequested { limit_at }));
+            return Some(Draft::new(Event::PlanRequested { limit_at }));
+        }
+        if !self.may_settle_steps() {
+            return None;
         }
         if let Some(step) = self.board.failed.first() {
             return (self.leases() == 0).then(|| self.task_failed(*step, cx));
@@ -92,6 +92,11 @@ impl Task {
         None
     }
 
+    /// Whether somebody may be asked for a plan.
+    fn may_plan(&self) -> bool {
+        self.released && !self.cancelling && !self.stalled
+    }
+
     /// A deadline has come.
     fn rang(&self, timer: Timer, cx: &Context<'_>) -> Option<Draft> {
         let failed = |reason, recoverable| Draft::new(Event::Failed { reason, recoverable });
@@ -107,7 +112,8 @@ impl Task {
                 return self.decided(&review.ballot, review.id, cx.now);
             }
             Timer::Plan if cx.policy.one_step_plan => {
-                let (plan, _) = Plan::one_step("work", &[], "");
+                let (mut plan, _) = Plan::one_step("work", &[], "");
+                crate::request::confirm_each_step(&mut plan, self.facts.mode);
                 let planned =
                     Planned { plan_version: self.plan_version + 1, plan, confidence: None, acceptance_owed: false, work: None };
                 let text = crate::plan::StepText { title: self.contents.text.title.clone(), ..Default::default() };
@@ -141,7 +147,7 @@ impl Task {
         let last = self.reviews.last().filter(|_| self.review.is_none() && !self.review_owed && !self.review_followed)?;
         let refused = |reason| Some(Draft::new(Event::Cancelled { reason }));
         match (last.question, last.verdict) {
-            (Question::Admission, Verdict::Rejected | Verdict::Revise) if !self.released => refused(EndReason::Rejected),
+            (Question::Admission, Verdict::Rejected | Verdict::Revise) => refused(EndReason::Rejected),
             (Question::Result, Verdict::Rejected | Verdict::Revise) if !self.result_accepted => {
                 Some(Draft::new(Event::Failed { reason: EndReason::ResultRejected, recoverable: true }))
             }
@@ -155,13 +161,14 @@ impl Task {
     /// Asks the council. Where fewer may vote than it takes, and the operator may not decide alone, the review is as good as
     /// undecided from the start: its deadline is now.
     fn open_review_of(&self, question: Question, cx: &Context<'_>) -> Draft {
-        let weight: u32 = cx.judges.iter().map(|j| j.weight).sum();
+        let eligible: Vec<Judge> = cx.judges.iter().filter(|j| !self.has_executed(&j.id)).cloned().collect();
+        let weight: u32 = eligible.iter().map(|j| j.weight).sum();
         let needed = required(weight);
         let enough = weight >= needed;
         let solo = !enough && cx.policy.solo;
         let judges = match solo {
-            true => vec![crate::review::Judge { id: OPERATOR.into(), weight: 1, veto: false }],
-            false => cx.judges.to_vec(),
+            true => vec![Judge { id: OPERATOR.into(), weight: 1, veto: false }],
+            false => eligible,
         };
         let quorum = if solo { 1 } else { 2 };
         let opened = ReviewOpened {
@@ -192,8 +199,11 @@ impl Task {
                 Err(why) => self.step_failed(i, ErrorClass::BadInput, &why),
             };
         }
-        if let Some(list) = &step.for_each {
+        if let Some(list) = step.for_each.as_ref().filter(|_| self.board.is_unsettled(i)) {
             return match expr::list(list, &self.scope(&path)) {
+                Ok(items) if self.board.steps.len() + items.len() > STEPS_MAX => {
+                    self.step_failed(i, ErrorClass::BadInput, &format!("with it the plan would have more than {STEPS_MAX} steps"))
+                }
                 Ok(items) => Draft::with(Event::Expanded { step: path, count: items.len() as u32 }, Private::Items(items)),
                 Err(why) => self.step_failed(i, ErrorClass::BadInput, &why),
             };
@@ -242,12 +252,14 @@ impl Task {
         let step = &self.board.steps[i as usize];
         match step.does() {
             Does::WaitSignal => self.step_failed(i, ErrorClass::Timeout, "the signal did not come in time"),
-            _ => Draft::new(Event::WaitEnded { step: step.path.clone(), signal: None }),
+            Does::WaitFor | Does::WaitUntil | Does::Task | Does::Group | Does::Work => {
+                Draft::new(Event::WaitEnded { step: step.path.clone(), signal: None })
+            }
         }
     }
 
     /// A signal that somebody waits for is there.
-    fn heard(&self) -> Option<Draft> {
+    pub(super) fn heard(&self) -> Option<Draft> {
         // Few signals are ever waited for at once, and only those that came are looked at.
         let (name, step) = self.signals.keys().find_map(|name| Some((name, self.listeners.get(name)?.first()?)))?;
         Some(Draft::new(Event::WaitEnded { step: self.board.steps[*step as usize].path.clone(), signal: Some(name.clone()) }))
@@ -364,7 +376,7 @@ impl Task {
     }
 
     /// The analyst did not answer: the retry policy decides.
-    fn after_task_failure(&self, cx: &Context<'_>, analyst: bool) -> Event {
+    pub(super) fn after_task_failure(&self, cx: &Context<'_>, analyst: bool) -> Event {
         let step = self.analysis.as_ref().and_then(|a| a.step.clone()).unwrap_or_else(|| "".into());
         Event::TaskAttemptFailed { step, retries: self.retries, then: self.then(cx, analyst) }
     }

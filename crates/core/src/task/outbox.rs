@@ -5,7 +5,6 @@ use super::Task;
 use crate::command::{Birth, Submission};
 use crate::event::{EndReason, Event, Letter, Submitted};
 use crate::id::TaskId;
-use crate::status::Status;
 use crate::time::Time;
 use serde_json::{Map, Value};
 
@@ -16,6 +15,10 @@ impl Task {
     /// Mail that follows from an event, after it was taken in.
     pub(super) fn mail_after(&self, event: &Event) -> Vec<(TaskId, Letter, Value)> {
         let plain = |to: TaskId, letter: Letter| (to, letter, Value::Null);
+        if !self.let_go.is_empty() {
+            let end = |child: &TaskId| plain(*child, Letter::ParentEnded { parent: self.id });
+            return self.let_go.iter().map(end).collect();
+        }
         match event {
             Event::Submitted(facts) => {
                 let joins_parent = facts.parent.iter().filter(|p| p.step.is_none());
@@ -39,10 +42,9 @@ impl Task {
         for dependent in &self.dependents {
             mail.push((*dependent, Letter::DependencyEnded { dependency: self.id, status }, Value::Null));
         }
-        if status != Status::Completed {
-            for child in self.spawned.values().chain(&self.children) {
-                mail.push((*child, Letter::ParentEnded { parent: self.id }, Value::Null));
-            }
+        // A task completes after its parts, unless a person says it is complete.
+        for child in self.spawned.values().chain(&self.children) {
+            mail.push((*child, Letter::ParentEnded { parent: self.id }, Value::Null));
         }
         mail
     }
@@ -92,17 +94,25 @@ impl Task {
         let from = self.facts.due_at.or(self.born_at)?;
         let missed = now.since(from) / every;
         let due_at = from.plus(every * (missed + 1));
-        let facts = Submitted {
+        let mut facts = Submitted {
             due_at: Some(due_at),
             released: false,
             run: Some(run + 1),
             external_id: None,
+            retry_of: None,
             depends_on: Vec::new(),
+            // What a person accepted once is accepted for the runs to come.
+            acceptance_owed: self.acceptance_owed && self.facts.plan.is_some(),
             // A deadline keeps its distance from the due time.
             deadline: self.facts.deadline.map(|d| due_at.plus(d.since(from))),
             ..(*self.facts).clone()
         };
-        let text = crate::event::RequestText { steps: self.contents.steps.clone(), ..self.contents.text.clone() };
+        if let Some(plan) = &mut facts.plan {
+            crate::request::confirm_each_step(plan, facts.mode);
+        }
+        // Parts of a list have words here, but no place in a plan that is not expanded.
+        let steps = self.contents.steps.iter().take(facts.plan.as_ref().map_or(0, |p| p.steps.len())).cloned().collect();
+        let text = crate::event::RequestText { steps, ..self.contents.text.clone() };
         Some(Birth { id: TaskId::derived(self.id, self.version, 2), submission: Submission { facts, text } })
     }
 }

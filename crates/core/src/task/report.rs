@@ -3,13 +3,14 @@
 
 use super::decide::invalid;
 use super::{Decided, Draft, Task};
+use crate::board::Lease;
 use crate::command::{Answer, CheckedPlan, Context, Refusal};
-use crate::event::{EffectGranted, EndReason, EscalationReason, Event, Failed, Private, Succeeded};
+use crate::event::{Actor, ActorKind, EffectGranted, EndReason, EscalationReason, Event, Failed, Private, Succeeded};
 use crate::gate;
-use crate::id::EffectId;
+use crate::id::{AgentId, EffectId, TaskId};
 use crate::policy::OnAgentLost;
 use crate::spec::{ErrorClass, OnUnknown};
-use crate::status::{BlockReason, StepStatus};
+use crate::status::BlockReason;
 use crate::work::{Advice, EffectGrant, EffectOutcome, EffectRequest, Failure, Judgement, Outcome, Success, WorkKey};
 
 /// The most effects one task may have.
@@ -19,7 +20,7 @@ pub(crate) const OUTPUT_MAX: usize = 1024 * 1024;
 
 impl Task {
     pub(super) fn start(&self, work: &WorkKey, attempt: u32, cx: &Context<'_>) -> Result<Decided, Refusal> {
-        let lease = self.lease(work).filter(|l| l.attempt == attempt);
+        let lease = self.lease(work).filter(|l| l.attempt == attempt && may_speak_for(cx.actor, l.agent));
         let lease = lease.ok_or_else(|| Refusal::StaleAttempt { work: work.clone(), attempt })?;
         if lease.started {
             return Ok(Vec::new().into());
@@ -41,8 +42,9 @@ impl Task {
         plan: Option<CheckedPlan>,
         cx: &Context<'_>,
     ) -> Result<Decided, Refusal> {
-        if !self.holds(work, attempt) {
-            return match self.said_before(work, attempt, &outcome) {
+        let foreign = self.lease(work).is_some_and(|l| !may_speak_for(cx.actor, l.agent));
+        if foreign || !self.holds(work, attempt) {
+            return match !foreign && self.said_before(work, attempt, &outcome) {
                 true => Ok(Vec::new().into()),
                 false => Ok(self.too_late(work, attempt, &outcome)),
             };
@@ -132,7 +134,8 @@ impl Task {
     fn advised(&self, advice: Advice, plan: Option<CheckedPlan>, cx: &Context<'_>) -> Result<Decided, Refusal> {
         let retries = self.retries + 1;
         Ok(match advice {
-            Advice::Retry => Draft::new(Event::Retried { retries }).into(),
+            // As planned, and after the wait that the policy asks for.
+            Advice::Retry => Draft::new(self.after_task_failure(cx, false)).into(),
             Advice::AlternativePath(_) => {
                 let plan = plan.ok_or_else(|| invalid("outcome.ADVISED", "the plan was not checked"))?;
                 let owed = plan.confidence.is_some_and(|c| c < cx.policy.confidence_min);
@@ -141,24 +144,27 @@ impl Task {
             Advice::HumanIntervention { reason } => {
                 Draft::because(Event::Escalated { reason: EscalationReason::HumanIntervention, priority: None }, &reason).into()
             }
-            Advice::Abort { reason } => {
-                Draft::because(Event::Failed { reason: EndReason::Aborted, recoverable: false }, &reason).into()
-            }
+            Advice::Abort { reason } => Draft::because(Event::Stopped { reason: EndReason::Aborted }, &reason).into(),
         })
     }
 
     /// Whether this is a repetition of the word that ended the attempt: its answer got lost, and it is answered again.
     pub(super) fn said_before(&self, work: &WorkKey, attempt: u32, outcome: &Outcome) -> bool {
-        let WorkKey::Step(path) = work else { return false };
-        let Some(cell) = self.board.find(path).map(|i| self.board.cell(i)) else { return false };
-        let worked = matches!(cell.status, StepStatus::Completed | StepStatus::Checking);
-        cell.lease.is_none() && cell.reported && cell.attempt == attempt && worked == matches!(outcome, Outcome::Succeeded(_))
+        match work {
+            WorkKey::Step(path) => {
+                self.board.find(path).map(|i| self.board.cell(i)).is_some_and(|cell| {
+                    cell.attempt == attempt && cell.reported == Some(matches!(outcome, Outcome::Succeeded(_)))
+                })
+            }
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => self.answered.contains(&attempt),
+        }
     }
 
     /// Grants the right to act once. The same act asked for again has the same id and key, whatever attempt asks.
     pub(super) fn effect(&self, wish: &EffectRequest, cx: &Context<'_>) -> Result<Decided, Refusal> {
         let stale = || Refusal::StaleAttempt { work: wish.work.clone(), attempt: wish.attempt };
-        let lease = self.lease(&wish.work).filter(|l| l.attempt == wish.attempt).ok_or_else(stale)?;
+        let mine = |l: &&Lease| l.attempt == wish.attempt && may_speak_for(cx.actor, l.agent);
+        let lease = self.lease(&wish.work).filter(mine).ok_or_else(stale)?;
         let WorkKey::Step(path) = &wish.work else {
             return Err(Refusal::NoEffect("only a step acts on the outside".into()));
         };
@@ -170,7 +176,7 @@ impl Task {
                 format!("the task runs in {:?} with {:?}", self.facts.mode, self.facts.autonomy).to_uppercase(),
             ));
         }
-        if self.cancelling || self.paused.is_some() {
+        if self.cancelling || self.is_held() || self.is_deliberating() {
             return Err(Refusal::NoEffect("the task is held".into()));
         }
         if !crate::plan::is_word(&wish.action)
@@ -182,7 +188,7 @@ impl Task {
                 "the SHA-256 of the arguments in 64 hexadecimal digits, with the action as a word",
             ));
         }
-        let id = EffectId::derived(self.id, u64::MAX, digest_word(path, &wish.action, &wish.args_digest));
+        let id = effect_id(self.id, path, &wish.action, &wish.args_digest);
         let grant = |already_done| EffectGrant {
             effect_id: id,
             idempotency_key: id.to_string(),
@@ -194,6 +200,9 @@ impl Task {
             match known.outcome {
                 Some(EffectOutcome::Done) => return decided(Vec::new(), grant(true)),
                 None if known.attempt == wish.attempt => return decided(Vec::new(), grant(false)),
+                Some(EffectOutcome::Unknown) if known.on_unknown == OnUnknown::Ask => {
+                    return Err(Refusal::NoEffect("nobody knows whether it happened before; a person has to say".into()));
+                }
                 // Not done, or unknown and to be done again with the same key, or looked for: granted anew below.
                 None | Some(EffectOutcome::NotDone | EffectOutcome::Unknown) => {}
             }
@@ -220,12 +229,20 @@ impl Task {
         effect: EffectId,
         holder: Option<(WorkKey, u32)>,
         outcome: EffectOutcome,
+        cx: &Context<'_>,
     ) -> Result<Decided, Refusal> {
         let known = self.effects.get(&effect).ok_or_else(|| Refusal::NotFound { what: "effect", id: effect.to_string() })?;
-        if let Some((work, attempt)) = &holder
-            && (!self.holds(work, *attempt) || known.attempt != *attempt)
-        {
-            return Err(Refusal::StaleAttempt { work: work.clone(), attempt: *attempt });
+        match &holder {
+            Some((work, attempt)) => {
+                let mine = self.lease(work).is_some_and(|l| l.attempt == *attempt && may_speak_for(cx.actor, l.agent));
+                if !mine || known.work != *work || known.attempt != *attempt {
+                    return Err(Refusal::StaleAttempt { work: work.clone(), attempt: *attempt });
+                }
+            }
+            None if cx.actor.kind != ActorKind::Human => {
+                return Err(Refusal::Forbidden("only its holder or a person may say what became of an effect".into()));
+            }
+            None => {}
         }
         match known.outcome {
             Some(settled) if settled == outcome => Ok(Vec::new().into()),
@@ -235,11 +252,19 @@ impl Task {
     }
 }
 
-/// A number for what is done with what, so that the same act derives the same id.
-fn digest_word(path: &str, action: &str, args: &str) -> u32 {
+/// Whether a word about an attempt may come from here: an agent speaks for nobody else.
+fn may_speak_for(actor: &Actor, holder: AgentId) -> bool {
+    actor.kind != ActorKind::Ai || *actor.id == *holder.to_string()
+}
+
+/// The id of what is done with what: the same act has the same one, whatever attempt asks. Made of 80 bits of a digest, so that two
+/// acts of one task never share it in practice; one of them would count as done.
+fn effect_id(task: TaskId, path: &str, action: &str, args: &str) -> EffectId {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(format!("{path}\n{action}\n{args}"));
-    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+    let (high, low) = (digest[..8].try_into(), digest[8..12].try_into());
+    let whole = "a digest has 32 bytes";
+    EffectId::derived(task, u64::from_be_bytes(high.expect(whole)), u32::from_be_bytes(low.expect(whole)))
 }
 
 /// A judgement without what was written: rules and messages are private, counts and severities are structure.

@@ -258,7 +258,7 @@ async fn sequences(folder: &Path) {
         house.engine.submit(&plan_request(10, true), Actor::human("bench"), None).await.expect("a task");
     }
     let part = Part::begin(&house, "(d) 500 tasks of 10 steps in sequence", 5_000);
-    house.work(5_000, 4, 128).await;
+    house.work(5_000, 8, 64).await;
     let steady = part.end(&house);
     house.engine.stop();
 

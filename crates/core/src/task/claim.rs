@@ -1,0 +1,170 @@
+//! Work handed out: which piece an agent gets, and all it needs to know about it.
+
+use super::{Decided, Draft, Task};
+use crate::board::Offer;
+use crate::command::{Answer, Claim, Context, Refusal};
+use crate::event::{Assigned, Event, Failed};
+use crate::id::EffectId;
+use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown};
+use crate::work::{EffectOutcome, EffectProbe, WorkItem, WorkKey};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+impl Task {
+    /// Grants the best piece of work the agent can do here.
+    pub(super) fn claim(&self, claim: &Claim, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        let Some(offer) = self.best_offer(claim) else {
+            return Err(Refusal::NoWork("nothing this agent can do is open in this task"));
+        };
+        let work = self.offered_work(offer);
+        let attempt = match offer {
+            Offer::Step(i) => self.board.cell(i).attempt + 1,
+            Offer::Gate(_) | Offer::Plan | Offer::Analysis => self.side_attempts + 1,
+        };
+        if let Offer::Step(i) = offer
+            && let Err(why) = self.params(i)
+        {
+            // Parameters that refer to nothing cannot be handed out, and trying again cannot help.
+            let failed = Failed { work, attempt, class: ErrorClass::BadInput, retry_at: None };
+            return Ok(Decided {
+                drafts: vec![Draft::because(Event::AttemptFailed(Box::new(failed)), &why)],
+                answer: Err(Refusal::NoWork("its parameters refer to nothing")),
+            });
+        }
+        let step = if let Offer::Step(i) = offer { Some(&self.board.steps[i as usize]) } else { None };
+        let limit = step.and_then(|s| s.timeout_ms).unwrap_or(cx.policy.attempt_timeout.ms);
+        let assigned = Assigned {
+            work: work.clone(),
+            attempt,
+            agent: claim.agent,
+            claim: claim.claim,
+            lease_ms: step.and_then(|s| s.lease_ms).unwrap_or(cx.policy.lease.ms),
+            started: claim.start,
+            start_by: step.and_then(|s| s.start_ms).filter(|_| !claim.start).map(|ms| cx.now.plus(ms)),
+            timeout_at: claim.start.then(|| cx.now.plus(limit)),
+        };
+        let item = self.item(offer, &work, attempt, assigned.lease_ms, Some(limit));
+        Ok(Decided { drafts: vec![Draft::new(Event::Assigned(Box::new(assigned)))], answer: Ok(Answer::Work(Box::new(item))) })
+    }
+
+    /// The best offer this agent can take. Keys of one capability are looked up; only keys of several are gone through.
+    fn best_offer(&self, claim: &Claim) -> Option<Offer> {
+        if !self.can_be_claimed() {
+            return None;
+        }
+        let pick = |set: &BTreeSet<Offer>| {
+            set.iter()
+                .take_while(|o| !matches!(o, Offer::Step(_)))
+                .chain(set.iter().find(|o| matches!(o, Offer::Step(_))))
+                .copied()
+                .find(|o| {
+                    // The verifier is not the doer.
+                    let doer = if let Offer::Gate(i) = o { self.board.gates.get(i).and_then(|g| g.doer) } else { None };
+                    self.is_open(*o) && doer != Some(claim.agent)
+                })
+        };
+        let pinned = format!("@{}", claim.agent);
+        let single = claim
+            .capabilities
+            .iter()
+            .flat_map(|c| [self.board.offers.get(&**c), self.board.offers.get(&*format!("{c}{pinned}"))]);
+        let several = self.board.offers.iter().filter(|(key, _)| key.contains('+')).filter(|(key, _)| {
+            let (words, agent) = key.split_once('@').map_or((&***key, None), |(w, a)| (w, Some(a)));
+            agent.is_none_or(|a| a == &pinned[1..])
+                && words.split('+').all(|w| claim.capabilities.binary_search_by(|c| (**c).cmp(w)).is_ok())
+        });
+        single.flatten().chain(several.map(|(_, set)| set)).filter_map(pick).min()
+    }
+
+    fn offered_work(&self, offer: Offer) -> WorkKey {
+        let path = |i: u32| self.board.steps[i as usize].path.clone();
+        match offer {
+            Offer::Step(i) => WorkKey::Step(path(i)),
+            Offer::Gate(i) => WorkKey::Gate(path(i), self.board.gates.get(&i).map_or(0, |g| g.gate)),
+            Offer::Plan => WorkKey::Plan,
+            Offer::Analysis => WorkKey::Analysis,
+        }
+    }
+
+    /// Work under a live lease, again: for a claim whose answer was lost.
+    pub fn held_work(&self, work: &WorkKey) -> Option<WorkItem> {
+        let lease = self.lease(work).filter(|_| self.end.is_none())?;
+        let offer = match work {
+            WorkKey::Step(path) => Offer::Step(self.board.find(path)?),
+            WorkKey::Gate(path, _) => Offer::Gate(self.board.find(path)?),
+            WorkKey::Plan => Offer::Plan,
+            WorkKey::Analysis => Offer::Analysis,
+        };
+        let limit = lease.timeout_at.map(|at| at.since(lease.since));
+        Some(self.item(offer, work, lease.attempt, lease.lease_ms, limit))
+    }
+
+    /// What an agent needs to know about a piece of work.
+    fn item(&self, offer: Offer, work: &WorkKey, attempt: u32, lease_ms: u64, timeout_ms: Option<u64>) -> WorkItem {
+        let text = &self.contents.text;
+        let mut item = WorkItem {
+            task_id: self.id,
+            work: work.clone(),
+            attempt,
+            lease_ms,
+            timeout_ms,
+            namespace: self.facts.namespace.to_string(),
+            action: String::new(),
+            title: text.title.clone(),
+            description: text.description.clone(),
+            params: Default::default(),
+            may_act: self.may_act(),
+            probe: None,
+            guidance: self.contents.guidance.clone(),
+            subject: Value::Null,
+        };
+        let error = |step: &str| self.contents.errors.get(&format!("step:{step}")).cloned().unwrap_or_default();
+        match offer {
+            Offer::Step(i) => {
+                let step = &self.board.steps[i as usize];
+                item.action = step.action.to_string();
+                if let Some(words) = self.contents.steps.get(i as usize) {
+                    if !words.title.is_empty() {
+                        item.title.clone_from(&words.title);
+                    }
+                    item.description.clone_from(&words.description);
+                }
+                item.params = self.params(i).unwrap_or_default();
+                item.probe = self.probe(&step.path);
+            }
+            Offer::Gate(i) => {
+                let step = &self.board.steps[i as usize];
+                let gate = self.board.gates.get(&i).and_then(|g| step.gates.get(usize::from(g.gate)));
+                item.action = gate.map_or("gate", |g| g.kind.capability()).to_owned();
+                let result = self.contents.outputs.get(&self.step_name(i)).map(|s| &**s);
+                item.subject = serde_json::json!({"gate": gate, "step": step.path, "result": result});
+            }
+            Offer::Plan => {
+                item.action = "plan".into();
+                item.subject = serde_json::json!({"title": text.title, "description": text.description,
+                    "requirements": text.requirements, "payload": text.payload});
+            }
+            Offer::Analysis => {
+                item.action = "analyse".into();
+                let step = self.analysis.as_ref().and_then(|a| a.step.clone()).unwrap_or_default();
+                item.subject = serde_json::json!({"step": step, "error": error(&step), "retries": self.retries});
+            }
+        }
+        item
+    }
+
+    /// Whether outside effects are allowed at all (DESIGN §4, modes).
+    pub(super) fn may_act(&self) -> bool {
+        self.facts.mode != ExecutionMode::DryRun && self.facts.autonomy != Autonomy::Suggestion
+    }
+
+    /// An effect of this step that may or may not have happened and has to be looked for first.
+    fn probe(&self, path: &str) -> Option<EffectProbe> {
+        let unknown = |id: &&EffectId| {
+            let effect = &self.effects[id];
+            effect.outcome == Some(EffectOutcome::Unknown) && effect.on_unknown == OnUnknown::Probe
+        };
+        let id = self.open_effects.get(path)?.iter().find(unknown)?;
+        Some(EffectProbe { effect_id: *id, idempotency_key: id.to_string() })
+    }
+}

@@ -1,0 +1,376 @@
+//! What becomes of pieces of work: leases, attempts, waits, gates, effects.
+
+use crate::board::{Lease, Offer, OpenGate};
+use crate::event::{Assigned, EffectGranted, Failed, GateJudged};
+use crate::id::EffectId;
+use crate::spec::{ErrorClass, GateKind, OnUnknown};
+use crate::status::{BlockReason, StepStatus};
+use crate::task::{Effect, Task};
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::work::{EffectOutcome, WorkKey};
+
+/// How many words about gates, plans and analyses are remembered, so that a repeated one is known.
+const ANSWERED_MAX: usize = 1_000;
+
+impl Task {
+    pub(super) fn assigned(&mut self, assigned: &Assigned, at: Time) {
+        let lease = Lease {
+            agent: assigned.agent,
+            claim: assigned.claim,
+            attempt: assigned.attempt,
+            lease_ms: assigned.lease_ms,
+            started: assigned.started,
+            since: at,
+            timeout_at: assigned.timeout_at,
+        };
+        self.soft.clear(Timer::Queue);
+        match &assigned.work {
+            WorkKey::Step(path) => self.with_step(path, |task, i| {
+                task.soft.clear(Timer::StepQueue(i));
+                task.executors.insert(lease.agent);
+                task.board.grant(i, lease);
+                if let Some(by) = assigned.start_by {
+                    task.firm.set(Timer::StepStart(i), by);
+                }
+                if let Some(by) = assigned.timeout_at {
+                    task.firm.set(Timer::StepTimeout(i), by);
+                }
+            }),
+            WorkKey::Gate(path, _) => self.with_step(path, |task, i| {
+                task.side_attempts = assigned.attempt;
+                task.board.grant_gate(i, lease);
+            }),
+            WorkKey::Plan => {
+                self.side_attempts = assigned.attempt;
+                self.board.drop_offer("plan", Offer::Plan);
+                if let Some(side) = &mut self.plan_work {
+                    side.lease = Some(Box::new(lease));
+                }
+            }
+            WorkKey::Analysis => {
+                self.side_attempts = assigned.attempt;
+                self.board.drop_offer("analyse", Offer::Analysis);
+                if let Some(side) = &mut self.analysis {
+                    side.lease = Some(Box::new(lease));
+                }
+            }
+        }
+        if assigned.started {
+            self.begun(at);
+        }
+    }
+
+    pub(super) fn begun(&mut self, at: Time) {
+        if self.started_at.is_none() {
+            self.started_at = Some(at);
+            self.soft.clear(Timer::Queue);
+            if let Some(ms) = self.facts.timeout_ms {
+                self.firm.set(Timer::Total, at.plus(ms));
+            }
+        }
+    }
+
+    pub(super) fn started(&mut self, work: &WorkKey, timeout_at: Option<Time>, at: Time) {
+        match work {
+            WorkKey::Step(path) => self.with_step(path, |task, i| {
+                task.firm.clear(Timer::StepStart(i));
+                if let Some(by) = timeout_at {
+                    task.firm.set(Timer::StepTimeout(i), by);
+                }
+                if let Some(lease) = &mut task.board.cell_mut(i).lease {
+                    lease.started = true;
+                    lease.timeout_at = timeout_at;
+                    task.board.started += 1;
+                    task.board.cell_mut(i).started_at = Some(at);
+                    task.board.set(i, StepStatus::Running);
+                }
+            }),
+            WorkKey::Gate(path, _) => self.with_step(path, |task, i| {
+                if let Some(lease) = task.board.gates.get_mut(&i).and_then(|g| g.lease.as_mut()) {
+                    lease.started = true;
+                    task.board.started += 1;
+                }
+            }),
+            WorkKey::Plan => {
+                if let Some(lease) = self.plan_work.as_mut().and_then(|s| s.lease.as_mut()) {
+                    lease.started = true;
+                }
+            }
+            WorkKey::Analysis => {
+                if let Some(lease) = self.analysis.as_mut().and_then(|s| s.lease.as_mut()) {
+                    lease.started = true;
+                }
+            }
+        }
+        self.begun(at);
+    }
+
+    pub(super) fn succeeded(&mut self, work: &WorkKey, attempt: u32, at: Time) {
+        match work {
+            WorkKey::Step(path) => self.with_step(path, |task, i| {
+                // Who reports without having said so has begun all the same.
+                task.begun(at);
+                task.clear_attempt_timers(i);
+                let cell = task.board.cell_mut(i);
+                cell.started_at = cell.started_at.or(Some(at));
+                cell.reported = Some(true);
+                task.board.release(i);
+                task.unsettled_effects(path);
+                if task.board.steps[i as usize].gates.is_empty() {
+                    task.board.end(i, StepStatus::Completed, at);
+                    task.queue_steps(at);
+                } else {
+                    task.board.cell_mut(i).gate = 0;
+                    task.board.set(i, StepStatus::Checking);
+                    task.board.to_check.insert(i);
+                }
+            }),
+            // Gates, plans and analyses answer with events of their own.
+            WorkKey::Gate(path, _) => {
+                self.note_answer(attempt);
+                self.with_step(path, |task, i| task.board.release_gate(i));
+            }
+            WorkKey::Plan => self.close_plan_work(),
+            WorkKey::Analysis => self.close_analysis(),
+        }
+    }
+
+    pub(super) fn attempt_failed(&mut self, failed: &Failed, at: Time) {
+        if !matches!(failed.work, WorkKey::Step(_)) && failed.class != ErrorClass::AgentLost {
+            self.note_answer(failed.attempt);
+        }
+        match &failed.work {
+            WorkKey::Step(path) => self.with_step(path, |task, i| {
+                // Its holder's own word, unless it fell silent or ran into a limit.
+                let in_time = |timer: Timer| task.firm.get(timer).is_none_or(|by| at < by);
+                let own_word = failed.class != ErrorClass::AgentLost
+                    && task.board.cell(i).lease.is_some()
+                    && in_time(Timer::StepStart(i))
+                    && in_time(Timer::StepTimeout(i));
+                task.clear_attempt_timers(i);
+                task.board.release(i);
+                task.unsettled_effects(path);
+                let cell = task.board.cell_mut(i);
+                cell.attempt = failed.attempt;
+                cell.reported = own_word.then_some(false);
+                if failed.class != ErrorClass::Cancelled {
+                    cell.failures += 1;
+                }
+                task.after_failure(i, failed.retry_at, at);
+            }),
+            WorkKey::Gate(path, _) => self.with_step(path, |task, i| {
+                task.board.release_gate(i);
+                task.board.offer_gate(i);
+            }),
+            WorkKey::Plan => {
+                if let Some(side) = &mut self.plan_work {
+                    side.lease = None;
+                    self.board.put_offer("plan", Offer::Plan);
+                }
+            }
+            WorkKey::Analysis => {
+                if let Some(side) = &mut self.analysis {
+                    side.lease = None;
+                    self.board.put_offer("analyse", Offer::Analysis);
+                }
+            }
+        }
+    }
+
+    fn after_failure(&mut self, i: u32, retry_at: Option<Time>, at: Time) {
+        match retry_at {
+            Some(when) if when <= at => {
+                self.board.offer(i);
+                self.queue_steps(at);
+            }
+            Some(when) => {
+                self.board.withdraw(i);
+                self.board.set(i, StepStatus::Retrying);
+                self.soft.set(Timer::StepRetry(i), when);
+            }
+            None => self.fail_step(i, at),
+        }
+    }
+
+    pub(super) fn fail_step(&mut self, i: u32, at: Time) {
+        if self.board.has_ended(i) {
+            return;
+        }
+        if self.board.steps[i as usize].optional {
+            self.gaps.insert(self.board.steps[i as usize].path.clone());
+        }
+        self.soft.clear(Timer::StepQueue(i));
+        self.board.fail(i, at);
+        self.queue_steps(at);
+    }
+
+    /// A wait, a task of its own, a backoff or an offer of a step is over.
+    pub(super) fn stop_waiting(&mut self, i: u32) {
+        self.soft.clear(Timer::StepWait(i));
+        self.soft.clear(Timer::StepRetry(i));
+        self.soft.clear(Timer::StepQueue(i));
+        self.spawned.remove(&i);
+        if let Some(name) = self.listening.remove(&i)
+            && let Some(steps) = self.listeners.get_mut(&name)
+        {
+            steps.remove(&i);
+            if steps.is_empty() {
+                self.listeners.remove(&name);
+            }
+        }
+    }
+
+    /// Nobody shall work on a step any more.
+    pub(super) fn leave_out(&mut self, i: u32) {
+        if let Some(child) = self.spawned.remove(&i) {
+            self.let_go(child);
+        }
+        self.stop_waiting(i);
+        self.board.release(i);
+        self.clear_attempt_timers(i);
+        self.close_gate(i);
+        let path = self.board.steps[i as usize].path.clone();
+        self.unsettled_effects(&path);
+    }
+
+    /// A task that stood for a step that is gone: it is told to end, and waited for.
+    pub(super) fn let_go(&mut self, child: crate::id::TaskId) {
+        self.children.insert(child);
+        self.let_go.push(child);
+    }
+
+    pub(super) fn clear_attempt_timers(&mut self, i: u32) {
+        self.firm.clear(Timer::StepStart(i));
+        self.firm.clear(Timer::StepTimeout(i));
+        self.soft.clear(Timer::StepRetry(i));
+        self.soft.clear(Timer::StepQueue(i));
+    }
+
+    pub(super) fn effect_granted(&mut self, granted: &EffectGranted) {
+        self.dangling.remove(&granted.effect);
+        if let WorkKey::Step(path) = &granted.work {
+            self.open_effects.entry(path.clone()).or_default().insert(granted.effect);
+        }
+        let effect = Effect {
+            work: granted.work.clone(),
+            attempt: granted.attempt,
+            action: granted.action.clone(),
+            args_digest: granted.args_digest.clone(),
+            outcome: None,
+            on_unknown: granted.on_unknown,
+        };
+        self.effects.insert(granted.effect, effect);
+    }
+
+    /// Effects of a step whose attempt has ended without a word about them, or of which its holder did not know either.
+    pub(super) fn unsettled_effects(&mut self, path: &str) {
+        let Some(open) = self.open_effects.get(path) else { return };
+        let unclear = open.iter().filter(|id| {
+            let effect = &self.effects[id];
+            effect.outcome.is_none() || effect.on_unknown == OnUnknown::Ask
+        });
+        self.dangling.extend(unclear);
+    }
+
+    /// Whether a person has to say first what became of an effect of this step.
+    pub(super) fn effect_owed(&self, path: &str) -> bool {
+        let asks = |id: &EffectId| {
+            self.effects[id].outcome == Some(EffectOutcome::Unknown) && self.effects[id].on_unknown == OnUnknown::Ask
+        };
+        self.open_effects.get(path).is_some_and(|open| open.iter().any(asks))
+    }
+
+    pub(super) fn effect_settled(&mut self, id: EffectId, outcome: EffectOutcome, at: Time) {
+        self.dangling.remove(&id);
+        let Some(effect) = self.effects.get_mut(&id) else { return };
+        effect.outcome = Some(outcome);
+        let WorkKey::Step(path) = effect.work.clone() else { return };
+        if outcome != EffectOutcome::Unknown
+            && let Some(open) = self.open_effects.get_mut(&path)
+        {
+            open.remove(&id);
+            if open.is_empty() {
+                self.open_effects.remove(&path);
+            }
+        }
+        let owed = self.effect_owed(&path);
+        self.with_step(&path, |task, i| {
+            if owed {
+                task.hold_for_effects(i);
+            } else if task.board.blocked.get(&i) == Some(&BlockReason::HumanReview) {
+                task.board.blocked.remove(&i);
+                task.board.offer(i);
+                task.queue_steps(at);
+            }
+        });
+    }
+
+    /// A step that would be tried again is held until a person has said what became of its effects. An attempt that is under way, and a
+    /// result that is being judged, are not disturbed.
+    pub(super) fn hold_for_effects(&mut self, i: u32) {
+        let held = match self.board.cell(i).status {
+            StepStatus::Ready | StepStatus::Blocked | StepStatus::Retrying => true,
+            StepStatus::Failed => !self.board.has_ended(i),
+            StepStatus::Pending
+            | StepStatus::Assigned
+            | StepStatus::Running
+            | StepStatus::Checking
+            | StepStatus::Completed
+            | StepStatus::Skipped
+            | StepStatus::Cancelled
+            | StepStatus::RolledBack => false,
+        };
+        if held {
+            self.clear_attempt_timers(i);
+            self.board.block(i, BlockReason::HumanReview);
+        }
+    }
+
+    pub(super) fn open_gate(&mut self, i: u32, gate: u16, limit_at: Time) {
+        // A gate that the step does not have can only come out of a damaged stream.
+        let Some(spec) = self.board.steps[i as usize].gates.get(usize::from(gate)) else { return };
+        let manual = spec.kind == GateKind::ManualReview;
+        let doer = self.board.cell(i).doer;
+        self.board.open_gate(i, OpenGate { gate, manual, attempt: 0, lease: None, doer });
+        self.soft.set(Timer::Gate(i), limit_at);
+    }
+
+    fn close_gate(&mut self, i: u32) {
+        self.board.close_gate(i);
+        self.soft.clear(Timer::Gate(i));
+    }
+
+    pub(super) fn gate_judged(&mut self, judged: &GateJudged, at: Time) {
+        self.with_step(&judged.step, |task, i| {
+            task.close_gate(i);
+            let gates = task.board.steps[i as usize].gates.len();
+            if judged.passed || judged.advisory {
+                if !judged.passed {
+                    task.gaps.insert(judged.step.clone());
+                }
+                let cell = task.board.cell_mut(i);
+                cell.gate = judged.gate.saturating_add(1);
+                if usize::from(cell.gate) >= gates {
+                    task.board.end(i, StepStatus::Completed, at);
+                    task.queue_steps(at);
+                } else {
+                    task.board.to_check.insert(i);
+                }
+            } else {
+                task.board.to_check.remove(&i);
+                task.board.cell_mut(i).failures += 1;
+                task.unsettled_effects(&judged.step);
+                task.after_failure(i, judged.retry_at, at);
+            }
+        });
+    }
+
+    /// Remembers that the holder of a gate, a plan or an analysis has spoken.
+    pub(super) fn note_answer(&mut self, attempt: u32) {
+        self.answered.insert(attempt);
+        if self.answered.len() > ANSWERED_MAX {
+            self.answered.pop_first();
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What people do to a live task: resume, cancel, modify, escalate, decide, overrule.
+
+use super::decide::{bounded, invalid};
+use super::{Decided, Draft, Task};
+use crate::command::{Changes, Context, Decision, Refusal};
+use crate::event::{
+    ActorKind, DecisionWord, EndReason, EscalationReason, Event, Modified, OverrideWord, Private, SkipReason, TextChanges,
+};
+use crate::spec::Priority;
+use crate::status::{BlockReason, Status, StepStatus};
+
+impl Task {
+    pub(super) fn resume(&self) -> Result<Decided, Refusal> {
+        let event = if self.paused.is_some() {
+            Event::Resumed
+        } else if self.board.blocked.values().any(|why| *why != BlockReason::HumanReview) {
+            Event::Unblocked
+        } else if !self.board.blocked.is_empty() {
+            return Err(self.not_now("resume", "say what became of its effects first"));
+        } else if self.stalled {
+            Event::Unstalled
+        } else {
+            return Err(self.not_now("resume", "it is not held"));
+        };
+        Ok(Draft::new(event).into())
+    }
+
+    pub(super) fn cancel(&self, reason: &str, force: bool, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        let reason = bounded(reason)?;
+        if force {
+            return Ok(Draft::because(Event::Cancelled { reason: EndReason::Requested }, reason).into());
+        }
+        if self.cancelling {
+            return Err(self.not_now("cancel again", "wait for its agents to end, or force it"));
+        }
+        if self.leases() == 0 {
+            return Ok(Draft::because(Event::Cancelled { reason: EndReason::Requested }, reason).into());
+        }
+        let force_at = cx.now.plus(cx.policy.cancel_wait.ms);
+        Ok(Draft::because(Event::CancelRequested { force_at }, reason).into())
+    }
+
+    pub(super) fn modify(&self, changes: Changes, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        if let Some(expected) = changes.expected_version
+            && expected != self.version
+        {
+            return Err(Refusal::VersionConflict { is: self.version, expected });
+        }
+        let text = changes.text != TextChanges { reason: changes.text.reason.clone(), ..TextChanges::default() };
+        if !text && changes.priority.is_none() && changes.deadline.is_none() && changes.due_at.is_none() && changes.mode.is_none()
+        {
+            return Err(invalid(
+                "changes",
+                "change at least one of priority, deadline, due_at, execution_mode, description, requirements, resource_limits",
+            ));
+        }
+        if changes.deadline.is_some_and(|d| d <= cx.now) {
+            return Err(invalid("deadline", "it has to be in the future"));
+        }
+        let modified = Modified {
+            request_version: self.request_version + 1,
+            priority: changes.priority,
+            deadline: changes.deadline,
+            due_at: changes.due_at,
+            mode: changes.mode,
+            text,
+        };
+        Ok(Draft::with(Event::Modified(Box::new(modified)), Private::Changes(Box::new(changes.text))).into())
+    }
+
+    pub(super) fn escalate(&self, priority: Option<Priority>, reason: &str) -> Result<Decided, Refusal> {
+        let event = Event::Escalated { reason: EscalationReason::Requested, priority };
+        Ok(Draft::because(event, bounded(reason)?).into())
+    }
+
+    pub(super) fn decide_escalation(&self, decision: Decision, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        if cx.actor.kind == ActorKind::Ai {
+            return Err(Refusal::Forbidden("an escalation is decided by the council or a person".into()));
+        }
+        if self.escalated.is_none() {
+            return Err(self.not_now("decide an escalation of", "escalate it first"));
+        }
+        let decided =
+            Draft::with(Event::EscalationDecided { decision: decision.word }, Private::Changes(Box::new(decision.text.clone())));
+        match decision.word {
+            DecisionWord::Liquidate => {
+                let stopped = Draft::because(Event::Stopped { reason: EndReason::Liquidated }, &decision.text.reason);
+                Ok(vec![decided, stopped].into())
+            }
+            DecisionWord::ModifyScope if decision.text.description.is_none() && decision.text.requirements.is_none() => {
+                Err(invalid("description", "MODIFY_SCOPE needs a new description or new requirements"))
+            }
+            DecisionWord::AllocateResources if decision.text.resource_limits.is_none() => {
+                Err(invalid("resource_limits", "ALLOCATE_RESOURCES needs the new limits"))
+            }
+            DecisionWord::ModifyScope | DecisionWord::AllocateResources => Ok(decided.into()),
+        }
+    }
+
+    pub(super) fn overrule(
+        &self,
+        decision: OverrideWord,
+        step: Option<Box<str>>,
+        reason: &str,
+        cx: &Context<'_>,
+    ) -> Result<Decided, Refusal> {
+        if cx.actor.kind != ActorKind::Human {
+            return Err(Refusal::Forbidden("only a person may overrule".into()));
+        }
+        if reason.trim().is_empty() {
+            return Err(invalid("reason", "an override says why"));
+        }
+        let found = match (&step, decision) {
+            (Some(name), _) => {
+                Some(self.board.find(name).ok_or_else(|| Refusal::NotFound { what: "step", id: name.to_string() })?)
+            }
+            (None, OverrideWord::SkipStep | OverrideWord::RetryStep | OverrideWord::PassGate) => {
+                return Err(invalid("step", "say which step"));
+            }
+            (None, _) => None,
+        };
+        let path = found.map(|i| self.board.steps[i as usize].path.clone());
+        let overridden = Draft::because(Event::Overridden { decision, step: path.clone() }, bounded(reason)?);
+        let followed_by = match (decision, found, path) {
+            (OverrideWord::Complete, ..) if !self.status.may_become(Status::Completed) => {
+                return Err(self.not_now("declare complete", "escalate it first, so that it is a decision"));
+            }
+            (OverrideWord::Complete, ..) => vec![Draft::new(Event::Completed { gaps: self.unfinished() })],
+            (OverrideWord::Fail, ..) => vec![Draft::new(Event::Failed { reason: EndReason::Overridden, recoverable: true })],
+            (OverrideWord::Approve, ..) if self.approval_helps() => Vec::new(),
+            (OverrideWord::Approve, ..) => {
+                return Err(self.not_now("approve", "no review of it is open; decide the escalation, or retry or skip its step"));
+            }
+            (OverrideWord::SkipStep, Some(i), Some(step)) if !self.board.has_ended(i) => {
+                vec![Draft::new(Event::StepSkipped { step, reason: SkipReason::Overridden })]
+            }
+            (OverrideWord::RetryStep, Some(i), _)
+                if matches!(self.board.cell(i).status, StepStatus::Failed | StepStatus::Retrying | StepStatus::Blocked)
+                    && !self.board.has_ended(i)
+                    && self.board.blocked.get(&i) != Some(&BlockReason::HumanReview) =>
+            {
+                Vec::new()
+            }
+            (OverrideWord::PassGate, Some(i), _) if self.board.gates.contains_key(&i) => {
+                let gate = self.board.gates.get(&i).map_or(0, |g| g.gate);
+                vec![self.judged(i, gate, true, None, 0, "override", cx)]
+            }
+            (OverrideWord::SkipStep | OverrideWord::RetryStep | OverrideWord::PassGate, ..) => {
+                return Err(
+                    self.not_now("overrule this step of", "skip what has not ended, retry what failed, pass a gate that is open")
+                );
+            }
+        };
+        Ok(std::iter::once(overridden).chain(followed_by).collect::<Vec<_>>().into())
+    }
+
+    /// Whether the council, or somebody who asked for a decision, is what it waits for.
+    fn approval_helps(&self) -> bool {
+        let asked = matches!(self.escalated, Some(EscalationReason::ReviewUndecided | EscalationReason::Requested));
+        self.review.is_some() || self.review_owed || asked
+    }
+
+    /// Steps that have not completed, named as gaps of a task that is declared complete.
+    fn unfinished(&self) -> Vec<Box<str>> {
+        let open = |i: &u32| self.board.kids(*i).is_empty() && self.board.cell(*i).status != StepStatus::Completed;
+        (0..self.board.steps.len() as u32).filter(open).map(|i| self.board.steps[i as usize].path.clone()).collect()
+    }
+}
