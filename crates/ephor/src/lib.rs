@@ -5,3 +5,8 @@ pub mod cli;
 pub mod host;
 pub mod import;
 pub mod local;
+
+/// The example in the documentation compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/agents.md")]
+pub mod documented {}
