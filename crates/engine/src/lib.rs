@@ -1,9 +1,11 @@
 //! The rules of Ephor made durable: what `core` decides is written, read again, woken in time and told to those who watch.
 //! Embeddable, without HTTP.
 
+pub mod audit;
 mod cache;
 pub mod clock;
 pub mod codec;
+pub mod doctor;
 pub mod engine;
 mod examine;
 pub mod feed;

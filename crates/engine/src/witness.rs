@@ -7,7 +7,7 @@ use ephor_core::event::{
 };
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::review::Question;
-use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode};
+use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown};
 use ephor_core::status::Status;
 use ephor_core::work::{EffectOutcome, WorkKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -81,6 +81,8 @@ enum Approval {
 struct Acted {
     work: WorkKey,
     outcome: Option<EffectOutcome>,
+    /// Whether a person is asked when nobody knows; their word lets the step go on.
+    ask: bool,
 }
 
 /// Who speaks, as an event tells it.
@@ -341,7 +343,7 @@ impl Witness {
                     self.breach(Rule::Effect, format!("{} was granted while the task is held", granted.action));
                 }
                 self.fenced(&granted.work, granted.attempt, said, "an effect");
-                let acted = Acted { work: granted.work.clone(), outcome: None };
+                let acted = Acted { work: granted.work.clone(), outcome: None, ask: granted.on_unknown == OnUnknown::Ask };
                 self.effects.insert(granted.effect, acted);
             }
             Event::EffectSettled { effect, outcome } => self.settled(*effect, *outcome, said),
@@ -556,7 +558,7 @@ impl Witness {
         let Some(acted) = self.effects.get(&effect) else {
             return self.breach(Rule::Effect, format!("{effect} was settled but never granted"));
         };
-        let work = acted.work.clone();
+        let (work, ask) = (acted.work.clone(), acted.ask);
         if matches!(acted.outcome, Some(EffectOutcome::Done | EffectOutcome::NotDone)) {
             self.breach(Rule::Effect, format!("{effect} was settled twice"));
         }
@@ -573,6 +575,12 @@ impl Witness {
             ActorKind::System | ActorKind::Human => {}
         }
         self.effects.get_mut(&effect).expect("it was found above").outcome = Some(outcome);
+        if let WorkKey::Step(path) = &work
+            && ask
+            && outcome == EffectOutcome::Unknown
+        {
+            self.steps.held_up(path);
+        }
     }
 
     fn letter(&mut self, letter: &ephor_core::event::Letter) {

@@ -248,8 +248,17 @@ impl<S: Store> Writer<S> {
 
     /// Begins to observe the leases that live in the store. Only tasks that have begun, or are about to, can hold any.
     fn read_leases(&mut self, now: Time, mono: u64) -> Result<(), StoreError> {
-        const HOLDING: [Status; 6] =
-            [Status::Assigned, Status::InProgress, Status::Review, Status::Paused, Status::Blocked, Status::Escalated];
+        // An analysis is held while RETRYING; a review that is asked again leaves what runs alone.
+        const HOLDING: [Status; 8] = [
+            Status::Assigned,
+            Status::InProgress,
+            Status::Review,
+            Status::Paused,
+            Status::Blocked,
+            Status::Escalated,
+            Status::Retrying,
+            Status::Deliberating,
+        ];
         let mut filter = crate::store::Filter { statuses: HOLDING.to_vec(), live: true, ..Default::default() };
         let mut dead = Vec::new();
         loop {

@@ -217,7 +217,7 @@ impl World {
                     self.count("report repeated");
                 }
             }
-            Err(Refusal::StaleAttempt { .. }) if repeated && self.still_stands(&report) => {
+            Err(Refusal::StaleAttempt { .. }) if repeated && self.still_stands(worker, &report) => {
                 return Err(format!(
                     "the result of attempt {} of {} stands, but said again it is refused",
                     report.attempt, report.work
@@ -230,12 +230,16 @@ impl World {
     }
 
     /// Whether the step is as this very report left it.
-    fn still_stands(&self, report: &Report) -> bool {
+    fn still_stands(&self, worker: usize, report: &Report) -> bool {
         use crate::witness::Stage;
         let ephor_core::work::WorkKey::Step(path) = &report.work else { return false };
         let step = self.observer.task(report.task_id).and_then(|e| e.witness.steps.get(path));
         matches!(report.outcome, ephor_core::work::Outcome::Succeeded(_))
-            && step.is_some_and(|s| s.succeeded == Some(report.attempt) && matches!(s.stage, Stage::Done | Stage::Checking))
+            && step.is_some_and(|s| {
+                s.doer == Some(self.workers[worker].id)
+                    && s.succeeded == Some(report.attempt)
+                    && matches!(s.stage, Stage::Done | Stage::Checking)
+            })
     }
 
     fn workers_keys(&self, key: &str) -> Option<(String, TaskId, i64)> {

@@ -4,6 +4,7 @@ use super::actors::{Manner, Worker};
 use super::answers::What;
 use super::requests::{GATES, SIGNALS, SKILLS};
 use super::world::{Checked, World};
+use crate::{audit, doctor};
 use ephor_core::command::Command;
 use ephor_core::id::TaskId;
 use ephor_core::status::Status;
@@ -34,7 +35,7 @@ impl World {
         for round in 0..ROUNDS_MAX {
             self.step += 1;
             if self.observer.unfinished().next().is_none() && self.asked.iter().all(|a| matches!(a.what, What::Claim { .. })) {
-                return Ok(());
+                return self.erase_again();
             }
             let before = self.observer.position();
             self.work_off()?;
@@ -43,12 +44,23 @@ impl World {
             if self.observer.position() == before {
                 self.wait_for_the_next()?;
             } else {
-                self.clock.pass(50);
+                self.clock.pass(1_000);
             }
         }
         let left: Vec<String> =
             self.observer.unfinished().map(|(id, e)| format!("{id} {} {:?}", e.task.status(), e.task.waiting())).collect();
         Err(format!("it never ends: {}", left.join("; ")))
+    }
+
+    /// An erasure whose answer was lost is asked for again: the process may have ended before it was carried out.
+    fn erase_again(&mut self) -> Checked {
+        let erased = |id: &&TaskId| self.observer.task(**id).is_some_and(|e| e.task.is_erased());
+        let erased: Vec<TaskId> = self.observer.order().iter().filter(erased).copied().collect();
+        for task in erased {
+            self.ask(What::Erase { task });
+            self.turn()?;
+        }
+        Ok(())
     }
 
     /// Every agent takes what it can and does it.
@@ -104,6 +116,12 @@ impl World {
                         self.vote(task);
                     }
                     self.confirm(task);
+                    let blocked = |w: &ephor_core::task::Waiting| {
+                        matches!(w.reason.as_str(), "AGENT_OFFLINE" | "EXTERNAL" | "HUMAN_REVIEW")
+                    };
+                    if self.observer.task(task).is_some_and(|e| e.task.waiting().iter().any(blocked)) {
+                        self.unblock(task);
+                    }
                     for name in SIGNALS {
                         let waits = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
                         if waits.iter().any(|w| w.reason == "SIGNAL" && w.what.ends_with(name)) {
@@ -153,6 +171,14 @@ impl World {
     pub(super) fn last_look(&mut self) -> Checked {
         self.look()?;
         self.observer.whole()?;
+        let report = audit::verify(&*self.reader).map_err(|e| e.to_string())?;
+        if let Some(finding) = report.findings.first() {
+            return Err(format!("the chain: {finding:?}"));
+        }
+        let report = doctor::doctor(&*self.reader, self.now()).map_err(|e| e.to_string())?;
+        if let Some(finding) = report.findings.first() {
+            return Err(format!("doctor: {finding:?}"));
+        }
         Ok(())
     }
 }

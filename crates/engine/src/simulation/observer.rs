@@ -26,7 +26,7 @@ mod branches;
 /// How many events are read at once.
 const PAGE: u32 = 1_000;
 /// How many looks there are between two in which everything is rebuilt.
-const WHOLE_EVERY: u32 = 60;
+const WHOLE_EVERY: u32 = 500;
 
 /// When the holder of a lease was last heard.
 struct Sign {
@@ -44,8 +44,10 @@ pub(super) struct Observer {
     policy: Arc<Policy>,
     position: u64,
     at: i64,
-    tasks: HashMap<TaskId, Examined>,
+    /// Every task, in order of birth, and where it stands there.
+    tasks: Vec<Examined>,
     order: Vec<TaskId>,
+    places: HashMap<TaskId, usize>,
     kinds: HashMap<(TaskId, &'static str), u64>,
     told: HashMap<(TaskId, &'static str), u64>,
     agents: HashMap<AgentId, u64>,
@@ -68,8 +70,9 @@ impl Observer {
             policy,
             position: 0,
             at: 0,
-            tasks: HashMap::new(),
+            tasks: Vec::new(),
             order: Vec::new(),
+            places: HashMap::new(),
             kinds: HashMap::new(),
             told: HashMap::new(),
             agents: HashMap::new(),
@@ -96,12 +99,12 @@ impl Observer {
     }
 
     pub(super) fn task(&self, id: TaskId) -> Option<&Examined> {
-        self.tasks.get(&id)
+        self.tasks.get(*self.places.get(&id)?)
     }
 
     /// Tasks that have not ended, in order of birth.
     pub(super) fn unfinished(&self) -> impl Iterator<Item = (TaskId, &Examined)> {
-        self.order.iter().map(|id| (*id, &self.tasks[id])).filter(|(_, e)| e.task.end().is_none())
+        self.tasks.iter().filter(|e| e.task.end().is_none()).map(|e| (e.task.id, e))
     }
 
     /// The process ended, and the agents in it with it.
@@ -113,7 +116,7 @@ impl Observer {
 
     /// Whether this attempt is the live one.
     pub(super) fn holds(&self, task: TaskId, work: &WorkKey, attempt: u32) -> bool {
-        self.tasks.get(&task).and_then(|e| e.witness.leases.get(work)).is_some_and(|held| held.attempt == attempt)
+        self.task(task).and_then(|e| e.witness.leases.get(work)).is_some_and(|held| held.attempt == attempt)
     }
 
     /// The holder gave a sign of life, and it counted.
@@ -136,7 +139,7 @@ impl Observer {
             }
         }
         for (parent, child) in std::mem::take(&mut self.born) {
-            if !self.tasks.contains_key(&child) {
+            if !self.places.contains_key(&child) {
                 return Err(format!("{parent} says that {child} was born, but there is no such task"));
             }
         }
@@ -160,11 +163,12 @@ impl Observer {
         }
         self.at = stored.at;
         let Some(id) = stored.stream.task() else { return self.agent_event(stored) };
-        let examined = self.tasks.entry(id).or_insert_with(|| {
+        let place = *self.places.entry(id).or_insert_with(|| {
             self.order.push(id);
-            Examined::new(id)
+            self.tasks.push(Examined::new(id));
+            self.tasks.len() - 1
         });
-        let Taken { event, breaches, sent, born } = examined.take(stored);
+        let Taken { event, breaches, sent, born } = self.tasks[place].take(stored);
         if let Some(Breach { rule, what }) = breaches.first() {
             return Err(format!("{id} v{} {}: {rule:?}: {what}", stored.version, stored.kind));
         }
@@ -176,7 +180,7 @@ impl Observer {
             touched.insert(target);
         }
         self.born.extend(born.into_iter().map(|child| (id, child)));
-        branches::count(&event, &self.tasks[&id].task, counts);
+        branches::count(&event, &self.tasks[place].task, counts);
         self.follow(id, &event, stored, mono)
     }
 
@@ -250,7 +254,7 @@ impl Observer {
 
     /// A task as everybody else has it.
     fn compare(&mut self, id: TaskId, writer: &Writer<MemoryStore>, store: &MemoryStore) -> Checked {
-        let Some(examined) = self.tasks.get(&id) else { return Err(format!("{id} was written to and is not there")) };
+        let Some(examined) = self.task(id) else { return Err(format!("{id} was written to and is not there")) };
         let task = &examined.task;
         let Some(row) = store.row(id.into()) else { return Err(format!("{id} has no row")) };
         let wanted = live::row_of(task, task.open_keys());
@@ -280,6 +284,7 @@ impl Observer {
 
     /// The mail in the store is what was sent and not yet taken.
     fn mail(&mut self, id: TaskId) -> Checked {
+        let ended = self.task(id).is_some_and(|e| e.task.end().is_some());
         let Some(letters) = self.letters.get_mut(&id) else { return Ok(()) };
         letters.retain(|_, n| *n != 0);
         if let Some((letter, _)) = letters.iter().find(|(_, n)| **n < 0) {
@@ -290,7 +295,7 @@ impl Observer {
             let envelope: decide::Envelope = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
             *waiting.entry(text(&envelope.letter)).or_default() += 1;
         }
-        if self.tasks[&id].task.end().is_some() {
+        if ended {
             letters.clear();
         }
         if waiting != *letters {
@@ -301,11 +306,11 @@ impl Observer {
 
     /// Rebuilds every task from the store alone.
     pub(super) fn whole(&self) -> Checked {
-        for id in &self.order {
+        for seen in &self.tasks {
+            let id = &seen.task.id;
             let loaded = self.reader.load(StreamId::from(*id)).map_err(|e| e.to_string())?;
             let loaded = loaded.ok_or_else(|| format!("{id} is gone"))?;
             let rebuilt = Live::replay(*id, &loaded).map_err(|e| e.to_string())?;
-            let seen = &self.tasks[id];
             let same = match seen.task.is_erased() {
                 true => (rebuilt.task.status(), rebuilt.task.version) == (seen.task.status(), seen.task.version),
                 false => rebuilt.task == seen.task,
@@ -372,7 +377,7 @@ impl Observer {
 
     /// Somebody was told that a task is at this version.
     pub(super) fn reached(&self, task: TaskId, version: u64) -> Checked {
-        let is = self.tasks.get(&task).map_or(0, |e| e.task.version);
+        let is = self.task(task).map_or(0, |e| e.task.version);
         match is < version {
             true => Err(format!("{task} was said to be at version {version} but is at {is}")),
             false => Ok(()),

@@ -228,7 +228,10 @@ impl World {
                         self.process.answer(ticket, reply);
                     }
                 }
-                Err(error) => self.failed(&error)?,
+                Err(error) => {
+                    self.failed(&error)?;
+                    before.clear();
+                }
             }
             if self.store.was_full() {
                 self.count("disk full");

@@ -34,7 +34,7 @@ pub(crate) struct Watched {
     pub(crate) succeeded: Option<u32>,
     failures: u32,
     gate: u16,
-    doer: Option<AgentId>,
+    pub(crate) doer: Option<AgentId>,
     condition_met: bool,
     child: Option<TaskId>,
     evidence: Vec<Judgement>,
@@ -87,11 +87,21 @@ impl Steps {
 
     /// Takes another plan; what the one before finished under the same name, doing the same, stays finished.
     pub(super) fn replan(&mut self, plan: &Plan) {
+        // What is in a group that was left out was left out with it.
+        let left_out: Vec<usize> = (0..self.list.len()).filter(|i| self.is_left_out(*i)).collect();
+        left_out.into_iter().for_each(|i| self.list[i].stage = Stage::Skipped);
         let before = std::mem::replace(&mut self.list, plan.steps.iter().cloned().map(Watched::new).collect());
         let by_name: HashMap<&str, &Watched> = before.iter().map(|w| (w.name(), w)).collect();
         self.laid = true;
+        let by_path: HashMap<&str, &Watched> = before.iter().map(|w| (&*w.step.path, w)).collect();
         for watched in &mut self.list {
-            let was = by_name.get(watched.name()).filter(|w| w.step.action == watched.step.action);
+            // A task that stands for a step goes on where the new plan has such a step at the same place.
+            if watched.step.does() == Does::Task {
+                watched.child = by_path.get(&*watched.step.path).and_then(|w| w.child);
+            }
+            let was = by_name
+                .get(watched.name())
+                .filter(|w| w.step.action == watched.step.action && w.step.for_each == watched.step.for_each);
             if let Some(was) = was.filter(|w| watched.step.children == 0 && w.kids.is_empty()) {
                 if matches!(was.stage, Stage::Done | Stage::Skipped) {
                     (watched.stage, watched.succeeded, watched.doer) = (was.stage, was.succeeded, was.doer);
@@ -203,6 +213,13 @@ impl Steps {
         }
     }
 
+    /// A person is asked about a step: it has not failed for good.
+    pub(super) fn held_up(&mut self, path: &str) {
+        if let Some(step) = self.at(path).filter(|s| s.stage == Stage::Failed && !s.step.optional) {
+            step.stage = Stage::Open;
+        }
+    }
+
     pub(super) fn retry(&mut self, path: &str) {
         if let Some(step) = self.at(path) {
             step.stage = Stage::Open;
@@ -236,8 +253,16 @@ impl Steps {
         match step.stage {
             Stage::Done | Stage::Skipped => true,
             Stage::Failed => step.step.optional,
-            Stage::Open | Stage::Checking => !step.kids.is_empty() && step.kids.iter().all(|k| self.is_over(*k)),
+            Stage::Open | Stage::Checking => {
+                self.is_left_out(i) || (!step.kids.is_empty() && step.kids.iter().all(|k| self.is_over(*k)))
+            }
         }
+    }
+
+    /// Whether a group that it is in is left out.
+    fn is_left_out(&self, i: usize) -> bool {
+        let above = |i: &usize| self.list[*i].step.parent.map(|p| p as usize);
+        std::iter::successors(above(&i), above).any(|group| self.list[group].stage == Stage::Skipped)
     }
 
     /// What is left to do at the top of the plan.

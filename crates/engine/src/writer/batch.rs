@@ -31,7 +31,7 @@ pub(super) struct Batch {
     /// The groups each ticket's answer depends on.
     pub(super) depends: Vec<(Ticket, GroupNo)>,
     /// Tasks whose private parts go once this is written.
-    pub(super) erase: Vec<TaskId>,
+    pub(super) erase: Vec<(Ticket, TaskId)>,
     pub(super) unsettled: Vec<TaskId>,
 }
 

@@ -3,7 +3,7 @@
 use super::batch::{Batch, LeaseChange};
 use super::{Known, Reply, Ticket, Writer};
 use crate::store::{Change, Conflict, Group, Row, Store, StoreError};
-use ephor_core::id::{StreamId, StreamKind};
+use ephor_core::id::{StreamId, StreamKind, TaskId};
 use ephor_core::task::Task;
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,9 @@ impl<S: Store> Writer<S> {
         let (groups, members) = self.groups(&mut batch);
         if groups.is_empty() {
             self.keep_untouched(&mut batch);
-            return Ok(batch.replies);
+            // An erasure that was decided before may still have to be carried out: the process ended in between.
+            let full = self.erase(&batch.erase)?;
+            return Ok(answers(batch.replies, &full, Reply::Full));
         }
         let events: usize = groups.iter().flat_map(|g| &g.changes).map(|c| c.events.len()).sum();
         let events = events as u64;
@@ -147,15 +149,28 @@ impl<S: Store> Writer<S> {
             self.count_helpers();
             self.parked.wake_those(|waiting| waiting == id);
         }
-        for task in batch.erase {
-            self.store.erase(task.into())?;
-            self.cache.take(task);
-        }
         self.again.extend(batch.unsettled);
         let lost: HashSet<Ticket> =
             batch.depends.iter().filter(|(_, group)| !stands(*group)).map(|(ticket, _)| *ticket).collect();
-        let answer = |(ticket, reply)| if lost.contains(&ticket) { (ticket, Reply::Conflict) } else { (ticket, reply) };
-        Ok(batch.replies.into_iter().map(answer).collect())
+        let erased: Vec<_> = batch.erase.iter().filter(|(ticket, _)| !lost.contains(ticket)).copied().collect();
+        let full = self.erase(&erased)?;
+        Ok(answers(answers(batch.replies, &lost, Reply::Conflict), &full, Reply::Full))
+    }
+
+    /// Deletes what was private of tasks whose erasure is written. Answers who has to ask again because there was no space.
+    fn erase(&mut self, tasks: &[(Ticket, TaskId)]) -> Result<HashSet<Ticket>, StoreError> {
+        let mut full = HashSet::new();
+        for (ticket, task) in tasks {
+            match self.store.erase((*task).into()) {
+                Ok(()) => drop(self.cache.take(*task)),
+                Err(StoreError::Full(why)) => {
+                    tracing::warn!(%task, why, "no space left to erase");
+                    full.insert(*ticket);
+                }
+                Err(fatal) => return Err(fatal),
+            }
+        }
+        Ok(full)
     }
 
     fn change_leases(&self, live: &Task, changes: Vec<LeaseChange>, mono: u64) {
@@ -194,4 +209,10 @@ impl<S: Store> Writer<S> {
     fn tell(&self, conflict: &Conflict, group: usize) {
         tracing::warn!(?conflict, group, "another writer was faster; everything folded onto it is forgotten and asked again");
     }
+}
+
+/// The answers, but for those who get this one instead.
+fn answers(replies: Vec<(Ticket, Reply)>, those: &HashSet<Ticket>, instead: Reply) -> Vec<(Ticket, Reply)> {
+    let answer = |(ticket, reply)| if those.contains(&ticket) { (ticket, instead.clone()) } else { (ticket, reply) };
+    replies.into_iter().map(answer).collect()
 }

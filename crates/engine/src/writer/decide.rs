@@ -63,7 +63,7 @@ impl<S: Store> Writer<S> {
             Job::Erase { task, actor } => {
                 let done = self.command(batch, ticket, task, Command::Erase, &actor)?;
                 if done.is_ok() {
-                    batch.erase.push(task);
+                    batch.erase.push((ticket, task));
                 }
                 Ok(done)
             }
