@@ -6,8 +6,8 @@ use crate::expr::{Scope, walk};
 use crate::plan::StepText;
 use crate::status::{Status, StepStatus};
 use crate::work::Success;
-use serde_json::{Map, Value, json};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 

@@ -20,6 +20,7 @@ pub mod gate;
 pub mod id;
 pub mod namespace;
 pub mod plan;
+pub mod planted;
 #[cfg(feature = "rules")]
 pub mod policy;
 #[cfg(feature = "rules")]

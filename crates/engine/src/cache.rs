@@ -33,6 +33,12 @@ impl Cache {
         Some(kept.live)
     }
 
+    /// Looks at a task and leaves it where it is.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn peek(&self, task: TaskId) -> Option<&Live> {
+        self.tasks.get(&task).map(|kept| &*kept.live)
+    }
+
     /// Puts a task in.
     pub(crate) fn put(&mut self, task: TaskId, live: Box<Live>) {
         self.take(task);

@@ -61,6 +61,13 @@ impl EngineTime {
     }
 }
 
+/// The highest instant a store knows of: the mark that was saved last, or the last event, which may be younger. Nothing that happens
+/// later may be said to have happened before it.
+pub(crate) fn highest(reader: &dyn crate::store::Reader) -> Result<i64, crate::store::StoreError> {
+    let last = reader.events(reader.position()?.saturating_sub(1), 1, None)?.first().map_or(0, |event| event.at);
+    Ok(reader.high_water()?.max(last))
+}
+
 /// Where randomness comes from: ids and salts.
 pub trait Entropy: Send {
     /// Fills the bytes.

@@ -1,7 +1,7 @@
 //! The engine: a handle that any number of callers share. What is asked goes to the one writer on its thread; what is read goes past
 //! it. A second thread is the clock: it wakes what is due and watches for agents that fell silent.
 
-use crate::clock::{Clock, EngineTime, Entropy, SystemClock, SystemEntropy};
+use crate::clock::{self, Clock, EngineTime, Entropy, SystemClock, SystemEntropy};
 use crate::feed::Feed;
 use crate::intake::{Intake, Item, NotTaken};
 use crate::leases::Leases;
@@ -124,7 +124,7 @@ impl Engine {
         settings: Settings,
     ) -> Result<Self, StoreError> {
         let reader = store.reader();
-        let time = EngineTime::begin(&*clock, reader.high_water()?);
+        let time = EngineTime::begin(&*clock, clock::highest(&*reader)?);
         let leases = Arc::new(Mutex::new(Leases::default()));
         let policy = Arc::new(settings.policy);
         let now = time.now(&*clock);
@@ -550,7 +550,7 @@ fn one(reply: Reply) -> Result<Done, EngineError> {
 }
 
 /// The plan an outcome brings along, checked before the writer sees it.
-fn plan_in(outcome: &Outcome) -> Result<Option<CheckedPlan>, Refusal> {
+pub(crate) fn plan_in(outcome: &Outcome) -> Result<Option<CheckedPlan>, Refusal> {
     let spec = match outcome {
         Outcome::Proposed(spec) | Outcome::Advised(Advice::AlternativePath(spec)) => spec,
         _ => return Ok(None),

@@ -93,7 +93,7 @@ impl Leases {
     }
 
     /// A lease is over.
-    pub(crate) fn end(&mut self, task: TaskId, work: &WorkKey) {
+    fn end(&mut self, task: TaskId, work: &WorkKey) {
         let Some(held) = self.tasks.get_mut(&task) else { return };
         let Some(at) = held.leases.iter().position(|w| w.work == *work) else { return };
         let watch = held.leases.swap_remove(at);
@@ -103,12 +103,11 @@ impl Leases {
         }
     }
 
-    /// Everything held of a task is over.
-    pub(crate) fn end_all(&mut self, task: TaskId) {
-        let Some(held) = self.tasks.remove(&task) else { return };
-        for watch in held.leases {
-            self.forget_claim(watch.claim, task, &watch.work);
-        }
+    /// Of what is held of a task, only what it says itself is still live.
+    pub(crate) fn retain(&mut self, task: TaskId, live: impl Fn(&WorkKey, u32) -> bool) {
+        let Some(held) = self.tasks.get(&task) else { return };
+        let over: Vec<WorkKey> = held.leases.iter().filter(|w| !live(&w.work, w.attempt)).map(|w| w.work.clone()).collect();
+        over.iter().for_each(|work| self.end(task, work));
     }
 
     fn forget_claim(&mut self, claim: ClaimId, task: TaskId, work: &WorkKey) {
@@ -172,11 +171,15 @@ impl Leases {
     /// Leases whose holders have been silent for longer than lease and grace.
     pub(crate) fn lapsed(&self, mono: u64) -> Vec<Lapsed> {
         let dead = |w: &&Watch| mono.saturating_sub(w.seen) > w.lease_ms + w.lease_ms / GRACE_PART;
-        self.tasks
+        let mut lapsed: Vec<Lapsed> = self
+            .tasks
             .iter()
             .flat_map(|(task, held)| held.leases.iter().filter(dead).map(|w| (*task, w)))
             .map(|(task, w)| Lapsed { task, work: w.work.clone(), attempt: w.attempt, counter: w.counter })
-            .collect()
+            .collect();
+        // The same silence gives the same commands in the same order, whatever order memory has.
+        lapsed.sort_unstable_by(|a, b| (a.task, &a.work).cmp(&(b.task, &b.work)));
+        lapsed
     }
 
     /// The observer itself slept (the machine was suspended, the process stopped): silence meanwhile says nothing about the agents.

@@ -5,6 +5,7 @@ mod cache;
 pub mod clock;
 pub mod codec;
 pub mod engine;
+mod examine;
 pub mod feed;
 mod intake;
 mod leases;
@@ -12,8 +13,11 @@ mod live;
 pub mod lock;
 pub mod query;
 mod ready;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 pub mod store;
 mod ticker;
+pub mod witness;
 mod writer;
 
 pub use engine::{Done, Engine, EngineError, Idempotency, Settings};

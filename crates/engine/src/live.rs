@@ -4,8 +4,9 @@ use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
 use crate::store::{Blob, COMPRESS_ABOVE, Loaded, NewEvent, PrivateBody, PrivatePart, Row, StoreError, StoredEvent};
 use ephor_core::command::Move;
-use ephor_core::event::{self, Private, SCHEMA};
+use ephor_core::event::{self, Actor, Private, SCHEMA};
 use ephor_core::id::{StreamId, TaskId};
+use ephor_core::review::Judge;
 use ephor_core::task::Task;
 use ephor_core::time::Time;
 use sha2::{Digest, Sha256};
@@ -18,21 +19,71 @@ pub(crate) struct Live {
     pub(crate) hash: [u8; 32],
     /// Its index row as the store has it; `None` before birth.
     pub(crate) row: Option<Row>,
+    /// Who submitted it, and so does not judge it.
+    author: Box<str>,
+    /// The version of its last snapshot; 0 where it has none.
+    snapshot_at: u64,
 }
+
+/// A stream gets a snapshot after so many events, and again after as many. A larger plan waits for twice as many events as it has
+/// steps: so writing it whole never costs more than a few bytes for each event.
+const SNAPSHOT_EVERY: u64 = 1_000;
+/// The form of a snapshot: the release that wrote it. Others read the events instead.
+const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
 
 impl Live {
     pub(crate) fn unborn(id: TaskId) -> Self {
-        Self { task: Task::unborn(id), hash: GENESIS, row: None }
+        Self::of(Task::unborn(id))
     }
 
-    /// Rebuilds a task from what the store holds.
+    /// Rebuilds a task from what the store holds: a snapshot this release can read, if there is one, and the events after it. Without
+    /// a snapshot in `loaded` the events have to be all there are.
     pub(crate) fn replay(id: TaskId, loaded: &Loaded) -> Result<Self, StoreError> {
-        let mut task = Task::unborn(id);
+        let mut live =
+            loaded.snapshot.as_ref().and_then(|(version, body)| Self::thaw(*version, body)).unwrap_or_else(|| Self::unborn(id));
+        live.hash = loaded.head.hash;
+        live.row = Some(loaded.row.clone());
         for stored in &loaded.events {
             let (event, private) = decode(stored)?;
-            task.take_in(&event, private.as_ref(), Time(stored.at));
+            live.task.take_in(&event, private.as_ref(), Time(stored.at));
+            live.note_author(&event, stored.actor.split_once('/').map_or("", |(_, who)| who));
         }
-        Ok(Self { task, hash: loaded.head.hash, row: Some(loaded.row.clone()) })
+        Ok(live)
+    }
+
+    /// The whole as a snapshot, if it is time for one. Disposable: the events alone say what is true.
+    pub(crate) fn freeze(&mut self) -> Option<Vec<u8>> {
+        let every = SNAPSHOT_EVERY.max(2 * self.task.size() as u64);
+        if self.task.version < self.snapshot_at + every || self.task.end().is_some() {
+            return None;
+        }
+        let body = rmp_serde::to_vec_named(&(SNAPSHOT_FORM, &self.author, &self.task)).ok()?;
+        self.snapshot_at = self.task.version;
+        Some(body)
+    }
+
+    /// A snapshot read back; `None` when another release wrote it or it does not say what it should.
+    pub(crate) fn thaw(version: u64, body: &[u8]) -> Option<Self> {
+        let (form, author, task): (String, Box<str>, Task) = rmp_serde::from_slice(body).ok()?;
+        (form == SNAPSHOT_FORM && task.version == version).then(|| Self { author, snapshot_at: version, ..Self::of(task) })
+    }
+
+    fn of(task: Task) -> Self {
+        Self { hash: GENESIS, row: None, author: "".into(), snapshot_at: 0, task }
+    }
+
+    /// Notes whose task it is.
+    fn note_author(&mut self, event: &event::Event, actor: &str) {
+        if matches!(event, event::Event::Submitted(_)) {
+            self.author = actor.into();
+        }
+    }
+
+    /// Of those who may vote at all, those who did not submit this task (DESIGN §4); who did some of it the task knows itself.
+    /// `author` is who submits it just now, if somebody does.
+    pub(crate) fn impartial(&self, judges: &[Judge], author: Option<&Actor>) -> Vec<Judge> {
+        let own = author.map_or(&*self.author, |a| &*a.id);
+        judges.iter().filter(|j| *j.id != *own).cloned().collect()
     }
 
     /// One move as the store takes it; the chain moves on.
@@ -44,6 +95,7 @@ impl Live {
         entropy: &mut dyn Entropy,
         blobs: &mut Vec<Blob>,
     ) -> NewEvent {
+        self.note_author(&made.event, &made.actor.id);
         let data = serde_json::to_string(&made.event).expect("an event is plain data");
         let stream = StreamId::from(self.task.id);
         let private = made.private.as_ref().map(|p| seal(stream, p, entropy, blobs));
@@ -86,23 +138,7 @@ impl Live {
         let rank = facts.due_at.unwrap_or(born).0;
         let title = if task.is_erased() { "" } else { &task.contents.text.title };
         let Some(old) = &self.row else {
-            return Some(Row {
-                namespace: facts.namespace.to_string(),
-                status: Some(task.status()),
-                priority: task.priority() as i64,
-                rank,
-                wake_at,
-                open: open.map(str::to_owned),
-                created_at: born.0,
-                ended_at,
-                due_at: facts.due_at.map(|t| t.0),
-                title: title.to_owned(),
-                task_type: facts.task_type.to_string(),
-                external_id: facts.external_id.as_deref().map(str::to_owned),
-                source: facts.source.as_deref().map(str::to_owned),
-                owner_id: facts.owner_id.as_deref().map(str::to_owned),
-                parent: facts.parent.as_ref().map(|p| p.task.bits()),
-            });
+            return Some(row_of(task, open.map(str::to_owned)));
         };
         // An index entry that rings too early only costs a look; so a later deadline alone is not worth a write.
         let rings_in_time = match (old.wake_at, wake_at) {
@@ -133,6 +169,29 @@ impl Live {
     /// About how many bytes it takes in memory, for the bound of the cache.
     pub(crate) fn weight(&self) -> usize {
         4_096 + 1_024 * self.task.size()
+    }
+}
+
+/// The index row that follows from a task and what it offers.
+pub(crate) fn row_of(task: &Task, open: Option<String>) -> Row {
+    let facts = &task.facts;
+    let born = task.born_at().unwrap_or_default();
+    Row {
+        namespace: facts.namespace.to_string(),
+        status: Some(task.status()),
+        priority: task.priority() as i64,
+        rank: facts.due_at.unwrap_or(born).0,
+        wake_at: task.wake_at().map(|t| t.0),
+        open,
+        created_at: born.0,
+        ended_at: task.end().map(|e| e.at.0),
+        due_at: facts.due_at.map(|t| t.0),
+        title: if task.is_erased() { String::new() } else { task.contents.text.title.clone() },
+        task_type: facts.task_type.to_string(),
+        external_id: facts.external_id.as_deref().map(str::to_owned),
+        source: facts.source.as_deref().map(str::to_owned),
+        owner_id: facts.owner_id.as_deref().map(str::to_owned),
+        parent: facts.parent.as_ref().map(|p| p.task.bits()),
     }
 }
 

@@ -97,6 +97,11 @@ impl Ready {
         plain.chain(special).min().map(|rank| rank.2)
     }
 
+    /// Whether some task offers work under this key.
+    pub(crate) fn offers(&self, key: &str) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// Whether it holds as much as it may.
     pub(crate) fn is_full(&self) -> bool {
         self.tasks.len() >= TASKS_MAX

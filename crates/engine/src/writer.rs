@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 mod batch;
 mod claim;
 mod commit;
-mod decide;
+pub(crate) mod decide;
 mod parked;
 
 use batch::Batch;
@@ -287,7 +287,14 @@ impl<S: Store> Writer<S> {
             return Ok(Some(live));
         }
         match self.reader.load(task.into())? {
-            Some(loaded) => Live::replay(task, &loaded).map(|live| Some(Box::new(live))),
+            Some(mut loaded) => {
+                if loaded.snapshot.as_ref().is_some_and(|(version, body)| Live::thaw(*version, body).is_none()) {
+                    // Of another release, or damaged: the events are read from the first one on.
+                    loaded.snapshot = None;
+                    loaded.events = self.reader.stream_events(task.into(), 0, u32::MAX)?;
+                }
+                Live::replay(task, &loaded).map(|live| Some(Box::new(live)))
+            }
             None => Ok(None),
         }
     }
@@ -347,6 +354,25 @@ impl<S: Store> Writer<S> {
     /// Deletes keys that ran out.
     pub(crate) fn sweep(&mut self, now: Time) -> Result<u32, StoreError> {
         self.store.sweep(now.0, 1_000)
+    }
+
+    /// A task as it is kept in memory, if it is.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn cached(&self, task: TaskId) -> Option<&Live> {
+        self.cache.peek(task)
+    }
+
+    /// A task that contradicts the rules, if there is one.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn quarantined(&self) -> Option<(TaskId, &str)> {
+        self.quarantine.iter().min().map(|(task, why)| (*task, why.as_str()))
+    }
+
+    /// Agents that wait for work and may have it, and what they can do.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn waiting_agents(&self) -> impl Iterator<Item = (AgentId, &Arc<[Box<str>]>)> {
+        let known = self.parked.agents().filter_map(|id| Some((id, self.agents.get(&id)?)));
+        known.filter(|(_, known)| known.is_active()).map(|(id, known)| (id, &known.capabilities))
     }
 
     /// Gauges for those who watch: cached tasks, tasks with open work, live leases, parked claims.

@@ -318,3 +318,39 @@ async fn cancelled_work_is_told_and_given_time() {
     assert_eq!(house.report(&item, Outcome::Cancelled).await, Ok(Status::Cancelled));
     house.engine.stop();
 }
+
+#[tokio::test]
+async fn a_long_history_is_not_replayed_and_a_snapshot_that_cannot_be_read_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ephor.db");
+    let engine = Engine::open(Settings::new(&path)).unwrap();
+    let request: Request = serde_json::from_value(
+        json!({"title": "long", "plan": {"steps": [{"action": "wait.signal", "params": {"name": "end"}}]}}),
+    )
+    .unwrap();
+    let id = engine.submit(&request, Actor::human("ann"), None).await.unwrap().task.unwrap();
+    for n in 0..1_100 {
+        let changed = ephor_core::command::Changes {
+            priority: Some(if n % 2 == 0 { ephor_core::spec::Priority::Low } else { ephor_core::spec::Priority::High }),
+            ..Default::default()
+        };
+        engine.command(id, Command::Modify(Box::new(changed)), Actor::human("ann")).await.unwrap();
+    }
+    let loaded = engine.reader().load(id.into()).unwrap().unwrap();
+    let (version, body) = loaded.snapshot.clone().expect("a thousand events make a snapshot");
+    assert!(version >= 1_000 && loaded.events.len() < 200, "{version}");
+    let before = query::task(&*engine.reader(), id, AsOf::Now).unwrap().unwrap();
+    engine.stop();
+    drop(engine);
+
+    for damaged in [None, Some(b"not a snapshot".to_vec()), Some(body[..body.len() / 2].to_vec())] {
+        if let Some(bytes) = damaged {
+            let db = rusqlite::Connection::open(&path).unwrap();
+            db.execute("update snapshots set body = ?1", [bytes]).unwrap();
+        }
+        let engine = Engine::open(Settings::new(&path)).unwrap();
+        let done = engine.command(id, Command::Wake, Actor::human("ann")).await.unwrap();
+        assert_eq!((done.version, done.status), (before.version, before.status()));
+        engine.stop();
+    }
+}

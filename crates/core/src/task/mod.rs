@@ -317,16 +317,13 @@ impl Task {
     fn settle(&mut self, done: &mut Handled, cx: &Context<'_>) {
         let settler = Actor::settle();
         let (mut moves, mut births) = (0, 0);
-        while done.corrupt.is_none() {
-            let Some(draft) = self.next(cx) else { return };
-            if self.has_more() && (moves >= MOVES_MAX || births >= BIRTHS_MAX) {
-                done.unsettled = true;
-                return;
-            }
+        while done.corrupt.is_none() && !(self.has_more() && (moves >= MOVES_MAX || births >= BIRTHS_MAX)) {
+            let Some(draft) = self.next(cx) else { break };
             moves += 1;
             births += usize::from(draft.birth.is_some());
             self.apply(draft, &settler, cx.now, done);
         }
+        done.unsettled = self.has_more();
     }
 
     /// Makes one event happen, and checks the two witnesses against each other: what the facts say the status is, and what the map

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 const OUTPUT_MAX: usize = 8 * 1024;
 
 impl Task {
-    /// Mail that follows from an event, after it was taken in.
-    pub(super) fn mail_after(&self, event: &Event) -> Vec<(TaskId, Letter, Value)> {
+    /// Mail that follows from an event, after it was taken in. Public so that a replay can check what was sent.
+    pub fn mail_after(&self, event: &Event) -> Vec<(TaskId, Letter, Value)> {
         let plain = |to: TaskId, letter: Letter| (to, letter, Value::Null);
         if !self.let_go.is_empty() {
             let end = |child: &TaskId| plain(*child, Letter::ParentEnded { parent: self.id });
@@ -79,7 +79,7 @@ impl Task {
 
     /// The next run of a recurring task, born when this one ends; a task that was withdrawn or stopped does not come again. Runs that
     /// were missed meanwhile are left out.
-    pub(super) fn recurrence_after(&self, event: &Event, now: Time) -> Option<Birth> {
+    pub fn recurrence_after(&self, event: &Event, now: Time) -> Option<Birth> {
         let ended = match event {
             Event::Completed { .. } => true,
             Event::Failed { reason, .. } => *reason != EndReason::ParentEnded,

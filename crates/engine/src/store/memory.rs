@@ -43,6 +43,19 @@ impl MemoryStore {
         self.state().commits_tried
     }
 
+    /// The index row of a stream.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn row(&self, stream: StreamId) -> Option<Row> {
+        let state = self.state();
+        state.number(stream).map(|number| state.stream(number).row.clone())
+    }
+
+    /// Whether a commit found no space since this was last asked.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn was_full(&self) -> bool {
+        std::mem::take(&mut self.state().was_full)
+    }
+
     /// Ends the process that writes. What was committed stays; telemetry noted since the last commit is lost; handles to this store
     /// write no more. Answers the handle of the next process.
     pub fn crash(&self) -> Self {
@@ -84,7 +97,10 @@ impl Store for MemoryStore {
         let fault = state.faults.remove(&call);
         let unknown = || StoreError::Unavailable(format!("commit {call} failed as planned"));
         match fault {
-            Some(Fault::Full) => return Err(StoreError::Full(format!("commit {call} found no space as planned"))),
+            Some(Fault::Full) => {
+                state.was_full = true;
+                return Err(StoreError::Full(format!("commit {call} found no space as planned")));
+            }
             Some(Fault::FailBefore) => {
                 state.stopped = true;
                 return Err(unknown());
@@ -176,6 +192,7 @@ struct State {
     process: u64,
     stopped: bool,
     commits_tried: u64,
+    was_full: bool,
     faults: BTreeMap<u64, Fault>,
 }
 

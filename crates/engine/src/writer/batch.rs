@@ -7,7 +7,6 @@ use crate::store::{Blob, Guard, MailRow, NewEvent, UniqueRow};
 use ephor_core::agent::Agent;
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::time::Time;
-use ephor_core::work::WorkKey;
 use std::collections::{BTreeMap, HashMap};
 
 /// What stands or falls together in the store: a task, what was born from it, whoever took its mail in the same batch.
@@ -71,8 +70,6 @@ pub(super) struct TouchedNamespace {
 #[derive(Clone, Debug)]
 pub(super) enum LeaseChange {
     Grant(Granted),
-    End(WorkKey),
-    EndAll,
     Stop(bool),
     Guide(String),
 }

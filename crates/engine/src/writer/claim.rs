@@ -2,12 +2,14 @@
 //! willing to wait is parked, and served as soon as something is offered.
 
 use super::batch::Batch;
+use super::parked::Woken;
 use super::{Claim, Reply, TaskSet, Ticket, Writer};
 use crate::store::{Cursor, Store, StoreError};
 use ephor_core::agent::AgentStatus;
 use ephor_core::command::{self, Answer, Command, Refusal};
 use ephor_core::event::Actor;
 use ephor_core::work::WorkItem;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The most pieces of work one claim may get.
@@ -34,8 +36,14 @@ impl<S: Store> Writer<S> {
 
     /// Serves those who wait and for whom something may have come, and sends home those who have waited long enough.
     pub(super) fn serve_parked(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        for (ticket, claim) in self.parked.take_woken() {
+        // Each of them looks once; what the first leaves of an offer is for the next who can do it.
+        let mut looked = HashSet::new();
+        while let Some(Woken { ticket, claim, keys }) = self.parked.take_woken() {
+            looked.insert(ticket);
             self.claim(batch, ticket, claim)?;
+            for key in keys.iter().filter(|key| self.ready.offers(key)) {
+                self.parked.wake_for(key, |ticket| !looked.contains(&ticket));
+            }
         }
         for ticket in self.parked.take_late(batch.mono) {
             batch.replies.push((ticket, Reply::Work(Ok(Vec::new()))));
@@ -78,6 +86,7 @@ impl<S: Store> Writer<S> {
                 self.search_index(batch, wish.agent_id, &capabilities)?;
                 continue;
             };
+            let before = if self.touch(batch, task)? { batch.tasks[&task].live.task.version } else { 0 };
             match self.command(batch, ticket, task, Command::Claim(asked.clone()), &actor)? {
                 Ok(done) => {
                     if let Answer::Work(item) = done.answer {
@@ -86,7 +95,11 @@ impl<S: Store> Writer<S> {
                     }
                 }
                 Err(_) => {
-                    without.insert(task);
+                    // A task that moved while it was asked may offer something else now.
+                    let after = batch.tasks.get(&task).map_or(0, |t| t.live.task.version);
+                    if before == after {
+                        without.insert(task);
+                    }
                 }
             }
         }

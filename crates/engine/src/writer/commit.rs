@@ -3,7 +3,8 @@
 use super::batch::{Batch, LeaseChange};
 use super::{Known, Reply, Ticket, Writer};
 use crate::store::{Change, Conflict, Group, Row, Store, StoreError};
-use ephor_core::id::{StreamId, StreamKind, TaskId};
+use ephor_core::id::{StreamId, StreamKind};
+use ephor_core::task::Task;
 use std::collections::{HashMap, HashSet};
 
 impl<S: Store> Writer<S> {
@@ -73,7 +74,7 @@ impl<S: Store> Writer<S> {
                 row: row.clone(),
                 mail_taken: std::mem::take(&mut touched.mail_taken),
                 blobs: std::mem::take(&mut touched.blobs),
-                snapshot: None,
+                snapshot: touched.live.freeze(),
             });
             if row.is_some() {
                 touched.live.row = row;
@@ -134,7 +135,7 @@ impl<S: Store> Writer<S> {
                 self.ready.clear();
                 continue;
             }
-            self.change_leases(id, touched.leases, batch.mono);
+            self.change_leases(&touched.live.task, touched.leases, batch.mono);
             if touched.live.task.end().is_some() {
                 self.mailbox.remove(&id);
             } else {
@@ -144,6 +145,7 @@ impl<S: Store> Writer<S> {
         for (id, touched) in batch.agents.into_iter().filter(|(_, t)| stands(t.group)) {
             self.agents.insert(id, Known::new(touched.agent, touched.hash));
             self.count_helpers();
+            self.parked.wake_those(|waiting| waiting == id);
         }
         for task in batch.erase {
             self.store.erase(task.into())?;
@@ -156,25 +158,23 @@ impl<S: Store> Writer<S> {
         Ok(batch.replies.into_iter().map(answer).collect())
     }
 
-    fn change_leases(&self, task: TaskId, changes: Vec<LeaseChange>, mono: u64) {
-        if changes.is_empty() {
-            return;
-        }
+    fn change_leases(&self, live: &Task, changes: Vec<LeaseChange>, mono: u64) {
+        let task = live.id;
         let mut leases = self.leases();
         for change in changes {
             match change {
                 LeaseChange::Grant(granted) => leases.grant(task, granted, mono),
-                LeaseChange::End(work) => leases.end(task, &work),
-                LeaseChange::EndAll => leases.end_all(task),
                 LeaseChange::Stop(stop) => leases.stop(task, stop),
                 LeaseChange::Guide(text) => leases.guide(task, &text),
             }
         }
+        leases.retain(task, |work, attempt| live.holds(work, attempt));
     }
 
     /// Nothing was to be written: what was looked at goes back.
     fn keep_untouched(&mut self, batch: &mut Batch) {
-        for (id, touched) in batch.tasks.drain() {
+        for id in std::mem::take(&mut batch.order) {
+            let touched = batch.tasks.remove(&id).expect("what is in the order was touched");
             if touched.live.task.end().is_none() && !self.quarantine.contains_key(&id) {
                 self.cache.put(id, touched.live);
             }
@@ -184,6 +184,7 @@ impl<S: Store> Writer<S> {
     /// Nothing of the batch stands: its tasks are gone from memory with it, and what was noted about them is read again.
     fn forget(&mut self) {
         self.ready.clear();
+        self.parked.wake_those(|_| true);
         // Mail that was taken in memory is still in the store.
         if let Err(error) = self.read_mailbox() {
             tracing::warn!(%error, "could not look for mail after a failed write");

@@ -18,10 +18,10 @@ use sha2::{Digest, Sha256};
 
 /// Letters on their way, as the store keeps them.
 #[derive(Serialize, Deserialize)]
-struct Envelope {
-    letter: Letter,
+pub(crate) struct Envelope {
+    pub(crate) letter: Letter,
     #[serde(default, skip_serializing_if = "Value::is_null")]
-    output: Value,
+    pub(crate) output: Value,
 }
 
 /// What the holder of an idempotency key leaves for whoever asks again.
@@ -277,15 +277,10 @@ impl<S: Store> Writer<S> {
             }
             _ => 0,
         };
-        let context = Context {
-            now: batch.now,
-            actor,
-            policy: &self.policy,
-            counter,
-            judges: &self.judges,
-            analyst: self.analysts > 0,
-            ended,
-        };
+        let author = matches!(command, Command::Submit(_)).then_some(actor);
+        let judges = touched.live.impartial(&self.judges, author);
+        let context =
+            Context { now: batch.now, actor, policy: &self.policy, counter, judges: &judges, analyst: self.analysts > 0, ended };
         let Handled { moves, answer, unsettled, corrupt } = touched.live.task.handle(command, &context);
         if let Some(why) = corrupt {
             tracing::error!(%task, why, "a task contradicts the rules and is quarantined");
@@ -467,7 +462,7 @@ pub(crate) fn external_key(namespace: &str, source: &str, external_id: &str) -> 
     format!("ext:{namespace}\n{source}\n{external_id}")
 }
 
-/// What an event means for leases.
+/// What an event means for those who hold leases. Which of them have ended the task itself says once all is written.
 fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<LeaseChange>) {
     match event {
         Event::Assigned(a) => changes.push(LeaseChange::Grant(crate::leases::Granted {
@@ -477,19 +472,6 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
             claim: a.claim,
             lease_ms: a.lease_ms,
         })),
-        Event::AttemptSucceeded(done) => changes.push(LeaseChange::End(done.work.clone())),
-        Event::AttemptFailed(failed) => changes.push(LeaseChange::End(failed.work.clone())),
-        Event::StepBlocked { step, .. } | Event::StepSkipped { step, .. } => {
-            changes.push(LeaseChange::End(ephor_core::work::WorkKey::Step(step.clone())));
-        }
-        Event::GateJudged(judged) => {
-            changes.push(LeaseChange::End(ephor_core::work::WorkKey::Gate(judged.step.clone(), judged.gate)));
-        }
-        Event::Planned(_) => changes.push(LeaseChange::End(ephor_core::work::WorkKey::Plan)),
-        Event::TaskAttemptFailed { .. } | Event::Retried { .. } | Event::EscalationDecided { .. } => {
-            changes.push(LeaseChange::End(ephor_core::work::WorkKey::Analysis));
-        }
-        Event::Escalated { .. } => changes.push(LeaseChange::End(ephor_core::work::WorkKey::Analysis)),
         Event::CancelRequested { .. } | Event::Paused { stop_running: true } => changes.push(LeaseChange::Stop(true)),
         Event::Resumed => changes.push(LeaseChange::Stop(false)),
         Event::Guided => {
@@ -497,15 +479,17 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
                 changes.push(LeaseChange::Guide(text.clone()));
             }
         }
-        Event::Completed { .. } | Event::Failed { .. } | Event::Cancelled { .. } | Event::Stopped { .. } => {
-            changes.push(LeaseChange::EndAll)
-        }
         Event::Submitted(_)
         | Event::Released
         | Event::PlanAccepted
         | Event::PlanRequested { .. }
+        | Event::Planned(_)
         | Event::Started { .. }
+        | Event::AttemptSucceeded(_)
+        | Event::AttemptFailed(_)
         | Event::StepFailed { .. }
+        | Event::StepSkipped { .. }
+        | Event::StepBlocked { .. }
         | Event::ConditionMet { .. }
         | Event::Reoffered { .. }
         | Event::Expanded { .. }
@@ -514,9 +498,14 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::ChildBorn { .. }
         | Event::Unblocked
         | Event::GateOpened { .. }
+        | Event::GateJudged(_)
         | Event::ReviewOpened(_)
         | Event::VoteCast { .. }
         | Event::ReviewDecided { .. }
+        | Event::TaskAttemptFailed { .. }
+        | Event::Retried { .. }
+        | Event::Escalated { .. }
+        | Event::EscalationDecided { .. }
         | Event::Paused { stop_running: false }
         | Event::Modified(_)
         | Event::Overridden { .. }
@@ -527,6 +516,10 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::EffectSettled { .. }
         | Event::MailTaken { .. }
         | Event::LateReportKept { .. }
+        | Event::Completed { .. }
+        | Event::Failed { .. }
+        | Event::Cancelled { .. }
+        | Event::Stopped { .. }
         | Event::Archived
         | Event::Erased
         | Event::ReviewNoted => {}
@@ -534,7 +527,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
 }
 
 /// The id of a letter follows from where it was written: sending again sends the same.
-fn mail_id(source: StreamId, version: u64, ordinal: u32) -> [u8; 16] {
+pub(crate) fn mail_id(source: StreamId, version: u64, ordinal: u32) -> [u8; 16] {
     let digest = Sha256::digest(format!("{source}:{version}:{ordinal}"));
     digest[..16].try_into().expect("a digest has 32 bytes")
 }

@@ -3,6 +3,7 @@
 
 use super::{Claim, Ticket};
 use crate::ready::fits;
+use ephor_core::id::AgentId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -12,13 +13,22 @@ pub(super) struct Parked {
     claims: BTreeMap<Ticket, Waiting>,
     by_capability: HashMap<Box<str>, BTreeSet<Ticket>>,
     by_deadline: BTreeSet<(u64, Ticket)>,
-    woken: BTreeSet<Ticket>,
+    /// Those who were woken, and for what.
+    woken: BTreeMap<Ticket, Vec<Box<str>>>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     claim: Claim,
     capabilities: Arc<[Box<str>]>,
+}
+
+/// Somebody who was woken.
+pub(super) struct Woken {
+    pub(super) ticket: Ticket,
+    pub(super) claim: Claim,
+    /// The keys of the work it was woken for. Where it does not take all of it, somebody else may.
+    pub(super) keys: Vec<Box<str>>,
 }
 
 impl Parked {
@@ -37,13 +47,26 @@ impl Parked {
             return;
         }
         for key in open.lines() {
-            let first = key.split(['+', '@']).next().unwrap_or(key);
-            let able = |ticket: &&Ticket| {
-                let waiting = &self.claims[ticket];
-                !self.woken.contains(ticket) && fits(key, waiting.claim.wish.agent_id, &waiting.capabilities)
-            };
-            let chosen = self.by_capability.get(first).and_then(|tickets| tickets.iter().find(able)).copied();
-            self.woken.extend(chosen);
+            self.wake_for(key, |_| true);
+        }
+    }
+
+    /// Wakes the one who has waited longest of those who can do this, if there is one.
+    pub(super) fn wake_for(&mut self, key: &str, may: impl Fn(Ticket) -> bool) {
+        let first = key.split(['+', '@']).next().unwrap_or(key);
+        let able = |ticket: &&Ticket| {
+            let waiting = &self.claims[ticket];
+            may(**ticket) && !self.woken.contains_key(ticket) && fits(key, waiting.claim.wish.agent_id, &waiting.capabilities)
+        };
+        if let Some(chosen) = self.by_capability.get(first).and_then(|tickets| tickets.iter().find(able)).copied() {
+            self.woken.entry(chosen).or_default().push(key.into());
+        }
+    }
+
+    /// What was offered to whom is forgotten, or what an agent can do has changed: these look again.
+    pub(super) fn wake_those(&mut self, of: impl Fn(AgentId) -> bool) {
+        for (ticket, _) in self.claims.iter().filter(|(_, waiting)| of(waiting.claim.wish.agent_id)) {
+            self.woken.entry(*ticket).or_default();
         }
     }
 
@@ -52,10 +75,14 @@ impl Parked {
         !self.woken.is_empty()
     }
 
-    /// Those who were woken.
-    pub(super) fn take_woken(&mut self) -> Vec<(Ticket, Claim)> {
-        let woken = std::mem::take(&mut self.woken);
-        woken.into_iter().filter_map(|ticket| Some((ticket, self.remove(ticket)?))).collect()
+    /// The next of those who were woken.
+    pub(super) fn take_woken(&mut self) -> Option<Woken> {
+        loop {
+            let (ticket, keys) = self.woken.pop_first()?;
+            if let Some(claim) = self.remove(ticket) {
+                return Some(Woken { ticket, claim, keys });
+            }
+        }
     }
 
     /// Those whose time is up.
@@ -70,6 +97,12 @@ impl Parked {
     /// When the first one's time is up.
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.by_deadline.first().map(|(at, _)| *at)
+    }
+
+    /// Who waits.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) fn agents(&self) -> impl Iterator<Item = AgentId> {
+        self.claims.values().map(|waiting| waiting.claim.wish.agent_id)
     }
 
     /// How many wait.

@@ -1,0 +1,131 @@
+//! Faults planted on purpose: places where the rules or the engine are bent while a test asks for it, to see that somebody notices.
+//! Without the feature `planted` every question here is answered with a constant no, and nothing of it is left in the code.
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $fault:ident;)*) => {
+        /// What can be bent.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Fault { $($(#[$doc])* $fault,)* }
+
+        impl Fault {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$fault),*];
+        }
+    };
+}
+
+faults! {
+    /// Callers are answered although the commit failed.
+    AnswerBeforeCommit;
+    /// The repetition of a report whose answer was lost is refused.
+    LostAnswerRefused;
+    /// A step that is held is offered to another.
+    DoubleLease;
+    /// A fencing token is given out twice.
+    TokenReused;
+    /// A report counts whatever attempt it speaks of.
+    UnfencedReport;
+    /// A sign of life counts whatever attempt it speaks of.
+    UnfencedHeartbeat;
+    /// An effect is granted whatever attempt asks.
+    UnfencedEffect;
+    /// A lease lapses although its holder was heard meanwhile.
+    LapseUnchecked;
+    /// A step with gates is done as soon as its agent says so.
+    GateSkipped;
+    /// Who did the work judges it.
+    DoerJudges;
+    /// Who submitted a task votes on it.
+    AuthorVotes;
+    /// A vote counts after the review has ended.
+    VoteAfterVerdict;
+    /// At its deadline a review passes.
+    DeadlineApproves;
+    /// A high-risk task starts without its review.
+    ReviewSkipped;
+    /// A report about a task that has ended is applied.
+    LateReportApplied;
+    /// A second task about the same subject is let in.
+    WindowIgnored;
+    /// An idempotency key is kept in memory, not in the commit.
+    KeyNotCommitted;
+    /// Mail is taken and stays where it was.
+    MailKept;
+    /// Mail is dropped on its way.
+    MailLost;
+    /// A wake is written later than it is needed.
+    WakeLate;
+    /// What is decoded stays in memory although its commit was refused.
+    CacheKept;
+    /// Being listed as open grants a lease again.
+    HintGrants;
+    /// A signal brings a task back that has ended.
+    SignalRevives;
+    /// A dry run acts on the outside.
+    DryRunActs;
+    /// Nobody asks after an effect whose agent fell silent.
+    EffectForgotten;
+    /// A failed attempt is not counted.
+    FailureUncounted;
+    /// A parent does not hear of its child's end.
+    ChildUntold;
+    /// The time limit of an attempt outlives it.
+    TimerKept;
+    /// Work is handed out while the task is paused.
+    PauseIgnored;
+    /// An event is left out of the chain.
+    ChainSkips;
+    /// A restart begins before the last event.
+    TimeReversed;
+    /// A repeated claim is given new work.
+    ClaimForgotten;
+    /// Work that was offered is not remembered.
+    OfferForgotten;
+}
+
+#[cfg(feature = "planted")]
+mod chosen {
+    use super::Fault;
+    use std::cell::Cell;
+
+    thread_local! {
+        static CHOSEN: Cell<Option<Fault>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn set(fault: Option<Fault>) {
+        CHOSEN.set(fault);
+    }
+
+    pub(super) fn get() -> Option<Fault> {
+        CHOSEN.get()
+    }
+}
+
+/// Whether this is bent now.
+#[cfg(feature = "planted")]
+pub fn is(fault: Fault) -> bool {
+    chosen::get() == Some(fault)
+}
+
+/// Whether this is bent now. It never is.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub const fn is(_: Fault) -> bool {
+    false
+}
+
+/// Bends something, on this thread, until another is chosen.
+pub fn plant(fault: Option<Fault>) {
+    #[cfg(feature = "planted")]
+    chosen::set(fault);
+    #[cfg(not(feature = "planted"))]
+    let _nothing_can_be = fault;
+}
+
+/// What is bent on this thread.
+pub fn active() -> Option<Fault> {
+    #[cfg(feature = "planted")]
+    return chosen::get();
+    #[cfg(not(feature = "planted"))]
+    None
+}

@@ -1,0 +1,410 @@
+//! Who watches. It reads every event once, in order, keeps its own fold of each task, and compares: with the index row, with what the
+//! writer has decoded, with the mail in the store, with the witness, and with what anybody was ever told.
+
+use super::Counts;
+use super::world::Checked;
+use crate::examine::{Examined, Taken};
+use crate::live::{self, Live};
+use crate::store::memory::MemoryStore;
+use crate::store::{Reader, StoredEvent};
+use crate::witness::Breach;
+use crate::writer::{Writer, decide};
+use ephor_core::agent::AgentEvent;
+use ephor_core::command::{self, Answer, Command, Context};
+use ephor_core::event::{Actor, Event, Letter};
+use ephor_core::id::{AgentId, EffectId, StreamId, TaskId};
+use ephor_core::policy::Policy;
+use ephor_core::spec::ErrorClass;
+use ephor_core::status::BlockReason;
+use ephor_core::time::Time;
+use ephor_core::work::{EffectOutcome, WorkKey};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+mod branches;
+
+/// How many events are read at once.
+const PAGE: u32 = 1_000;
+/// How many looks there are between two in which everything is rebuilt.
+const WHOLE_EVERY: u32 = 60;
+
+/// When the holder of a lease was last heard.
+struct Sign {
+    attempt: u32,
+    mono: u64,
+    lease_ms: u64,
+    agent: AgentId,
+    /// Whether the process it lived in has ended.
+    dead: bool,
+}
+
+/// Everything that was seen.
+pub(super) struct Observer {
+    reader: Arc<dyn Reader>,
+    policy: Arc<Policy>,
+    position: u64,
+    at: i64,
+    tasks: HashMap<TaskId, Examined>,
+    order: Vec<TaskId>,
+    kinds: HashMap<(TaskId, &'static str), u64>,
+    told: HashMap<(TaskId, &'static str), u64>,
+    agents: HashMap<AgentId, u64>,
+    inside: HashSet<AgentId>,
+    given: HashSet<(TaskId, WorkKey, u32)>,
+    granted: HashSet<(TaskId, EffectId)>,
+    settled: HashSet<(TaskId, EffectId, &'static str)>,
+    letters: HashMap<TaskId, BTreeMap<String, i64>>,
+    signs: HashMap<(TaskId, WorkKey), Sign>,
+    external: HashMap<String, TaskId>,
+    subjects: HashMap<String, i64>,
+    born: Vec<(TaskId, TaskId)>,
+    looks: u32,
+}
+
+impl Observer {
+    pub(super) fn new(reader: Arc<dyn Reader>, policy: Arc<Policy>) -> Self {
+        Self {
+            reader,
+            policy,
+            position: 0,
+            at: 0,
+            tasks: HashMap::new(),
+            order: Vec::new(),
+            kinds: HashMap::new(),
+            told: HashMap::new(),
+            agents: HashMap::new(),
+            inside: HashSet::new(),
+            given: HashSet::new(),
+            granted: HashSet::new(),
+            settled: HashSet::new(),
+            letters: HashMap::new(),
+            signs: HashMap::new(),
+            external: HashMap::new(),
+            subjects: HashMap::new(),
+            born: Vec::new(),
+            looks: 0,
+        }
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Every task, in order of birth.
+    pub(super) fn order(&self) -> &[TaskId] {
+        &self.order
+    }
+
+    pub(super) fn task(&self, id: TaskId) -> Option<&Examined> {
+        self.tasks.get(&id)
+    }
+
+    /// Tasks that have not ended, in order of birth.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = (TaskId, &Examined)> {
+        self.order.iter().map(|id| (*id, &self.tasks[id])).filter(|(_, e)| e.task.end().is_none())
+    }
+
+    /// The process ended, and the agents in it with it.
+    pub(super) fn restarted(&mut self) {
+        for sign in self.signs.values_mut() {
+            sign.dead |= self.inside.contains(&sign.agent);
+        }
+    }
+
+    /// Whether this attempt is the live one.
+    pub(super) fn holds(&self, task: TaskId, work: &WorkKey, attempt: u32) -> bool {
+        self.tasks.get(&task).and_then(|e| e.witness.leases.get(work)).is_some_and(|held| held.attempt == attempt)
+    }
+
+    /// The holder gave a sign of life, and it counted.
+    pub(super) fn heard(&mut self, task: TaskId, work: &WorkKey, attempt: u32, mono: u64) {
+        if let Some(sign) = self.signs.get_mut(&(task, work.clone())).filter(|s| s.attempt == attempt) {
+            sign.mono = mono;
+        }
+    }
+
+    /// Reads what is new and checks all it touched.
+    pub(super) fn look(&mut self, writer: &Writer<MemoryStore>, store: &MemoryStore, mono: u64, counts: &mut Counts) -> Checked {
+        let mut touched = BTreeSet::new();
+        loop {
+            let page = self.reader.events(self.position, PAGE, None).map_err(|e| e.to_string())?;
+            if page.is_empty() {
+                break;
+            }
+            for stored in page {
+                self.event(&stored, mono, counts, &mut touched)?;
+            }
+        }
+        for (parent, child) in std::mem::take(&mut self.born) {
+            if !self.tasks.contains_key(&child) {
+                return Err(format!("{parent} says that {child} was born, but there is no such task"));
+            }
+        }
+        if let Some((task, why)) = writer.quarantined() {
+            return Err(format!("{task} is quarantined: {why}"));
+        }
+        for task in &touched {
+            self.compare(*task, writer, store)?;
+        }
+        self.looks += 1;
+        if self.looks.is_multiple_of(WHOLE_EVERY) { self.whole() } else { Ok(()) }
+    }
+
+    fn event(&mut self, stored: &StoredEvent, mono: u64, counts: &mut Counts, touched: &mut BTreeSet<TaskId>) -> Checked {
+        if stored.position != self.position + 1 {
+            return Err(format!("position {} follows {}", stored.position, self.position));
+        }
+        self.position = stored.position;
+        if stored.at < self.at {
+            return Err(format!("time runs backwards at position {}: by {} ms", stored.position, self.at - stored.at));
+        }
+        self.at = stored.at;
+        let Some(id) = stored.stream.task() else { return self.agent_event(stored) };
+        let examined = self.tasks.entry(id).or_insert_with(|| {
+            self.order.push(id);
+            Examined::new(id)
+        });
+        let Taken { event, breaches, sent, born } = examined.take(stored);
+        if let Some(Breach { rule, what }) = breaches.first() {
+            return Err(format!("{id} v{} {}: {rule:?}: {what}", stored.version, stored.kind));
+        }
+        let event = event.ok_or_else(|| format!("{id} v{} cannot be read", stored.version))?;
+        touched.insert(id);
+        *self.kinds.entry((id, event.kind())).or_default() += 1;
+        for (target, letter) in sent {
+            *self.letters.entry(target).or_default().entry(text(&letter)).or_default() += 1;
+            touched.insert(target);
+        }
+        self.born.extend(born.into_iter().map(|child| (id, child)));
+        branches::count(&event, &self.tasks[&id].task, counts);
+        self.follow(id, &event, stored, mono)
+    }
+
+    /// What is remembered of an event beside its task.
+    fn follow(&mut self, id: TaskId, event: &Event, stored: &StoredEvent, mono: u64) -> Checked {
+        match event {
+            Event::Submitted(facts) => {
+                let own = facts.parent.as_ref().is_none_or(|p| p.step.is_none()) && facts.run.is_none_or(|run| run == 1);
+                let source = facts.source.as_deref().unwrap_or("");
+                if let Some(name) = &facts.external_id
+                    && let Some(other) = self.external.insert(decide::external_key(&facts.namespace, source, name), id)
+                {
+                    return Err(format!("{id} and {other} go by the same name {name}"));
+                }
+                if let Some(subject) = facts.subject_ref_id.as_ref().filter(|_| own) {
+                    let key = format!("{}/{}/{subject}", facts.namespace, facts.task_type);
+                    if let Some(before) = self.subjects.insert(key, stored.at)
+                        && stored.at < before + self.policy.duplicate_window.ms as i64
+                    {
+                        return Err(format!("{id} is the second task about {subject} within the window"));
+                    }
+                }
+            }
+            Event::Assigned(a) => {
+                self.given.insert((id, a.work.clone(), a.attempt));
+                let sign = Sign { attempt: a.attempt, mono, lease_ms: a.lease_ms, agent: a.agent, dead: false };
+                self.signs.insert((id, a.work.clone()), sign);
+            }
+            Event::AttemptFailed(failed) if failed.class == ErrorClass::AgentLost => {
+                self.accused(id, &failed.work, mono)?;
+            }
+            Event::StepBlocked { step, reason: BlockReason::AgentOffline, .. } => {
+                self.accused(id, &WorkKey::Step(step.clone()), mono)?;
+            }
+            Event::EffectGranted(granted) => drop(self.granted.insert((id, granted.effect))),
+            Event::EffectSettled { effect, outcome } => drop(self.settled.insert((id, *effect, word(*outcome)))),
+            Event::MailTaken { letters } => {
+                for letter in letters {
+                    *self.letters.entry(id).or_default().entry(text(letter)).or_default() -= 1;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Nobody is called dead who was heard within the lease.
+    fn accused(&self, id: TaskId, work: &WorkKey, mono: u64) -> Checked {
+        match self.signs.get(&(id, work.clone())) {
+            Some(sign) if sign.dead || mono.saturating_sub(sign.mono) >= sign.lease_ms => Ok(()),
+            Some(sign) => Err(format!("{} lost {work} of {id} {} ms after a sign of life", sign.agent, mono - sign.mono)),
+            None => Err(format!("{work} of {id} lapsed, but nobody ever held it")),
+        }
+    }
+
+    fn agent_event(&mut self, stored: &StoredEvent) -> Checked {
+        let id = AgentId::from_bits(stored.stream.bits);
+        let version = self.agents.entry(id).or_default();
+        *version += 1;
+        if stored.version != *version {
+            return Err(format!("{} has version {} after {}", stored.stream, stored.version, *version - 1));
+        }
+        let event: AgentEvent = serde_json::from_str(&stored.data).map_err(|e| e.to_string())?;
+        if let AgentEvent::AgentRegistered(said) = event
+            && said.in_process
+        {
+            self.inside.insert(id);
+        }
+        Ok(())
+    }
+
+    /// A task as everybody else has it.
+    fn compare(&mut self, id: TaskId, writer: &Writer<MemoryStore>, store: &MemoryStore) -> Checked {
+        let Some(examined) = self.tasks.get(&id) else { return Err(format!("{id} was written to and is not there")) };
+        let task = &examined.task;
+        let Some(row) = store.row(id.into()) else { return Err(format!("{id} has no row")) };
+        let wanted = live::row_of(task, task.open_keys());
+        let early = |is: Option<i64>, must: Option<i64>| must.is_none_or(|must| is.is_some_and(|is| is <= must));
+        if !early(row.wake_at, wanted.wake_at) || (task.end().is_some() && row.wake_at.is_some()) {
+            return Err(format!("{id} has to wake at {:?} but is woken at {:?}", wanted.wake_at, row.wake_at));
+        }
+        if (crate::store::Row { wake_at: None, ..row.clone() }) != (crate::store::Row { wake_at: None, ..wanted.clone() }) {
+            return Err(format!("the row of {id} is {row:?}, but its events say {wanted:?}"));
+        }
+        if let Some(live) = writer.cached(id) {
+            if live.task != *task || live.hash != examined.hash {
+                return Err(format!("{id} in memory is not what its events say"));
+            }
+            if live.row.as_ref() != Some(&row) {
+                return Err(format!("the row of {id} in memory is not the one that is stored"));
+            }
+        }
+        if let Some(breach) = examined.witness.at_rest().first() {
+            return Err(format!("{id}: {:?}: {}", breach.rule, breach.what));
+        }
+        if !task.waits_on_somebody() && row.wake_at.is_none() {
+            return Err(format!("{id} is {} and waits on nobody", task.status()));
+        }
+        self.mail(id)
+    }
+
+    /// The mail in the store is what was sent and not yet taken.
+    fn mail(&mut self, id: TaskId) -> Checked {
+        let Some(letters) = self.letters.get_mut(&id) else { return Ok(()) };
+        letters.retain(|_, n| *n != 0);
+        if let Some((letter, _)) = letters.iter().find(|(_, n)| **n < 0) {
+            return Err(format!("{id} took a letter that nobody sent: {letter}"));
+        }
+        let mut waiting: BTreeMap<String, i64> = BTreeMap::new();
+        for row in self.reader.mail(id.into(), u32::MAX).map_err(|e| e.to_string())? {
+            let envelope: decide::Envelope = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
+            *waiting.entry(text(&envelope.letter)).or_default() += 1;
+        }
+        if self.tasks[&id].task.end().is_some() {
+            letters.clear();
+        }
+        if waiting != *letters {
+            return Err(format!("{id} should find the letters {letters:?} but would find {waiting:?}"));
+        }
+        Ok(())
+    }
+
+    /// Rebuilds every task from the store alone.
+    pub(super) fn whole(&self) -> Checked {
+        for id in &self.order {
+            let loaded = self.reader.load(StreamId::from(*id)).map_err(|e| e.to_string())?;
+            let loaded = loaded.ok_or_else(|| format!("{id} is gone"))?;
+            let rebuilt = Live::replay(*id, &loaded).map_err(|e| e.to_string())?;
+            let seen = &self.tasks[id];
+            let same = match seen.task.is_erased() {
+                true => (rebuilt.task.status(), rebuilt.task.version) == (seen.task.status(), seen.task.version),
+                false => rebuilt.task == seen.task,
+            };
+            if !same || rebuilt.hash != seen.hash {
+                return Err(format!("{id} read again is not what it was"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that was due was looked at.
+    pub(super) fn nothing_is_due(&self, now: Time) -> Checked {
+        match self.unfinished().find(|(_, e)| e.task.wake_at().is_some_and(|at| at <= now)) {
+            Some((id, e)) => {
+                Err(format!("{id} is {} and was to wake at {:?}, and now is {}", e.task.status(), e.task.wake_at(), now.0))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// No agent waits for work that is there.
+    pub(super) fn nobody_waits_beside_work(&self, writer: &Writer<MemoryStore>, now: Time) -> Checked {
+        for (agent, capabilities) in writer.waiting_agents() {
+            if let Some(task) = self.work_for(agent, capabilities, now) {
+                return Err(format!("{agent} waits for work although {task} has some"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A task that would give this agent something now.
+    pub(super) fn work_for(&self, agent: AgentId, capabilities: &Arc<[Box<str>]>, now: Time) -> Option<TaskId> {
+        let actor = Actor::agent(agent);
+        let claim = command::Claim {
+            agent,
+            capabilities: capabilities.clone(),
+            claim: ephor_core::id::ClaimId::from_bits(1),
+            start: true,
+        };
+        let gives = |(id, examined): (TaskId, &Examined)| {
+            let keys = examined.task.open_keys()?;
+            keys.lines().find(|key| crate::ready::fits(key, agent, capabilities))?;
+            let cx = Context { now, actor: &actor, policy: &self.policy, counter: 0, judges: &[], analyst: false, ended: &[] };
+            let answer = examined.task.clone().handle(Command::Claim(claim.clone()), &cx).answer;
+            matches!(answer, Ok(Answer::Work(_))).then_some(id)
+        };
+        self.unfinished().find_map(gives)
+    }
+
+    /// Somebody was told that a command was carried out: it must have left one of these in the log, each time anew.
+    pub(super) fn acknowledge(&mut self, task: TaskId, version: u64, left: &'static [&'static str]) -> Checked {
+        self.reached(task, version)?;
+        let Some(name) = left.first() else { return Ok(()) };
+        let told = self.told.entry((task, name)).or_default();
+        *told += 1;
+        let told = *told;
+        let there: u64 = left.iter().map(|kind| self.kinds.get(&(task, *kind)).copied().unwrap_or(0)).sum();
+        match there < told {
+            true => Err(format!("{name} of {task} was acknowledged {told} times but is there {there} times")),
+            false => Ok(()),
+        }
+    }
+
+    /// Somebody was told that a task is at this version.
+    pub(super) fn reached(&self, task: TaskId, version: u64) -> Checked {
+        let is = self.tasks.get(&task).map_or(0, |e| e.task.version);
+        match is < version {
+            true => Err(format!("{task} was said to be at version {version} but is at {is}")),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn agent_reached(&self, agent: AgentId, version: u64) -> Checked {
+        let is = self.agents.get(&agent).copied().unwrap_or(0);
+        if is < version { Err(format!("{agent} was said to be at version {version} but is at {is}")) } else { Ok(()) }
+    }
+
+    pub(super) fn was_given(&self, task: TaskId, work: &WorkKey, attempt: u32) -> bool {
+        self.given.contains(&(task, work.clone(), attempt))
+    }
+
+    pub(super) fn was_granted(&self, task: TaskId, effect: EffectId) -> bool {
+        self.granted.contains(&(task, effect))
+    }
+
+    pub(super) fn was_settled(&self, task: TaskId, effect: EffectId, outcome: EffectOutcome) -> bool {
+        self.settled.contains(&(task, effect, word(outcome)))
+    }
+}
+
+fn text(letter: &Letter) -> String {
+    serde_json::to_string(letter).expect("letters are plain data")
+}
+
+fn word(outcome: EffectOutcome) -> &'static str {
+    match outcome {
+        EffectOutcome::Done => "done",
+        EffectOutcome::NotDone => "not done",
+        EffectOutcome::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,50 @@
+//! Which rare branches an event shows.
+
+use crate::simulation::Counts;
+use ephor_core::event::{EndReason, EscalationReason, Event, OverrideWord, SkipReason};
+use ephor_core::review::{Question, Verdict};
+use ephor_core::spec::ErrorClass;
+use ephor_core::task::Task;
+use ephor_core::work::EffectOutcome;
+
+pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
+    let branch = match event {
+        Event::Submitted(facts) if facts.run.is_some_and(|run| run > 1) => "recurred",
+        Event::AttemptFailed(failed) if failed.class == ErrorClass::AgentLost => "lease lapsed",
+        Event::AttemptFailed(failed) if failed.class == ErrorClass::Timeout => "attempt timed out",
+        Event::StepSkipped { reason: SkipReason::ConditionFalse, .. } => "condition false",
+        Event::Expanded { .. } => "for_each expanded",
+        Event::WaitEnded { signal: Some(_), .. } => "signal used",
+        Event::WaitEnded { signal: None, .. } => "wait ended",
+        Event::SignalReceived { .. } if task.started_at().is_none() => "signal early",
+        Event::ChildBorn { .. } => "child born",
+        Event::StepBlocked { .. } => "step blocked",
+        Event::GateJudged(judged) if !judged.passed => "gate failed",
+        Event::GateJudged(judged) if &*judged.by == "agent" => "gate judged by agent",
+        Event::GateJudged(judged) if &*judged.by == "person" => "gate judged by person",
+        Event::ReviewOpened(opened) if opened.solo => "solo review",
+        Event::ReviewDecided { verdict: Verdict::Escalated, .. } => "review undecided",
+        Event::ReviewDecided { verdict: Verdict::Rejected, tally, .. } if tally.approve == tally.reject && tally.approve > 0 => {
+            "tie vote"
+        }
+        Event::ReviewDecided { verdict: Verdict::Rejected, .. } => "review rejected",
+        Event::ReviewDecided { .. } if task.reviews().last().is_some_and(|r| r.question == Question::Result) => "result reviewed",
+        Event::Retried { .. } => "task retried",
+        Event::Escalated { reason: EscalationReason::RetriesSpent, .. } => "retries spent",
+        Event::Escalated { reason: EscalationReason::NoPlan, .. } => "plan escalated or replaced at its limit",
+        Event::Escalated { .. } => "escalated",
+        Event::EscalationDecided { .. } => "escalation decided",
+        Event::Planned(planned) if planned.work.is_some() => "plan proposed",
+        Event::Overridden { decision: OverrideWord::Approve, .. } => "approved by override",
+        Event::Stalled => "stalled",
+        Event::EffectGranted(_) => "effect granted",
+        Event::EffectSettled { outcome: EffectOutcome::Unknown, .. } => "effect unknown",
+        Event::Cancelled { reason: EndReason::Forced } => "cancel forced",
+        Event::Cancelled { reason: EndReason::ParentEnded } => "parent ended",
+        Event::Failed { reason: EndReason::DependencyFailed, .. } => "dependency failed",
+        Event::LateReportKept { .. } => "late report kept",
+        Event::Erased => "erased",
+        _ => return,
+    };
+    *counts.entry(branch).or_default() += 1;
+}

@@ -1,0 +1,628 @@
+//! A second opinion on a task's events. It keeps its own, simpler account of what must hold (DESIGN §7) and knows nothing of how the
+//! rules come to their decisions: who holds what, which gates and approvals stand between a step and its end, what may act outside.
+//! Doctor asks it about a whole database, the simulation after every step.
+
+use ephor_core::event::{
+    Actor, ActorKind, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, SkipReason, Submitted,
+};
+use ephor_core::id::{AgentId, EffectId, TaskId};
+use ephor_core::review::Question;
+use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode};
+use ephor_core::status::Status;
+use ephor_core::work::{EffectOutcome, WorkKey};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+mod council;
+mod steps;
+
+use council::Open;
+pub(crate) use steps::Stage;
+use steps::Steps;
+
+/// What must never be (DESIGN §7), and what a database must be beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// An acknowledged command is lost.
+    Lost,
+    /// Two live leases on one step, or a fencing token that does not grow.
+    TwoLeases,
+    /// A late or foreign word changes state.
+    Late,
+    /// Something follows an end that may not, or its status changes.
+    EndChanged,
+    /// A state is reached without its decision.
+    Undecided,
+    /// What is stored is not what the events say.
+    Differs,
+    /// An unfinished task waits on nobody and nothing.
+    Abandoned,
+    /// A gate or approval is skipped.
+    Skipped,
+    /// An effect where none may be, or one that nobody asks after.
+    Effect,
+    /// An error is swallowed.
+    Swallowed,
+    /// The chain of hashes is broken.
+    Chain,
+    /// Time runs backwards.
+    Time,
+    /// The storage itself complains.
+    Storage,
+}
+
+/// Something that must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Against what.
+    pub rule: Rule,
+    /// What, in one sentence.
+    pub what: String,
+}
+
+/// A live lease, as the events tell it.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) attempt: u32,
+    pub(crate) agent: AgentId,
+    pub(crate) started: bool,
+}
+
+/// Where the approval to start is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Approval {
+    #[default]
+    NotNeeded,
+    Owed,
+    Given,
+    Refused,
+}
+
+#[derive(Clone, Debug)]
+struct Acted {
+    work: WorkKey,
+    outcome: Option<EffectOutcome>,
+}
+
+/// Who speaks, as an event tells it.
+pub(crate) struct Said<'a> {
+    pub(crate) actor: &'a Actor,
+    pub(crate) at: i64,
+}
+
+impl Said<'_> {
+    fn is_human(&self) -> bool {
+        self.actor.kind == ActorKind::Human
+    }
+
+    /// Whether an agent speaks that is not this one.
+    fn is_other_agent(&self, agent: AgentId) -> bool {
+        self.actor.kind == ActorKind::Ai && *self.actor.id != *agent.to_string()
+    }
+}
+
+/// The account of one task.
+#[derive(Default)]
+pub(crate) struct Witness {
+    pub(crate) steps: Steps,
+    pub(crate) leases: HashMap<WorkKey, Held>,
+    /// The highest attempt ever of each work.
+    tokens: HashMap<WorkKey, u32>,
+    author: Option<Actor>,
+    doers: HashSet<AgentId>,
+    mode: ExecutionMode,
+    drafts_only: bool,
+    final_review: bool,
+    max_retries: u32,
+    retries: u32,
+    deadline: Option<i64>,
+    due_at: Option<i64>,
+    dependencies: BTreeSet<TaskId>,
+    dependency_failed: bool,
+    acceptance_owed: bool,
+    released: bool,
+    /// Whether what is to be done needs an approval; one that was given is void when that changes.
+    needs_approval: bool,
+    approval: Approval,
+    result_accepted: bool,
+    result_refused: bool,
+    asked_last: Option<Question>,
+    review: Option<Open>,
+    paused: bool,
+    escalated: Option<EscalationReason>,
+    cancelling: bool,
+    stalled: bool,
+    effects: BTreeMap<EffectId, Acted>,
+    ended: bool,
+    /// The override the last event was, if it was one.
+    overruled: Option<(OverrideWord, Option<Box<str>>)>,
+    /// The decision the last event was, if it was one.
+    liquidated: bool,
+    breaches: Vec<Breach>,
+}
+
+impl Witness {
+    /// Takes in the next event and says what must not be about it.
+    pub(crate) fn take(&mut self, event: &Event, said: &Said<'_>, before: Option<Status>, after: Option<Status>) -> Vec<Breach> {
+        if self.ended && !event.may_follow_the_end() {
+            self.breach(Rule::EndChanged, format!("{} follows the end", event.kind()));
+        }
+        if let (Some(before), Some(after)) = (before, after) {
+            if before.is_final() && before != after {
+                self.breach(Rule::EndChanged, format!("{} turns {before} into {after}", event.kind()));
+            } else if !before.may_become(after) {
+                self.breach(Rule::Undecided, format!("{} leads from {before} to {after}", event.kind()));
+            }
+        }
+        self.hear(event, said);
+        if !matches!(event, Event::Overridden { .. }) {
+            self.overruled = None;
+        }
+        self.liquidated = matches!(event, Event::EscalationDecided { decision: DecisionWord::Liquidate });
+        self.standing(event, after);
+        std::mem::take(&mut self.breaches)
+    }
+
+    fn breach(&mut self, rule: Rule, what: String) {
+        self.breaches.push(Breach { rule, what });
+    }
+
+    /// A hold, and a decision that is owed, are seen in the status.
+    fn standing(&mut self, event: &Event, after: Option<Status>) {
+        let Some(after) = after.filter(|s| !s.is_final()) else { return };
+        // Whatever moves a task on is the care that a stall asks for; a hold forgets nothing.
+        self.stalled &= matches!(after, Status::Paused | Status::Stalled);
+        let wanted = match (self.paused, self.escalated.is_some()) {
+            (true, _) => Some(Status::Paused),
+            (false, true) => Some(Status::Escalated),
+            (false, false) => None,
+        };
+        if let Some(wanted) = wanted
+            && after != wanted
+        {
+            self.breach(Rule::Undecided, format!("after {} it is {after}, but it should be {wanted}", event.kind()));
+        }
+    }
+
+    fn hear(&mut self, event: &Event, said: &Said<'_>) {
+        match event {
+            Event::Submitted(facts) => self.born(facts, said),
+            Event::Released => self.release(said.at),
+            Event::Planned(planned) => {
+                self.end_lease(&WorkKey::Plan, planned.work.as_ref().filter(|w| **w == WorkKey::Plan).map(|_| said));
+                self.leases.retain(|work, _| matches!(work, WorkKey::Plan | WorkKey::Analysis));
+                self.steps.replan(&planned.plan);
+                self.acceptance_owed = planned.acceptance_owed;
+                if self.escalated == Some(EscalationReason::NoPlan) {
+                    self.escalated = None;
+                }
+                self.ask_again();
+            }
+            Event::PlanAccepted => self.acceptance_owed = false,
+            Event::Assigned(assigned) => self.assigned(assigned, said),
+            Event::Started { work, attempt, .. } => {
+                self.fenced(work, *attempt, said, "a start");
+                if let Some(held) = self.leases.get_mut(work) {
+                    held.started = true;
+                }
+            }
+            Event::AttemptSucceeded(done) => {
+                self.fenced(&done.work, done.attempt, said, "a result");
+                self.leases.remove(&done.work);
+                match &done.work {
+                    WorkKey::Step(path) => {
+                        let found = self.steps.succeeded(path, done);
+                        self.breaches.extend(found);
+                    }
+                    WorkKey::Gate(path, gate) => self.steps.reported(path, *gate, done.evidence.first()),
+                    WorkKey::Plan | WorkKey::Analysis => {}
+                }
+            }
+            Event::AttemptFailed(failed) => {
+                let unclaimed = failed.class == ErrorClass::BadInput
+                    && !self.leases.contains_key(&failed.work)
+                    && failed.attempt > self.tokens.get(&failed.work).copied().unwrap_or(0);
+                match unclaimed {
+                    // Parameters that refer to nothing fail the attempt before it is handed out.
+                    true => drop(self.tokens.insert(failed.work.clone(), failed.attempt)),
+                    false => self.fenced(&failed.work, failed.attempt, said, "a failure"),
+                }
+                self.leases.remove(&failed.work);
+                if let WorkKey::Step(path) = &failed.work {
+                    let found = self.steps.failed_attempt(path, failed.class, failed.retry_at.is_some());
+                    self.breaches.extend(found);
+                }
+            }
+            Event::StepFailed { step, .. } => {
+                if self.leases.contains_key(&WorkKey::Step(step.clone())) {
+                    self.breach(Rule::Late, format!("step {step} fails while it is held"));
+                }
+                self.steps.set(step, Stage::Failed);
+            }
+            Event::StepSkipped { step, reason } => {
+                self.drop_leases_of(step);
+                self.steps.set(step, Stage::Skipped);
+                if *reason == SkipReason::Overridden {
+                    self.nothing_in_the_way();
+                }
+            }
+            Event::ConditionMet { step } => self.steps.condition_met(step),
+            Event::Expanded { step, count } => self.steps.expand(step, *count),
+            Event::WaitEnded { step, .. } => self.steps.set(step, Stage::Done),
+            Event::ChildBorn { step, child } => self.steps.child(step, *child),
+            Event::StepBlocked { step, attempt, .. } => {
+                let work = WorkKey::Step(step.clone());
+                self.fenced(&work, *attempt, said, "a report");
+                self.leases.remove(&work);
+            }
+            Event::GateOpened { step, gate, .. } => {
+                let found = self.steps.gate_opened(step, *gate);
+                self.breaches.extend(found);
+            }
+            Event::GateJudged(judged) => {
+                self.leases.remove(&WorkKey::Gate(judged.step.clone(), judged.gate));
+                let passed_by_person = matches!(&self.overruled, Some((OverrideWord::PassGate, _)));
+                let found = self.steps.judged(judged, said.is_human(), passed_by_person);
+                self.breaches.extend(found);
+            }
+            Event::ReviewOpened(opened) => {
+                let found = council::opened(opened, self.author.as_ref(), &self.doers);
+                self.breaches.extend(found);
+                if opened.question == Question::Admission {
+                    // A changed scope is asked about anew.
+                    self.approval = Approval::Owed;
+                }
+                self.review = Some(Open::new(opened));
+            }
+            Event::VoteCast { review, judge, vote, .. } => {
+                let found = match self.review.as_mut().filter(|open| open.id == *review) {
+                    Some(open) => open.vote(judge, *vote),
+                    None => Some(Breach { rule: Rule::Undecided, what: format!("{judge} voted when no such review was open") }),
+                };
+                self.breaches.extend(found);
+            }
+            Event::ReviewDecided { review, verdict, tally, .. } => self.decided(*review, *verdict, tally, said),
+            Event::TaskAttemptFailed { .. } => drop(self.leases.remove(&WorkKey::Analysis)),
+            Event::Retried { retries } => {
+                if *retries != self.retries + 1 || *retries > self.max_retries {
+                    self.breach(
+                        Rule::Undecided,
+                        format!("try {retries} follows {} of {} allowed", self.retries, self.max_retries),
+                    );
+                }
+                self.retries = *retries;
+                self.try_again();
+            }
+            Event::Escalated { reason, .. } => {
+                self.escalated = Some(*reason);
+                if matches!(reason, EscalationReason::RetriesSpent | EscalationReason::HumanIntervention) {
+                    self.leases.remove(&WorkKey::Analysis);
+                }
+            }
+            Event::EscalationDecided { decision } => {
+                if self.escalated.take().is_none() {
+                    self.breach(Rule::Undecided, "an escalation was decided that there was not".into());
+                }
+                if *decision == DecisionWord::ModifyScope {
+                    self.ask_again();
+                }
+                if *decision != DecisionWord::Liquidate {
+                    self.retries = 0;
+                    if self.steps.are_laid() {
+                        self.try_again();
+                    } else {
+                        self.leases.remove(&WorkKey::Plan);
+                    }
+                }
+            }
+            Event::Paused { .. } => self.paused = true,
+            Event::Resumed => self.paused = false,
+            Event::CancelRequested { .. } => self.cancelling = true,
+            Event::Modified(change) => {
+                if change.mode == Some(ExecutionMode::Strict) && self.mode != ExecutionMode::Strict {
+                    self.needs_approval = true;
+                    self.steps.confirm_each();
+                    self.ask_again();
+                }
+                if change.text {
+                    self.ask_again();
+                }
+                self.mode = change.mode.unwrap_or(self.mode);
+                self.deadline = change.deadline.map(|t| t.0).or(self.deadline);
+                self.due_at = change.due_at.map(|t| t.0).or(self.due_at);
+            }
+            Event::Overridden { decision, step } => self.overridden(*decision, step.as_deref(), said),
+            Event::Stalled => self.stalled = true,
+            Event::Unstalled => self.stalled = false,
+            Event::EffectGranted(granted) => {
+                if self.mode == ExecutionMode::DryRun || self.drafts_only {
+                    self.breach(Rule::Effect, format!("{} was granted, but nothing may happen outside", granted.action));
+                }
+                if self.paused || self.cancelling {
+                    self.breach(Rule::Effect, format!("{} was granted while the task is held", granted.action));
+                }
+                self.fenced(&granted.work, granted.attempt, said, "an effect");
+                let acted = Acted { work: granted.work.clone(), outcome: None };
+                self.effects.insert(granted.effect, acted);
+            }
+            Event::EffectSettled { effect, outcome } => self.settled(*effect, *outcome, said),
+            Event::MailTaken { letters } => letters.iter().for_each(|letter| self.letter(letter)),
+            Event::Completed { .. } => {
+                self.completed();
+                self.end();
+            }
+            Event::Failed { reason, .. } => {
+                if *reason == EndReason::Deadline && self.deadline.is_none_or(|by| said.at < by) {
+                    self.breach(Rule::Undecided, "it failed by a deadline that had not come".into());
+                }
+                if *reason == EndReason::ResultRejected && !self.result_refused {
+                    self.breach(Rule::Undecided, "its result was refused by nobody".into());
+                }
+                self.end();
+            }
+            Event::Cancelled { reason } => {
+                if *reason == EndReason::Rejected && self.approval != Approval::Refused {
+                    self.breach(Rule::Undecided, "it was refused by nobody".into());
+                }
+                self.end();
+            }
+            Event::Stopped { reason } => {
+                if *reason == EndReason::Liquidated && !self.liquidated {
+                    self.breach(Rule::Undecided, "it was stopped without a decision".into());
+                }
+                self.end();
+            }
+            Event::PlanRequested { .. }
+            | Event::Reoffered { .. }
+            | Event::WaitStarted { .. }
+            | Event::Unblocked
+            | Event::Guided
+            | Event::SignalReceived { .. }
+            | Event::LateReportKept { .. }
+            | Event::Archived
+            | Event::Erased
+            | Event::ReviewNoted => {}
+        }
+    }
+
+    fn born(&mut self, facts: &Submitted, said: &Said<'_>) {
+        self.author = Some(said.actor.clone());
+        self.mode = facts.mode;
+        self.drafts_only = facts.autonomy == Autonomy::Suggestion;
+        self.final_review = facts.final_review;
+        self.max_retries = facts.max_retries;
+        self.deadline = facts.deadline.map(|t| t.0);
+        self.due_at = facts.due_at.map(|t| t.0);
+        self.dependencies = facts.depends_on.iter().copied().collect();
+        self.acceptance_owed = facts.acceptance_owed;
+        self.needs_approval = facts.review_owed;
+        self.approval = if facts.review_owed { Approval::Owed } else { Approval::NotNeeded };
+        self.steps = Steps::new(facts.retry.clone());
+        if let Some(plan) = &facts.plan {
+            self.steps.replan(plan);
+        }
+        if facts.released {
+            self.release(said.at);
+        }
+    }
+
+    /// Nothing may stand in the way of the release.
+    fn release(&mut self, at: i64) {
+        self.released = true;
+        if matches!(self.approval, Approval::Owed | Approval::Refused) {
+            self.breach(Rule::Skipped, "it was released without the approval it needs".into());
+        }
+        if !self.dependencies.is_empty() || self.dependency_failed {
+            self.breach(Rule::Undecided, "it was released before what it depends on had completed".into());
+        }
+        if self.due_at.is_some_and(|due| due > at) {
+            self.breach(Rule::Undecided, "it was released before it was due".into());
+        }
+    }
+
+    /// Only `Assigned` grants a lease: everything that stands in its way is looked at here.
+    fn assigned(&mut self, assigned: &Assigned, said: &Said<'_>) {
+        let work = &assigned.work;
+        if said.is_other_agent(assigned.agent) {
+            self.breach(Rule::Late, format!("{work} was given to {} on the word of {}", assigned.agent, said.actor));
+        }
+        if let Some(held) = self.leases.get(work) {
+            let what = format!("{work} was given to {} while {} holds attempt {}", assigned.agent, held.agent, held.attempt);
+            self.breach(Rule::TwoLeases, what);
+        }
+        let last = self.tokens.insert(work.clone(), assigned.attempt).unwrap_or(0);
+        if assigned.attempt <= last {
+            self.breach(Rule::TwoLeases, format!("attempt {} of {work} follows attempt {last}", assigned.attempt));
+        }
+        let in_the_way = [
+            (!self.released, "it is not released"),
+            (matches!(self.approval, Approval::Owed | Approval::Refused), "its approval is owed"),
+            (self.acceptance_owed, "its plan waits for a person"),
+            (self.paused, "it is paused"),
+            (self.escalated.is_some(), "a decision about it is owed"),
+            (self.cancelling, "it is being cancelled"),
+            (self.stalled, "it is stalled"),
+            (!self.dependencies.is_empty(), "it depends on others"),
+        ];
+        for (stands, what) in in_the_way {
+            if stands {
+                self.breach(Rule::Skipped, format!("{work} was given away although {what}"));
+            }
+        }
+        match work {
+            WorkKey::Step(path) => {
+                let found = self.steps.given(path, assigned.agent);
+                self.breaches.extend(found);
+                self.doers.insert(assigned.agent);
+            }
+            WorkKey::Gate(path, gate) => {
+                let found = self.steps.gate_given(path, *gate, assigned.agent);
+                self.breaches.extend(found);
+            }
+            WorkKey::Plan | WorkKey::Analysis => {}
+        }
+        let held = Held { attempt: assigned.attempt, agent: assigned.agent, started: assigned.started };
+        self.leases.insert(work.clone(), held);
+    }
+
+    /// A word about an attempt counts only from its holder, and only while it is the live one.
+    fn fenced(&mut self, work: &WorkKey, attempt: u32, said: &Said<'_>, what: &str) {
+        match self.leases.get(work) {
+            Some(held) if held.attempt != attempt => {
+                let is = held.attempt;
+                self.breach(Rule::Late, format!("{what} of attempt {attempt} counted while {work} is in attempt {is}"));
+            }
+            Some(held) if said.is_other_agent(held.agent) => {
+                let what = format!("{what} of {work} by {} counted, but {} holds it", said.actor, held.agent);
+                self.breach(Rule::Late, what);
+            }
+            Some(_) => {}
+            None => self.breach(Rule::Late, format!("{what} of attempt {attempt} counted although nobody holds {work}")),
+        }
+    }
+
+    /// Ends a lease, by its holder's word where one is given.
+    fn end_lease(&mut self, work: &WorkKey, by: Option<&Said<'_>>) {
+        match (self.leases.remove(work), by) {
+            (None, Some(said)) => self.breach(Rule::Late, format!("{work} was answered by {}, who did not hold it", said.actor)),
+            (Some(held), Some(said)) if said.is_other_agent(held.agent) => {
+                self.breach(Rule::Late, format!("{work} was answered by {}, but {} held it", said.actor, held.agent));
+            }
+            (Some(_) | None, _) => {}
+        }
+    }
+
+    /// A step that is left out takes its gates and its parts along.
+    fn drop_leases_of(&mut self, step: &str) {
+        let inside = format!("{step}.");
+        self.leases.retain(|work, _| match work {
+            WorkKey::Step(path) | WorkKey::Gate(path, _) => **path != *step && !path.starts_with(&inside),
+            WorkKey::Plan | WorkKey::Analysis => true,
+        });
+    }
+
+    fn try_again(&mut self) {
+        self.leases.remove(&WorkKey::Analysis);
+        self.steps.revive();
+    }
+
+    fn overridden(&mut self, decision: OverrideWord, step: Option<&str>, said: &Said<'_>) {
+        if !said.is_human() {
+            self.breach(Rule::Undecided, format!("{} overruled, but only a person may", said.actor));
+        }
+        self.overruled = Some((decision, step.map(Into::into)));
+        match decision {
+            OverrideWord::Approve => {
+                if matches!(self.approval, Approval::Owed | Approval::Refused) {
+                    self.approval = Approval::Given;
+                }
+                let undecided = self.escalated == Some(EscalationReason::ReviewUndecided);
+                let asked = self.review.take().map(|open| open.question).or(self.asked_last.filter(|_| undecided));
+                self.result_accepted |= asked == Some(Question::Result);
+                if undecided || self.escalated == Some(EscalationReason::Requested) {
+                    self.escalated = None;
+                }
+            }
+            OverrideWord::RetryStep => {
+                if let Some(step) = step {
+                    self.steps.retry(step);
+                }
+                self.nothing_in_the_way();
+            }
+            OverrideWord::SkipStep | OverrideWord::Complete | OverrideWord::Fail | OverrideWord::PassGate => {}
+        }
+    }
+
+    /// A step that was in the way is dealt with; where it was the last one the task goes on.
+    fn nothing_in_the_way(&mut self) {
+        if self.steps.any_failed() {
+            return;
+        }
+        self.leases.remove(&WorkKey::Analysis);
+        if matches!(self.escalated, Some(EscalationReason::RetriesSpent | EscalationReason::HumanIntervention)) {
+            self.escalated = None;
+        }
+    }
+
+    /// What was approved is no longer what would be done.
+    fn ask_again(&mut self) {
+        self.result_accepted = false;
+        self.review = None;
+        if self.needs_approval {
+            self.approval = Approval::Owed;
+        }
+    }
+
+    fn settled(&mut self, effect: EffectId, outcome: EffectOutcome, said: &Said<'_>) {
+        let Some(acted) = self.effects.get(&effect) else {
+            return self.breach(Rule::Effect, format!("{effect} was settled but never granted"));
+        };
+        let work = acted.work.clone();
+        if matches!(acted.outcome, Some(EffectOutcome::Done | EffectOutcome::NotDone)) {
+            self.breach(Rule::Effect, format!("{effect} was settled twice"));
+        }
+        match said.actor.kind {
+            ActorKind::Ai => match self.leases.get(&work) {
+                Some(held) if !said.is_other_agent(held.agent) => {}
+                Some(_) | None => {
+                    self.breach(Rule::Late, format!("{effect} was settled by {}, who does not hold {work}", said.actor));
+                }
+            },
+            ActorKind::System if self.leases.contains_key(&work) => {
+                self.breach(Rule::Effect, format!("{effect} was given up while {work} is held"));
+            }
+            ActorKind::System | ActorKind::Human => {}
+        }
+        self.effects.get_mut(&effect).expect("it was found above").outcome = Some(outcome);
+    }
+
+    fn letter(&mut self, letter: &ephor_core::event::Letter) {
+        use ephor_core::event::Letter;
+        match letter {
+            Letter::DependencyEnded { dependency, status } => {
+                self.dependency_failed |= self.dependencies.remove(dependency) && *status != Status::Completed;
+            }
+            Letter::ChildEnded { child, step: Some(step), status } => self.steps.child_ended(step, *child, *status),
+            Letter::ChildEnded { .. }
+            | Letter::ChildJoined { .. }
+            | Letter::DependentJoined { .. }
+            | Letter::ParentEnded { .. } => {}
+        }
+    }
+
+    fn completed(&mut self) {
+        if matches!(self.overruled, Some((OverrideWord::Complete, _))) {
+            return;
+        }
+        for step in self.steps.unfinished() {
+            self.breach(Rule::Skipped, format!("it completed before step {step} had"));
+        }
+        if self.final_review && !self.result_accepted {
+            self.breach(Rule::Skipped, "it completed although its result was not accepted".into());
+        }
+        if self.approval == Approval::Owed || self.approval == Approval::Refused {
+            self.breach(Rule::Skipped, "it completed without the approval it needs".into());
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.leases.clear();
+        self.review = None;
+        self.paused = false;
+        self.escalated = None;
+    }
+
+    /// What must not be when all that follows from the last command has followed.
+    pub(crate) fn at_rest(&self) -> Vec<Breach> {
+        if self.ended {
+            return Vec::new();
+        }
+        let forgotten = self.effects.iter().filter(|(_, e)| e.outcome.is_none() && !self.leases.contains_key(&e.work));
+        forgotten
+            .map(|(id, e)| Breach {
+                rule: Rule::Effect,
+                what: format!("nobody knows about {id} of {} and nobody says so", e.work),
+            })
+            .collect()
+    }
+}

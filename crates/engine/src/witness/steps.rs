@@ -1,0 +1,389 @@
+//! The steps of a plan as the witness sees them: which are over, which gates still stand before the others.
+
+use super::{Breach, Rule};
+use ephor_core::event::{GateJudged, Succeeded};
+use ephor_core::id::{AgentId, TaskId};
+use ephor_core::plan::{Does, Plan, Step};
+use ephor_core::spec::{ErrorClass, GateKind, RetryPolicy};
+use ephor_core::status::Status;
+use ephor_core::work::Judgement;
+use std::collections::HashMap;
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// To be done.
+    Open,
+    /// Its agent says it is done; gates look at it.
+    Checking,
+    /// Done, all gates passed.
+    Done,
+    /// Left out.
+    Skipped,
+    /// Its attempts are spent.
+    Failed,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    step: Step,
+    pub(crate) stage: Stage,
+    kids: Vec<usize>,
+    /// The attempt that last worked.
+    pub(crate) succeeded: Option<u32>,
+    failures: u32,
+    gate: u16,
+    doer: Option<AgentId>,
+    condition_met: bool,
+    child: Option<TaskId>,
+    evidence: Vec<Judgement>,
+    metrics: serde_json::Map<String, serde_json::Value>,
+    /// What the judge of the open gate said.
+    said: Option<bool>,
+}
+
+impl Watched {
+    fn new(step: Step) -> Self {
+        Self {
+            step,
+            stage: Stage::Open,
+            kids: Vec::new(),
+            succeeded: None,
+            failures: 0,
+            gate: 0,
+            doer: None,
+            condition_met: false,
+            child: None,
+            evidence: Vec::new(),
+            metrics: serde_json::Map::new(),
+            said: None,
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.step.key.as_deref().unwrap_or(&self.step.path)
+    }
+}
+
+/// All steps of the present plan.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Steps {
+    list: Vec<Watched>,
+    places: HashMap<Box<str>, usize>,
+    retry: Option<RetryPolicy>,
+    laid: bool,
+}
+
+impl Steps {
+    pub(super) fn new(retry: Option<RetryPolicy>) -> Self {
+        Self { retry, ..Self::default() }
+    }
+
+    /// Whether there is a plan.
+    pub(super) fn are_laid(&self) -> bool {
+        self.laid
+    }
+
+    /// Takes another plan; what the one before finished under the same name, doing the same, stays finished.
+    pub(super) fn replan(&mut self, plan: &Plan) {
+        let before = std::mem::replace(&mut self.list, plan.steps.iter().cloned().map(Watched::new).collect());
+        let by_name: HashMap<&str, &Watched> = before.iter().map(|w| (w.name(), w)).collect();
+        self.laid = true;
+        for watched in &mut self.list {
+            let was = by_name.get(watched.name()).filter(|w| w.step.action == watched.step.action);
+            if let Some(was) = was.filter(|w| watched.step.children == 0 && w.kids.is_empty()) {
+                if matches!(was.stage, Stage::Done | Stage::Skipped) {
+                    (watched.stage, watched.succeeded, watched.doer) = (was.stage, was.succeeded, was.doer);
+                }
+            }
+        }
+        // The parts of a list that was laid out stay with it.
+        let lists: Vec<(usize, Vec<Watched>)> = (0..self.list.len())
+            .filter_map(|i| {
+                let is = &self.list[i];
+                let was = by_name.get(is.name())?;
+                let same = was.step.for_each.is_some() && was.step.for_each == is.step.for_each && was.step.path == is.step.path;
+                (same && !was.kids.is_empty()).then(|| (i, was.kids.iter().map(|k| before[*k].clone()).collect()))
+            })
+            .collect();
+        self.index();
+        for (i, parts) in lists {
+            for mut part in parts {
+                if !matches!(part.stage, Stage::Done | Stage::Skipped) {
+                    part = Watched::new(part.step);
+                }
+                part.step.parent = Some(i as u32);
+                self.push(part);
+            }
+        }
+    }
+
+    fn index(&mut self) {
+        self.places = self.list.iter().enumerate().map(|(i, w)| (w.step.path.clone(), i)).collect();
+        for i in 0..self.list.len() {
+            if let Some(parent) = self.list[i].step.parent {
+                self.list[parent as usize].kids.push(i);
+            }
+        }
+    }
+
+    fn push(&mut self, part: Watched) {
+        let i = self.list.len();
+        let parent = part.step.parent.expect("parts have a group") as usize;
+        self.list[parent].kids.push(i);
+        self.places.insert(part.step.path.clone(), i);
+        self.list.push(part);
+    }
+
+    pub(super) fn expand(&mut self, path: &str, count: u32) {
+        let Some(&i) = self.places.get(path) else { return };
+        for kid in std::mem::take(&mut self.list[i].kids) {
+            self.places.remove(&self.list[kid].step.path);
+        }
+        let pattern = self.list[i].step.clone();
+        if count == 0 {
+            self.list[i].stage = Stage::Done;
+        }
+        for n in 1..=count {
+            let path = format!("{path}.{n}").into();
+            let plain = Step {
+                path,
+                key: None,
+                parent: Some(i as u32),
+                needs: Vec::new(),
+                when: None,
+                for_each: None,
+                ..pattern.clone()
+            };
+            self.push(Watched::new(plain));
+        }
+    }
+
+    fn at(&mut self, path: &str) -> Option<&mut Watched> {
+        self.list.get_mut(*self.places.get(path)?)
+    }
+
+    /// The step of this path.
+    pub(crate) fn get(&self, path: &str) -> Option<&Watched> {
+        self.list.get(*self.places.get(path)?)
+    }
+
+    pub(super) fn set(&mut self, path: &str, stage: Stage) {
+        if let Some(step) = self.at(path) {
+            step.stage = stage;
+            step.child = None;
+        }
+    }
+
+    pub(super) fn condition_met(&mut self, path: &str) {
+        if let Some(step) = self.at(path) {
+            step.condition_met = true;
+        }
+    }
+
+    pub(super) fn child(&mut self, path: &str, child: TaskId) {
+        if let Some(step) = self.at(path) {
+            step.child = Some(child);
+        }
+    }
+
+    pub(super) fn child_ended(&mut self, path: &str, child: TaskId, status: Status) {
+        if let Some(step) = self.at(path).filter(|s| s.child == Some(child)) {
+            step.stage = if status == Status::Completed { Stage::Done } else { Stage::Failed };
+            step.child = None;
+        }
+    }
+
+    /// Failed steps are to be done again.
+    pub(super) fn revive(&mut self) {
+        for step in self.list.iter_mut().filter(|s| s.stage == Stage::Failed && !s.step.optional) {
+            step.stage = Stage::Open;
+            step.failures = 0;
+        }
+    }
+
+    pub(super) fn retry(&mut self, path: &str) {
+        if let Some(step) = self.at(path) {
+            step.stage = Stage::Open;
+            step.failures = 0;
+        }
+    }
+
+    /// Whether a step holds the task up because its attempts are spent.
+    pub(super) fn any_failed(&self) -> bool {
+        self.list.iter().any(|s| s.stage == Stage::Failed && !s.step.optional)
+    }
+
+    /// From now on a person confirms each step that has not ended.
+    pub(super) fn confirm_each(&mut self) {
+        let ended = |s: &Watched| match s.stage {
+            Stage::Done | Stage::Skipped => true,
+            Stage::Failed => s.step.optional,
+            Stage::Open | Stage::Checking => false,
+        };
+        for step in self.list.iter_mut().filter(|s| !ended(s) && s.step.does() == Does::Work) {
+            if !step.step.gates.iter().any(|g| g.kind == GateKind::ManualReview && !g.advisory) {
+                let confirm = serde_json::json!({"kind": "MANUAL_REVIEW"});
+                step.step.gates.push(serde_json::from_value(confirm).expect("a gate of one word"));
+            }
+        }
+    }
+
+    /// Whether nothing is left to do in a step or group.
+    fn is_over(&self, i: usize) -> bool {
+        let step = &self.list[i];
+        match step.stage {
+            Stage::Done | Stage::Skipped => true,
+            Stage::Failed => step.step.optional,
+            Stage::Open | Stage::Checking => !step.kids.is_empty() && step.kids.iter().all(|k| self.is_over(*k)),
+        }
+    }
+
+    /// What is left to do at the top of the plan.
+    pub(super) fn unfinished(&self) -> Vec<Box<str>> {
+        let open = (0..self.list.len()).filter(|i| self.list[*i].step.parent.is_none() && !self.is_over(*i));
+        open.map(|i| self.list[i].step.path.clone()).collect()
+    }
+
+    /// A step may be given away when everything before it is over, and every condition on the way to it was found true.
+    pub(super) fn given(&mut self, path: &str, agent: AgentId) -> Vec<Breach> {
+        let mut found = Vec::new();
+        let Some(&i) = self.places.get(path) else {
+            return vec![Breach { rule: Rule::Skipped, what: format!("step {path} was given away, but the plan has none") }];
+        };
+        let mut wrong = |what: String| found.push(Breach { rule: Rule::Skipped, what });
+        if self.list[i].stage != Stage::Open {
+            wrong(format!("step {path} was given away although it is {:?}", self.list[i].stage));
+        }
+        for on_the_way in std::iter::successors(Some(i), |i| self.list[*i].step.parent.map(|p| p as usize)) {
+            let group = &self.list[on_the_way];
+            for need in group.step.needs.iter().filter(|n| !self.is_over(**n as usize)) {
+                wrong(format!("step {path} was given away before {} was over", self.list[*need as usize].step.path));
+            }
+            if group.step.when.is_some() && !group.condition_met {
+                wrong(format!("step {path} was given away although nobody looked at the condition of {}", group.step.path));
+            }
+            if group.stage == Stage::Skipped {
+                wrong(format!("step {path} was given away although {} is left out", group.step.path));
+            }
+        }
+        if let Some(only) = &self.list[i].step.agent
+            && *only != agent
+        {
+            wrong(format!("step {path} is for {only} but was given to {agent}"));
+        }
+        self.list[i].doer = Some(agent);
+        found
+    }
+
+    pub(super) fn succeeded(&mut self, path: &str, done: &Succeeded) -> Option<Breach> {
+        let step = self.at(path)?;
+        if step.stage != Stage::Open {
+            return Some(Breach { rule: Rule::Late, what: format!("step {path} worked although it is {:?}", step.stage) });
+        }
+        step.succeeded = Some(done.attempt);
+        step.evidence.clone_from(&done.evidence);
+        step.metrics.clone_from(&done.metrics);
+        step.gate = 0;
+        step.stage = if step.step.gates.is_empty() { Stage::Done } else { Stage::Checking };
+        None
+    }
+
+    /// Counts a failure; it is repeated only while attempts are left.
+    pub(super) fn failed_attempt(&mut self, path: &str, class: ErrorClass, again: bool) -> Option<Breach> {
+        let attempts = self.attempts(path);
+        let step = self.at(path)?;
+        step.stage = if again { Stage::Open } else { Stage::Failed };
+        if class == ErrorClass::Cancelled {
+            return None;
+        }
+        step.failures += 1;
+        let failures = step.failures;
+        (again && failures >= attempts).then(|| Breach {
+            rule: Rule::Undecided,
+            what: format!("step {path} is offered again after {failures} failures of {attempts} allowed"),
+        })
+    }
+
+    fn attempts(&self, path: &str) -> u32 {
+        let own = self.get(path).and_then(|s| s.step.retry.as_ref());
+        own.or(self.retry.as_ref()).map_or(RetryPolicy::default().max_attempts, |r| r.max_attempts)
+    }
+
+    pub(super) fn gate_opened(&mut self, path: &str, gate: u16) -> Option<Breach> {
+        let step = self.at(path)?;
+        step.said = None;
+        let right = step.stage == Stage::Checking && step.gate == gate;
+        (!right).then(|| Breach { rule: Rule::Skipped, what: format!("gate {gate} of step {path} was opened out of turn") })
+    }
+
+    pub(super) fn gate_given(&mut self, path: &str, gate: u16, agent: AgentId) -> Option<Breach> {
+        let step = self.at(path)?;
+        let spec = step.step.gates.get(usize::from(gate));
+        let what = if step.stage != Stage::Checking || step.gate != gate {
+            "out of turn"
+        } else if step.doer == Some(agent) {
+            "to who did the step"
+        } else if spec.is_none_or(|s| s.kind == GateKind::ManualReview) {
+            "to an agent, but a person has to look"
+        } else {
+            return None;
+        };
+        Some(Breach { rule: Rule::Skipped, what: format!("gate {gate} of step {path} was given {what}") })
+    }
+
+    /// A judge has spoken; what it means is said by the judgement that follows.
+    pub(super) fn reported(&mut self, path: &str, gate: u16, judgement: Option<&Judgement>) {
+        if let Some(step) = self.at(path).filter(|s| s.gate == gate) {
+            step.said = judgement.map(|j| j.passed);
+        }
+    }
+
+    pub(super) fn judged(&mut self, judged: &GateJudged, by_person: bool, overruled: bool) -> Vec<Breach> {
+        let attempts = self.attempts(&judged.step);
+        let mut found = Vec::new();
+        let path = &judged.step;
+        let Some(step) = self.at(path) else { return found };
+        let mut wrong = |what: &str| {
+            found.push(Breach { rule: Rule::Skipped, what: format!("gate {} of step {path}: {what}", judged.gate) });
+        };
+        if step.stage != Stage::Checking || step.gate != judged.gate {
+            wrong("judged out of turn");
+        }
+        let Some(spec) = step.step.gates.get(usize::from(judged.gate)) else {
+            wrong("judged, but the step has none");
+            return found;
+        };
+        if judged.advisory != spec.advisory {
+            wrong("whether it only advises was changed");
+        }
+        let spoken = step.evidence.iter().any(|e| e.kind == spec.kind && e.passed);
+        let measured = spec.metric.as_ref().and_then(|m| step.metrics.get(&**m)).and_then(serde_json::Value::as_f64);
+        let allowed = match &*judged.by {
+            "evidence" => spec.kind != GateKind::ManualReview && spoken,
+            "metric" => measured.zip(spec.threshold).is_some_and(|(m, t)| m <= t),
+            "agent" => spec.kind != GateKind::ManualReview && step.said == Some(true),
+            "person" => by_person,
+            "override" => by_person && overruled,
+            _ => false,
+        };
+        if judged.passed && !allowed {
+            wrong(&format!("passed by {}, which cannot be", judged.by));
+        }
+        step.said = None;
+        if judged.passed || judged.advisory {
+            step.gate += 1;
+            if usize::from(step.gate) >= step.step.gates.len() {
+                step.stage = Stage::Done;
+            }
+        } else {
+            step.failures += 1;
+            if judged.retry_at.is_some() && step.failures >= attempts {
+                wrong("its step is offered again although its attempts are spent");
+            }
+            step.stage = if judged.retry_at.is_some() { Stage::Open } else { Stage::Failed };
+        }
+        found
+    }
+}
