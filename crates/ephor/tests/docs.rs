@@ -167,3 +167,37 @@ fn every_status_and_reason_is_explained() {
         assert!(text.contains(&format!("| {status} | ")), "{status} is missing");
     }
 }
+
+/// Every source file of the workspace, in one text.
+fn sources() -> String {
+    let mut text = String::new();
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path().join("src")).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension().and_then(|e| e.to_str()) {
+                Some("rs") => text.push_str(&std::fs::read_to_string(path).unwrap()),
+                None => folders.push(path),
+                Some(_) => {}
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_limit_in_the_documentation_has_its_name_in_the_code() {
+    let (text, sources) = (std::fs::read_to_string(root().join("docs/operations.md")).unwrap(), sources());
+    let table = text.split_once("## Limits").expect("there is a table of limits").1;
+    let mut checked = 0;
+    for row in table.lines().filter(|line| line.starts_with('|')) {
+        let (what, names) = row.trim_end_matches('|').rsplit_once('|').unwrap();
+        for name in names.split('`').skip(1).step_by(2).filter_map(|name| name.rsplit("::").next()) {
+            let known = [format!("const {name}: "), format!("pub {name}: ")].iter().any(|found| sources.contains(found));
+            assert!(known || name == "Policy", "{what}: nothing in the code is called {name}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 40, "only {checked} names were found");
+}
