@@ -17,6 +17,8 @@ pub(crate) struct Floor {
     pub(crate) bytes: u64,
 }
 
+/// A row of the commit log: first and last position, time, root and hash.
+type LogRow = (i64, i64, i64, Vec<u8>, Vec<u8>);
 /// An event's row, as it stands.
 type EventRow = Vec<Value>;
 
@@ -42,7 +44,7 @@ pub(crate) fn replay(engine: &Path, after: i64, until: i64) -> Floor {
 
     let mut commits =
         source.prepare("select first, last, at, root, hash from commits where last <= ?1 order by first").expect("sql");
-    let commits: Vec<(i64, i64, i64, Vec<u8>, Vec<u8>)> = commits
+    let commits: Vec<LogRow> = commits
         .query_map([until], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
         .expect("commits")
         .map(|c| c.expect("a commit"))

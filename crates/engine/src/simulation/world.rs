@@ -326,7 +326,7 @@ impl World {
     /// The process ends, and another begins.
     pub(super) fn die(&mut self) -> Checked {
         self.suspects.clear();
-        if self.reader.mail_targets(1).map_err(|e| e.to_string())?.first().is_some() {
+        if !self.reader.mail_targets(1).map_err(|e| e.to_string())?.is_empty() {
             self.count("mail after crash");
         }
         if self.chance.percent(30) {

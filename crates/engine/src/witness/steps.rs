@@ -102,10 +102,10 @@ impl Steps {
             let was = by_name
                 .get(watched.name())
                 .filter(|w| w.step.action == watched.step.action && w.step.for_each == watched.step.for_each);
-            if let Some(was) = was.filter(|w| watched.step.children == 0 && w.kids.is_empty()) {
-                if matches!(was.stage, Stage::Done | Stage::Skipped) {
-                    (watched.stage, watched.succeeded, watched.doer) = (was.stage, was.succeeded, was.doer);
-                }
+            if let Some(was) = was.filter(|w| watched.step.children == 0 && w.kids.is_empty())
+                && matches!(was.stage, Stage::Done | Stage::Skipped)
+            {
+                (watched.stage, watched.succeeded, watched.doer) = (was.stage, was.succeeded, was.doer);
             }
         }
         // The parts of a list that was laid out stay with it.

@@ -3,15 +3,40 @@
 use super::look::store;
 use crate::api::ApiError;
 use crate::host::Check;
+use ephor_core::time::Time;
+use ephor_engine::audit::{self, Finding};
+use ephor_engine::clock::{Clock, SystemClock};
+use ephor_engine::doctor;
 use ephor_engine::store::Reader;
 
-/// Checks a database against the ten "must never".
+/// Checks a database against the ten "must never", replaying every stream.
 pub(super) fn doctor(reader: &dyn Reader) -> Result<Vec<Check>, ApiError> {
-    verify(reader)
+    let report = doctor::doctor(reader, Time(SystemClock::default().wall_ms())).map_err(store)?;
+    let looked = format!("{} streams, {} events", report.streams, report.events);
+    Ok(checks("nothing happened that must never happen", looked, &report.findings))
 }
 
-/// Checks what the storage says of itself.
+/// Checks the chain of every stream and the commit log.
 pub(super) fn verify(reader: &dyn Reader) -> Result<Vec<Check>, ApiError> {
-    let wrong = reader.check().map_err(store)?;
-    Ok(vec![Check { name: "storage".into(), passed: wrong.is_empty(), detail: wrong.join("; ") }])
+    let report = audit::verify(reader).map_err(store)?;
+    let head = report.head.map_or("none".into(), |h| h.iter().map(|b| format!("{b:02x}")).collect::<String>());
+    let looked = format!("{} events in {} commits, head {head}", report.events, report.commits);
+    Ok(checks("the audit trail is what was written", looked, &report.findings))
+}
+
+/// One check that holds, or one for each thing found.
+fn checks(name: &str, looked: String, findings: &[Finding]) -> Vec<Check> {
+    if findings.is_empty() {
+        return vec![Check { name: name.into(), passed: true, detail: looked }];
+    }
+    let told = |finding: &Finding| {
+        let place = match (finding.stream, finding.version, finding.position) {
+            (Some(stream), Some(version), _) => format!("{stream} at version {version}: "),
+            (Some(stream), None, _) => format!("{stream}: "),
+            (None, _, Some(position)) => format!("position {position}: "),
+            (None, _, None) => String::new(),
+        };
+        Check { name: format!("{:?}", finding.rule), passed: false, detail: format!("{place}{}; {}", finding.what, finding.then) }
+    };
+    findings.iter().map(told).collect()
 }
