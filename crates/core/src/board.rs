@@ -270,6 +270,8 @@ impl Board {
 
     /// Changes a step's status.
     pub(crate) fn set(&mut self, i: u32, status: StepStatus) {
+        #[cfg(test)]
+        self.visits.count();
         let cell = &mut self.cells[i as usize];
         if !cell.group {
             self.counts[slot(cell.status)] -= 1;
@@ -314,6 +316,8 @@ impl Board {
 
     /// One thing less to wait for.
     fn meet(&mut self, i: u32) {
+        #[cfg(test)]
+        self.visits.count();
         let cell = &mut self.cells[i as usize];
         cell.unmet = cell.unmet.saturating_sub(1);
         if cell.unmet == 0 && cell.status == StepStatus::Pending {

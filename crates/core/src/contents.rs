@@ -4,7 +4,7 @@
 use crate::event::{Event, Letter, Private, RequestText};
 use crate::expr::{Scope, walk};
 use crate::plan::StepText;
-use crate::status::Status;
+use crate::status::{Status, StepStatus};
 use crate::work::Success;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, VecDeque};
@@ -124,7 +124,10 @@ impl StepScope<'_> {
         let own = task.step_name(i);
         let output = match task.contents.outputs.get(&own) {
             Some(success) => success.output.clone(),
-            None if !task.board.kids(i).is_empty() && task.board.steps[i as usize].for_each.is_some() => {
+            // Of a list, the outputs of its parts; of an empty one, none.
+            None if task.board.steps[i as usize].for_each.is_some()
+                && (status == StepStatus::Completed || !task.board.kids(i).is_empty()) =>
+            {
                 let of = |kid: &u32| task.contents.output(&task.step_name(*kid)).unwrap_or(Value::Null);
                 Value::Array(task.board.kids(i).iter().map(of).collect())
             }

@@ -1,1 +1,21 @@
-//! Tests of the life of a task.
+//! Tests of the life of a task. Each room is about one thing; `world` holds what they share, and checks after every command what
+//! must hold always.
+
+mod world;
+
+mod beginnings;
+mod effects;
+mod failures;
+mod flow;
+mod gates;
+mod others;
+mod people;
+mod replans;
+mod reviews;
+mod time_limits;
+mod work;
+
+mod cost;
+mod map;
+mod table;
+mod walk;

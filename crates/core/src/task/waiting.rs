@@ -151,7 +151,7 @@ impl Task {
                 },
             });
         }
-        if self.started_at.is_none() && self.board.leases == 0 || self.board.leases == 0 && self.can_be_claimed() {
+        if self.board.leases == 0 && (self.started_at.is_none() || self.can_be_claimed()) {
             for key in self.open_keys().unwrap_or_default().lines().take(TOLD_MAX) {
                 list.push(Waiting {
                     reason: "NO_AGENT".into(),

@@ -27,6 +27,7 @@ impl Task {
         if self.facts.plan.is_some() {
             self.facts.plan = Some(planned.plan.clone());
         }
+        self.stalled = false;
         if self.escalated == Some(EscalationReason::NoPlan) {
             self.escalated = None;
         }

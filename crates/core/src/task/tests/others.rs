@@ -1,0 +1,262 @@
+//! Other tasks: children, parents, dependencies, the next run.
+
+use super::world::*;
+use crate::event::{EndReason, Event, Letter, OverrideWord};
+use crate::id::TaskId;
+use crate::status::{Status, StepStatus};
+use serde_json::{Value, json};
+
+/// A task of which one step is a task of its own, and that one's id.
+fn with_child(more: Value) -> (World, TaskId) {
+    let mut steps = vec![
+        json!({"id": "part", "action": "task.run", "params": {"request": {"title": "the part", "payload": "${task.payload.p}"}}}),
+    ];
+    steps.extend(more.as_array().unwrap().iter().cloned());
+    let world = given(json!({"title": "x", "payload": {"p": {"q": 1}}, "max_retries": 1, "plan": {"steps": steps}}));
+    let child = world.births()[0].id;
+    (world, child)
+}
+
+fn ended(child: TaskId, status: Status) -> Letter {
+    Letter::ChildEnded { child, step: Some("1".into()), status }
+}
+
+#[test]
+fn a_step_may_be_a_task_of_its_own() {
+    let (world, child) = with_child(json!([]));
+    assert_eq!((world.events(), world.status()), (vec!["SUBMITTED", "CHILD_BORN"], Status::InProgress));
+    let birth = world.births()[0];
+    let parent = birth.submission.facts.parent.as_ref().unwrap();
+    assert_eq!((parent.task, parent.step.as_deref(), birth.submission.facts.depth), (world.task.id, Some("1"), 1));
+    assert_eq!(birth.submission.text.payload, json!({"q": 1}));
+    assert_eq!(child, TaskId::derived(world.task.id, 1, 0), "deciding again mints the same");
+}
+
+#[test]
+fn the_result_of_a_child_is_the_output_of_its_step() {
+    let (mut world, child) =
+        with_child(json!([{"action": "b", "depends_on": ["part"], "params": {"n": "${steps.part.output.output.n}"}}]));
+    world.take_with(ended(child, Status::Completed), json!({"n": 9}));
+    assert_eq!(world.claim(1, "b").params["n"], 9);
+}
+
+#[test]
+fn a_child_that_failed_is_a_failure_of_its_step_and_is_born_anew() {
+    let (mut world, child) = with_child(json!([]));
+    world.take(ended(child, Status::Failed));
+    assert_eq!(
+        (world.events(), world.step("part"), world.status()),
+        (vec!["MAIL_TAKEN", "TASK_ATTEMPT_FAILED"], StepStatus::Failed, Status::Retrying)
+    );
+    world.pass("10s");
+    assert_eq!(world.events(), ["RETRIED", "CHILD_BORN"]);
+    let second = world.births()[0].id;
+    assert_ne!(second, child);
+    // The first one's word comes late and is about nobody.
+    world.take(ended(child, Status::Completed));
+    assert_eq!(world.step("part"), StepStatus::Running);
+    world.take(ended(second, Status::Completed));
+    assert_eq!(world.status(), Status::Completed);
+}
+
+#[test]
+fn a_parent_that_ends_takes_its_children_along() {
+    let (mut world, child) = with_child(json!([]));
+    world.take(Letter::ChildJoined { child: other(1) });
+    world.cancel(true).unwrap();
+    let letter = Letter::ParentEnded { parent: world.task.id };
+    assert_eq!(world.mail(), [(child, letter.clone()), (other(1), letter)]);
+}
+
+#[test]
+fn a_child_whose_step_is_skipped_is_told_to_end_and_waited_for() {
+    let (mut world, child) = with_child(json!([]));
+    world.overrule(OverrideWord::SkipStep, Some("part")).unwrap();
+    assert_eq!(
+        (world.mail(), world.status()),
+        (vec![(child, Letter::ParentEnded { parent: world.task.id })], Status::InProgress)
+    );
+    world.take(ended(child, Status::Cancelled));
+    assert_eq!(*world.made("COMPLETED"), Event::Completed { gaps: vec!["1".into()] });
+}
+
+#[test]
+fn a_task_declared_complete_takes_its_children_along_too() {
+    let (mut world, child) = with_child(json!([]));
+    world.overrule(OverrideWord::Complete, None).unwrap();
+    assert_eq!(world.mail()[0].0, child);
+}
+
+#[test]
+fn who_hears_that_the_parent_has_ended_ends() {
+    let mut world = given(json!({"title": "x"}));
+    world.claim(1, "work");
+    world.take(Letter::ParentEnded { parent: other(9) });
+    assert_eq!((world.status(), world.task.end().unwrap().reason), (Status::Cancelled, Some(EndReason::ParentEnded)));
+}
+
+#[test]
+fn a_free_child_is_announced_and_waited_for() {
+    let world = given(json!({"title": "x", "parent_task_id": other(9)}));
+    assert_eq!(world.mail(), [(other(9), Letter::ChildJoined { child: world.task.id })]);
+    let mut world = given(json!({"title": "x"}));
+    world.take(Letter::ChildJoined { child: other(1) });
+    world.work_off("work");
+    assert_eq!(world.status(), Status::InProgress);
+    world.take(Letter::ChildEnded { child: other(1), step: None, status: Status::Failed });
+    assert_eq!(*world.made("COMPLETED"), Event::Completed { gaps: vec![other(1).to_string().into()] });
+}
+
+#[test]
+fn who_ends_tells_the_parent_with_its_result() {
+    let mut world = given(json!({"title": "x", "parent_task_id": other(9)}));
+    let item = world.claim(1, "work");
+    world.succeed_with(&item, json!({"n": 1}));
+    let made = world.done.moves.last().unwrap();
+    let letter = Letter::ChildEnded { child: world.task.id, step: None, status: Status::Completed };
+    assert_eq!(made.mail, [(other(9), letter, json!({"n": 1}))]);
+}
+
+#[test]
+fn a_result_that_is_too_large_for_a_letter_stays_at_home() {
+    let mut world = given(json!({"title": "x", "parent_task_id": other(9)}));
+    let item = world.claim(1, "work");
+    world.succeed_with(&item, json!("x".repeat(10_000)));
+    assert_eq!(world.done.moves.last().unwrap().mail[0].2, Value::Null);
+}
+
+#[test]
+fn tasks_give_birth_to_tasks_only_so_deep() {
+    let request = serde_json::from_value(json!({"title": "x", "max_retries": 0,
+        "plan": {"steps": [{"action": "task.run", "params": {"request": {"title": "y"}}}]}}))
+    .unwrap();
+    let mut world = World::new();
+    let mut submission = crate::request::check(&request, world.now, &world.policy).unwrap();
+    submission.facts.depth = crate::task::next::DEPTH_MAX;
+    world.ann(crate::command::Command::Submit(Box::new(submission))).unwrap();
+    assert_eq!((world.events(), world.births().len()), (vec!["SUBMITTED", "STEP_FAILED", "FAILED"], 0));
+}
+
+#[test]
+fn more_than_a_thousand_births_are_left_to_the_next_wake() {
+    let list: Vec<u32> = (0..700).collect();
+    let step = json!({"action": "task.run", "params": {"request": {"title": "y"}}, "for_each": "task.payload.list"});
+    let mut world = given(json!({"title": "x", "payload": {"list": list}, "plan": {"steps": [step, step]}}));
+    assert_eq!((world.births().len(), world.task.wake_at()), (1_000, Some(START)));
+    world.by(&crate::event::Actor::clock(), crate::command::Command::Wake).unwrap();
+    assert_eq!((world.births().len(), world.task.wake_at()), (400, None));
+}
+
+#[test]
+fn a_request_for_a_child_that_makes_no_sense_fails_the_step() {
+    let world = given(json!({"title": "x", "max_retries": 0,
+        "plan": {"steps": [{"action": "task.run", "params": {"request": {"titel": "y"}}}]}}));
+    assert_eq!(world.status(), Status::Failed);
+    assert!(world.task.contents.reason.as_ref().unwrap().contains("titel"));
+}
+
+#[test]
+fn a_task_waits_for_those_it_depends_on() {
+    let mut world = given(json!({"title": "x", "depends_on": [other(1), other(2)]}));
+    let joined = |n| (other(n), Letter::DependentJoined { dependent: world.task.id });
+    assert_eq!((world.mail(), world.status()), (vec![joined(1), joined(2)], Status::Pending));
+    world.take(Letter::DependencyEnded { dependency: other(1), status: Status::Completed });
+    assert_eq!(world.status(), Status::Pending);
+    world.take(Letter::DependencyEnded { dependency: other(2), status: Status::Completed });
+    assert_eq!((world.events(), world.status()), (vec!["MAIL_TAKEN", "RELEASED"], Status::Scheduled));
+}
+
+#[test]
+fn what_had_ended_before_is_not_waited_for() {
+    let mut world = World::new();
+    world.ended = vec![(other(1), Status::Completed)];
+    world.submit(json!({"title": "x", "depends_on": [other(1)]}));
+    assert_eq!(world.status(), Status::Scheduled);
+    let mut world = World::new();
+    world.ended = vec![(other(1), Status::Cancelled)];
+    world.submit(json!({"title": "x", "depends_on": [other(1), other(2)]}));
+    assert_eq!(world.task.end().unwrap().reason, Some(EndReason::DependencyFailed));
+}
+
+#[test]
+fn a_dependency_that_fails_fails_who_waits() {
+    let mut world = given(json!({"title": "x", "depends_on": [other(1)]}));
+    world.take(Letter::DependencyEnded { dependency: other(7), status: Status::Failed });
+    assert_eq!(world.status(), Status::Pending, "nobody it waits for");
+    world.take(Letter::DependencyEnded { dependency: other(1), status: Status::Stopped });
+    assert_eq!((world.status(), world.task.end().unwrap().reason), (Status::Failed, Some(EndReason::DependencyFailed)));
+}
+
+#[test]
+fn who_waits_hears_how_it_ended() {
+    let mut world = given(json!({"title": "x"}));
+    world.take(Letter::DependentJoined { dependent: other(3) });
+    world.work_off("work");
+    let letter = Letter::DependencyEnded { dependency: world.task.id, status: Status::Completed };
+    assert_eq!(world.mail(), [(other(3), letter)]);
+}
+
+#[test]
+fn mail_to_who_has_ended_changes_nothing() {
+    let mut world = given(json!({"title": "x"}));
+    world.cancel(true).unwrap();
+    world.take(Letter::ChildJoined { child: other(1) });
+    assert!(world.events().is_empty());
+}
+
+/// A task that comes again every hour, three times in all.
+fn recurring(more: Value) -> World {
+    let mut request = json!({"title": "x", "recurrence": {"every": "1h", "times": 3}, "external_id": "mine"});
+    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    given(request)
+}
+
+#[test]
+fn the_next_run_is_born_when_this_one_ends() {
+    let mut world = recurring(json!({"deadline": START.plus(ms("30m")).to_string()}));
+    world.work_off("work");
+    let births = world.births();
+    let facts = &births[0].submission.facts;
+    assert_eq!((facts.due_at, facts.run, facts.released), (Some(START.plus(ms("1h"))), Some(2), false));
+    assert_eq!((facts.deadline, &facts.external_id), (Some(START.plus(ms("90m"))), &None));
+    assert_eq!(births[0].submission.text.title, "x");
+}
+
+#[test]
+fn runs_that_were_missed_are_left_out() {
+    let mut world = recurring(json!({}));
+    world.pass("3h");
+    world.pass("1m");
+    world.work_off("work");
+    assert_eq!(world.births()[0].submission.facts.due_at, Some(START.plus(ms("4h"))));
+}
+
+#[test]
+fn a_failed_run_does_not_end_the_series_but_a_cancelled_or_stopped_one_does() {
+    let mut world = recurring(json!({"max_retries": 0}));
+    let item = world.claim(1, "work");
+    world.fail_for_good(&item);
+    assert_eq!((world.status(), world.births().len()), (Status::Failed, 1));
+    let mut world = recurring(json!({}));
+    world.cancel(true).unwrap();
+    assert!(world.births().is_empty());
+}
+
+#[test]
+fn the_last_run_is_the_last() {
+    let mut world = recurring(json!({"recurrence": {"every": "1h", "times": 1}}));
+    world.work_off("work");
+    assert!(world.births().is_empty());
+}
+
+#[test]
+fn the_next_run_follows_the_last_plan_with_its_own_words_and_without_what_came_of_lists() {
+    let mut world = recurring(json!({"plan": {"steps": [{"action": "a"}]}}));
+    world.propose(json!({"steps": [{"action": "b", "title": "each", "for_each": "[1, 2]"}, {"action": "c", "title": "after", "depends_on": ["1"]}]})).unwrap();
+    world.work_off("b");
+    world.work_off("b");
+    world.work_off("c");
+    let next = &world.births()[0].submission;
+    let titles: Vec<&str> = next.text.steps.iter().map(|s| &*s.title).collect();
+    assert_eq!((next.facts.plan.as_ref().unwrap().steps.len(), titles), (2, vec!["each", "after"]));
+}

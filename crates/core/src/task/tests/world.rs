@@ -1,0 +1,351 @@
+//! A small world around one task: a clock that moves when told, agents, judges and people. Whatever a test does through it, what must
+//! never happen (DESIGN §7) is checked after every command.
+
+use crate::command::{Answer, CheckedPlan, Claim, Command, Context, Handled, Refusal};
+use crate::event::{Actor, Event, Letter, Private};
+use crate::id::{AgentId, ClaimId, TaskId};
+use crate::policy::Policy;
+use crate::review::{Judge, VoteWord};
+use crate::spec::{ErrorClass, ExecutionMode, PlanSpec, Request};
+use crate::status::{Status, StepStatus};
+use crate::task::Task;
+use crate::time::{Time, WireDuration};
+use crate::work::{Failure, Judgement, Outcome, Success, WorkItem, WorkKey};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// When every world begins.
+pub(super) const START: Time = Time(1_800_000_000_000);
+
+pub(super) struct World {
+    pub(super) task: Task,
+    pub(super) now: Time,
+    pub(super) policy: Policy,
+    pub(super) judges: Vec<Judge>,
+    pub(super) analyst: bool,
+    /// Signs of life given by holders.
+    pub(super) counter: u64,
+    pub(super) ended: Vec<(TaskId, Status)>,
+    /// What the last command led to.
+    pub(super) done: Handled,
+    /// The task as replay rebuilds it from what a store would have kept.
+    replayed: Task,
+    /// The highest attempt handed out of each work.
+    attempts: BTreeMap<WorkKey, u32>,
+    claims: u8,
+}
+
+/// The n-th agent.
+pub(super) fn agent(n: u8) -> AgentId {
+    AgentId::new(1_000 + i64::from(n), [n; 10])
+}
+
+/// The n-th other task.
+pub(super) fn other(n: u8) -> TaskId {
+    TaskId::new(2_000 + i64::from(n), [n; 10])
+}
+
+/// Judges by name, of weight one.
+pub(super) fn judges(names: &[&str]) -> Vec<Judge> {
+    names.iter().map(|name| Judge { id: (*name).into(), weight: 1, veto: false }).collect()
+}
+
+pub(super) fn ms(text: &str) -> u64 {
+    WireDuration::parse(text).unwrap().ms
+}
+
+/// A person.
+pub(super) fn ann() -> Actor {
+    Actor::human("ann")
+}
+
+/// A task as submitted, with its steps.
+pub(super) fn given(request: Value) -> World {
+    let mut world = World::new();
+    world.submit(request);
+    world
+}
+
+/// A task of these steps, without reviews.
+pub(super) fn given_steps(steps: Value) -> World {
+    given(json!({"title": "x", "plan": {"steps": steps}}))
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let id = TaskId::new(START.0, [7; 10]);
+        Self {
+            task: Task::unborn(id),
+            now: START,
+            policy: Policy::default(),
+            judges: Vec::new(),
+            analyst: false,
+            counter: 0,
+            ended: Vec::new(),
+            done: Handled { moves: Vec::new(), answer: Ok(Answer::Done), corrupt: None },
+            replayed: Task::unborn(id),
+            attempts: BTreeMap::new(),
+            claims: 0,
+        }
+    }
+
+    pub(super) fn submit(&mut self, request: Value) {
+        let request: Request = serde_json::from_value(request).unwrap();
+        let submission = crate::request::check(&request, self.now, &self.policy).unwrap();
+        self.by(&ann(), Command::Submit(Box::new(submission))).unwrap();
+    }
+
+    /// Somebody asks something.
+    pub(super) fn by(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
+        let cx = Context {
+            now: self.now,
+            actor,
+            policy: &self.policy,
+            counter: self.counter,
+            judges: &self.judges,
+            analyst: self.analyst,
+            ended: &self.ended,
+        };
+        let before = self.task.clone();
+        let woken = matches!(command, Command::Wake);
+        self.done = self.task.handle(command, &cx);
+        self.check(&before, woken);
+        self.done.answer.clone()
+    }
+
+    /// A person asks something.
+    pub(super) fn ann(&mut self, command: Command) -> Result<Answer, Refusal> {
+        self.by(&ann(), command)
+    }
+
+    /// What must hold after every command.
+    fn check(&mut self, before: &Task, woken: bool) {
+        assert_eq!(self.done.corrupt, None);
+        let mut status = before.status();
+        for made in &self.done.moves {
+            assert_eq!(made.before, status, "{:?}", made.event);
+            assert!(!status.is_final() || made.event.may_follow_the_end(), "{:?} after the end", made.event);
+            assert!(status.may_become(made.after) || before.version == 0, "{status} -> {} by {:?}", made.after, made.event);
+            status = made.after;
+            if let Event::Assigned(a) = &made.event {
+                let last = self.attempts.entry(a.work.clone()).or_default();
+                assert!(a.attempt > *last, "{} was handed out as attempt {} after {last}", a.work, a.attempt);
+                *last = a.attempt;
+            }
+            // Through the form in which a store keeps it.
+            let event: Event = serde_json::from_str(&serde_json::to_string(&made.event).unwrap()).unwrap();
+            assert_eq!(event, made.event);
+            let text = made.private.as_ref().map(|p| serde_json::to_string(p).unwrap());
+            let private: Option<Private> = text.as_deref().map(|t| serde_json::from_str(t).unwrap());
+            assert_eq!(private, made.private);
+            self.replayed.take_in(&event, private.as_ref(), self.now);
+        }
+        assert_eq!(status, self.task.status());
+        assert!(self.task == self.replayed, "replay differs from the live task\n{:#?}\n{:#?}", self.task, self.replayed);
+
+        let leases = self.task.live_leases();
+        let works: BTreeSet<&WorkKey> = leases.iter().map(|l| &l.work).collect();
+        assert_eq!(works.len(), leases.len(), "two leases on one work");
+        assert_eq!(leases.len() as u32, self.task.leases());
+        assert!(self.task.version == 0 || self.task.waits_on_somebody(), "waits on nobody and nothing: {:#?}", self.task);
+        assert!(!self.task.waiting().is_empty() || self.task.end().is_some());
+        if woken && self.done.moves.len() < 1_000 {
+            assert!(self.task.wake_at().is_none_or(|at| at > self.now), "would wake at {:?} again: {:#?}", self.now, self.task);
+        }
+        self.recount();
+    }
+
+    /// What the board keeps, counted anew.
+    fn recount(&self) {
+        let board = &self.task.board;
+        let all = 0..board.steps.len() as u32;
+        let count = |status| {
+            all.clone().filter(|i| board.steps[*i as usize].children == 0 && board.cell(*i).status == status).count() as u32
+        };
+        let in_lists = |i: &u32| {
+            board.steps[*i as usize].for_each.is_some()
+                && board.steps[*i as usize].children == 0
+                && board.cell(*i).status == StepStatus::Completed
+        };
+        // An empty list is a group without parts and is not counted.
+        let empty = all.clone().filter(in_lists).count() as u32;
+        for status in [
+            StepStatus::Pending,
+            StepStatus::Ready,
+            StepStatus::Assigned,
+            StepStatus::Running,
+            StepStatus::Checking,
+            StepStatus::Blocked,
+            StepStatus::Retrying,
+            StepStatus::Failed,
+        ] {
+            assert_eq!(board.count(status), count(status), "{status}");
+        }
+        let completed = count(StepStatus::Completed);
+        assert!((completed - empty..=completed).contains(&board.count(StepStatus::Completed)));
+        if self.task.end().is_some() {
+            return;
+        }
+        let step_leases = all.clone().filter(|i| board.cell(*i).lease.is_some()).count();
+        let gate_leases = board.gates.values().filter(|g| g.lease.is_some()).count();
+        assert_eq!(board.leases as usize, step_leases + gate_leases);
+        assert_eq!(board.approvals as usize, board.gates.values().filter(|g| g.manual).count());
+        let offers: Vec<_> = board.offers.values().flatten().collect();
+        let steps = offers.iter().filter(|o| matches!(o, crate::board::Offer::Step(_))).count();
+        assert_eq!((board.step_offers as usize, board.side_offers as usize), (steps, offers.len() - steps));
+        let ready = all.filter(|i| board.cell(*i).status == StepStatus::Ready && board.steps[*i as usize].children == 0);
+        let offered = ready.filter(|i| !board.fresh.contains(i)).count();
+        assert_eq!(steps, offered, "every ready step is offered or fresh");
+    }
+
+    /// Lets time pass; the clock wakes the task whenever it asked for it.
+    pub(super) fn pass(&mut self, duration: &str) {
+        let until = self.now.plus(ms(duration));
+        for _ in 0..10_000 {
+            let Some(at) = self.task.wake_at().filter(|at| *at <= until) else {
+                self.now = until;
+                return;
+            };
+            self.now = at.max(self.now);
+            self.by(&Actor::clock(), Command::Wake).unwrap();
+        }
+        panic!("the clock does not come to rest: {:#?}", self.task);
+    }
+
+    /// The names of what the last command led to.
+    pub(super) fn events(&self) -> Vec<&'static str> {
+        self.done.moves.iter().map(|m| m.event.kind()).collect()
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.task.status()
+    }
+
+    pub(super) fn step(&self, name: &str) -> StepStatus {
+        self.task.step(name).unwrap().1
+    }
+
+    pub(super) fn wish(&mut self, n: u8, capabilities: &[&str], start: bool) -> Claim {
+        self.claims = self.claims.wrapping_add(1);
+        let mut words: Vec<Box<str>> = capabilities.iter().map(|c| (*c).into()).collect();
+        words.sort();
+        Claim { agent: agent(n), capabilities: words.into(), claim: ClaimId::new(3_000, [self.claims; 10]), start }
+    }
+
+    pub(super) fn try_claim(&mut self, n: u8, capabilities: &[&str]) -> Result<WorkItem, Refusal> {
+        let claim = self.wish(n, capabilities, true);
+        match self.by(&Actor::agent(agent(n)), Command::Claim(claim))? {
+            Answer::Work(item) => Ok(*item),
+            other => panic!("a claim was answered with {other:?}"),
+        }
+    }
+
+    /// Agent `n` claims and starts.
+    pub(super) fn claim(&mut self, n: u8, capability: &str) -> WorkItem {
+        self.try_claim(n, &[capability]).unwrap()
+    }
+
+    /// The holder of a piece of work says how it ended.
+    pub(super) fn report(&mut self, item: &WorkItem, outcome: Outcome) -> Result<Answer, Refusal> {
+        let holder = self.task.live_leases().into_iter().find(|l| l.work == item.work).map_or(agent(1), |l| l.agent);
+        self.report_as(&Actor::agent(holder), item, outcome)
+    }
+
+    pub(super) fn report_as(&mut self, actor: &Actor, item: &WorkItem, outcome: Outcome) -> Result<Answer, Refusal> {
+        let spec = match &outcome {
+            Outcome::Proposed(spec) | Outcome::Advised(crate::work::Advice::AlternativePath(spec)) => Some(spec),
+            _ => None,
+        };
+        let plan = spec.map(|spec| Box::new(crate::request::check_plan(spec, ExecutionMode::Auto).unwrap()));
+        self.by(actor, Command::Report { work: item.work.clone(), attempt: item.attempt, outcome: Box::new(outcome), plan })
+    }
+
+    pub(super) fn succeed(&mut self, item: &WorkItem) {
+        self.succeed_with(item, json!(null));
+    }
+
+    pub(super) fn succeed_with(&mut self, item: &WorkItem, output: Value) {
+        self.report(item, Outcome::Succeeded(Success { output, ..Success::default() })).unwrap();
+    }
+
+    pub(super) fn fail(&mut self, item: &WorkItem) {
+        self.report(item, Outcome::Failed(Failure::new(ErrorClass::Other, "no"))).unwrap();
+    }
+
+    /// A failure that ends the step at once.
+    pub(super) fn fail_for_good(&mut self, item: &WorkItem) {
+        self.report(item, Outcome::Failed(Failure::final_(ErrorClass::Other, "never"))).unwrap();
+    }
+
+    /// Claims and succeeds with the next piece of work of this capability.
+    pub(super) fn work_off(&mut self, capability: &str) -> WorkItem {
+        let item = self.claim(1, capability);
+        self.succeed(&item);
+        item
+    }
+
+    pub(super) fn vote(&mut self, judge: &str, vote: VoteWord) -> Result<Answer, Refusal> {
+        let command =
+            Command::Vote { review: None, judge: judge.into(), vote, confidence: Some(0.9), reason: "so I think".into() };
+        self.by(&Actor::human(judge), command)
+    }
+
+    pub(super) fn cancel(&mut self, force: bool) -> Result<Answer, Refusal> {
+        self.ann(Command::Cancel { reason: "no longer wanted".into(), force })
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.ann(Command::Pause { reason: "wait".into(), stop_running: false }).unwrap();
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.ann(Command::Resume).unwrap();
+    }
+
+    pub(super) fn overrule(&mut self, decision: crate::event::OverrideWord, step: Option<&str>) -> Result<Answer, Refusal> {
+        self.ann(Command::Override { decision, step: step.map(Into::into), reason: "I take it upon me".into() })
+    }
+
+    pub(super) fn signal(&mut self, name: &str, payload: Value) {
+        self.ann(Command::Signal { name: name.into(), payload }).unwrap();
+    }
+
+    pub(super) fn take(&mut self, letter: Letter) {
+        self.take_with(letter, Value::Null);
+    }
+
+    pub(super) fn take_with(&mut self, letter: Letter, output: Value) {
+        self.by(&Actor::settle(), Command::Take { letters: vec![letter], outputs: vec![output] }).unwrap();
+    }
+
+    pub(super) fn propose(&mut self, plan: Value) -> Result<Answer, Refusal> {
+        self.ann(Command::Propose(Box::new(checked(plan))))
+    }
+
+    /// Mail that the last command sent.
+    pub(super) fn mail(&self) -> Vec<(TaskId, Letter)> {
+        self.done.moves.iter().flat_map(|m| &m.mail).map(|(to, letter, _)| (*to, letter.clone())).collect()
+    }
+
+    /// Tasks that the last command gave birth to.
+    pub(super) fn births(&self) -> Vec<&crate::command::Birth> {
+        self.done.moves.iter().flat_map(|m| &m.births).collect()
+    }
+
+    /// The last event of its life that has this name.
+    pub(super) fn made(&self, kind: &str) -> &Event {
+        let found = self.done.moves.iter().rev().find(|m| m.event.kind() == kind);
+        &found.unwrap_or_else(|| panic!("no {kind} in {:?}", self.events())).event
+    }
+}
+
+/// A plan as the engine would have checked it.
+pub(super) fn checked(plan: Value) -> CheckedPlan {
+    let spec: PlanSpec = serde_json::from_value(plan).unwrap();
+    crate::request::check_plan(&spec, ExecutionMode::Auto).unwrap()
+}
+
+/// A judge's word on a gate.
+pub(super) fn judgement(json: Value) -> Judgement {
+    serde_json::from_value(json).unwrap()
+}
