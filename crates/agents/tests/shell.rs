@@ -249,11 +249,12 @@ async fn a_memory_hog_ends_as_out_of_memory() {
 #[tokio::test]
 async fn a_fork_bomb_is_bounded() {
     let place = Place::new();
-    let begun = Instant::now();
-    let bomb = json!({"command": "f() { f | f & }; f; sleep 10", "limits": {"processes": 50}, "timeout": "3s"});
-    let failure = place.run("shell.run", bomb).await.unwrap_err();
-    assert!(matches!(failure.class, ErrorClass::Other | ErrorClass::Timeout), "{failure:?}");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let bomb = json!({"command": "f() { f | f & }; f; sleep 60", "limits": {"processes": 50}, "timeout": "3s"});
+    let bounded = tokio::time::timeout(Duration::from_secs(30), place.run("shell.run", bomb)).await;
+    let failure = bounded.expect("it ends long before the bomb does by itself").unwrap_err();
+    // Which limit ends it depends on how fast the machine forks: processes, memory or time.
+    let limits = [ErrorClass::Other, ErrorClass::Timeout, ErrorClass::OutOfMemory];
+    assert!(limits.contains(&failure.class), "{failure:?}");
 }
 
 #[tokio::test]

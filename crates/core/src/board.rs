@@ -5,10 +5,11 @@ use crate::id::{AgentId, ClaimId};
 use crate::plan::{Does, Plan, Step};
 use crate::status::{BlockReason, StepStatus};
 use crate::time::Time;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Something an agent can claim, in the order in which it is given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Offer {
     /// What to do about a failure.
     Analysis,
@@ -21,7 +22,7 @@ pub(crate) enum Offer {
 }
 
 /// The right to work for a while.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Lease {
     pub(crate) agent: AgentId,
     pub(crate) claim: ClaimId,
@@ -33,7 +34,7 @@ pub(crate) struct Lease {
 }
 
 /// Where one step is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cell {
     pub(crate) status: StepStatus,
     /// Whether it holds other steps; such are not counted.
@@ -61,7 +62,7 @@ pub(crate) struct Cell {
 }
 
 /// A gate that is offered to a judge.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OpenGate {
     pub(crate) gate: u16,
     pub(crate) manual: bool,
@@ -72,7 +73,7 @@ pub(crate) struct OpenGate {
 }
 
 /// Where all steps are.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Board {
     pub(crate) steps: Vec<Step>,
     cells: Vec<Cell>,
@@ -110,6 +111,7 @@ pub(crate) struct Board {
     /// The highest attempt of an earlier plan: new attempts are numbered above it, so that no token is ever used twice.
     fence: u32,
     #[cfg(test)]
+    #[serde(skip)]
     pub(crate) visits: visits::Visits,
 }
 
@@ -396,7 +398,8 @@ impl Board {
                     self.end(parent, StepStatus::Completed, at);
                 }
             }
-            None => self.left -= 1,
+            // Nothing here may go below zero: a damaged stream is told by whoever compares, not by a panic.
+            None => self.left = self.left.saturating_sub(1),
         }
     }
 
@@ -509,6 +512,9 @@ impl Board {
 
     /// Turns a step into a group of one step for each item.
     pub(crate) fn expand(&mut self, i: u32, count: u32, at: Time) {
+        if self.cells[i as usize].group {
+            return;
+        }
         self.fresh.remove(&i);
         self.lay_parts(i, count);
         if count == 0 {
@@ -585,8 +591,8 @@ impl Board {
     /// The lease of a gate is over.
     pub(crate) fn release_gate(&mut self, i: u32) {
         if let Some(lease) = self.gates.get_mut(&i).and_then(|g| g.lease.take()) {
-            self.leases -= 1;
-            self.started -= u32::from(lease.started);
+            self.leases = self.leases.saturating_sub(1);
+            self.started = self.started.saturating_sub(u32::from(lease.started));
         }
     }
 
@@ -595,15 +601,15 @@ impl Board {
         self.release_gate(i);
         self.drop_offer(self.gate_key(i), Offer::Gate(i));
         if let Some(gate) = self.gates.remove(&i) {
-            self.approvals -= u32::from(gate.manual);
+            self.approvals = self.approvals.saturating_sub(u32::from(gate.manual));
         }
     }
 
     /// The lease of a step is over.
     pub(crate) fn release(&mut self, i: u32) {
         if let Some(lease) = self.cells[i as usize].lease.take() {
-            self.leases -= 1;
-            self.started -= u32::from(lease.started);
+            self.leases = self.leases.saturating_sub(1);
+            self.started = self.started.saturating_sub(u32::from(lease.started));
         }
     }
 

@@ -6,6 +6,7 @@ use crate::expr::{Scope, walk};
 use crate::plan::StepText;
 use crate::status::{Status, StepStatus};
 use crate::work::Success;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 pub const SIGNALS_MAX: usize = 1_000;
 
 /// The private side of a task.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Contents {
     /// The words of the request as they stand now.
     pub text: RequestText,

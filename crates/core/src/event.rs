@@ -343,8 +343,25 @@ impl Event {
 /// Reads an event as stored, whatever release wrote it.
 pub fn read(schema: u16, data: &str) -> Result<Event, String> {
     match schema {
-        SCHEMA => serde_json::from_str(data).map_err(|e| e.to_string()),
+        SCHEMA => serde_json::from_str(data).map_err(|e| e.to_string()).and_then(sound),
         newer => Err(format!("schema {newer} is newer than {SCHEMA}, the newest this release knows")),
+    }
+}
+
+/// What replay relies on beyond the form of an event: that a plan refers only to steps it has, and that no number asks for more than
+/// was ever allowed. Whoever wrote the event made sure of it; a damaged store may not have.
+fn sound(event: Event) -> Result<Event, String> {
+    let plan = match &event {
+        Event::Submitted(facts) => facts.plan.as_ref(),
+        Event::Planned(planned) => Some(&planned.plan),
+        Event::Expanded { count, .. } if *count as usize > crate::plan::ITEMS_MAX => {
+            return Err(format!("{count} items are too many"));
+        }
+        _ => None,
+    };
+    match plan {
+        Some(plan) if !plan.is_sound() => Err("its plan refers to steps it does not have".into()),
+        _ => Ok(event),
     }
 }
 

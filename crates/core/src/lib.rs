@@ -1,30 +1,30 @@
 //! The rules of Ephor: a task *is* its list of events, and everything here is a pure function over them.
 //!
 //! No I/O, no async, no clock, no randomness: instants, ids and facts about others come in with a command. Without the
-//! feature `rules` only the wire types remain (ids, times, requests, work), which is all an agent needs.
+//! feature `rules` only the wire types remain (ids, times, requests, work, events, views), which is all an agent or a client needs.
 
 #[cfg(feature = "rules")]
 pub mod agent;
+pub mod ask;
 #[cfg(feature = "rules")]
 mod board;
 #[cfg(feature = "rules")]
 pub mod command;
 #[cfg(feature = "rules")]
 pub mod contents;
-#[cfg(feature = "rules")]
 pub mod event;
 #[cfg(feature = "rules")]
 pub mod expr;
 #[cfg(feature = "rules")]
 pub mod gate;
 pub mod id;
+pub mod namespace;
 pub mod plan;
 pub mod planted;
 #[cfg(feature = "rules")]
 pub mod policy;
 #[cfg(feature = "rules")]
 pub mod request;
-#[cfg(feature = "rules")]
 pub mod review;
 pub mod spec;
 pub mod status;
@@ -33,4 +33,5 @@ pub mod task;
 pub mod time;
 #[cfg(feature = "rules")]
 mod timers;
+pub mod view;
 pub mod work;

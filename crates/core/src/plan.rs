@@ -221,6 +221,21 @@ impl Plan {
         (Self { steps: vec![step] }, vec![StepText { title: title.into(), ..StepText::default() }])
     }
 
+    /// Whether every reference in it leads to a step: parents stand before their children, which are as many as they say.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut children = vec![0u32; self.steps.len()];
+        let refers = self.steps.iter().enumerate().all(|(i, step)| {
+            if let Some(parent) = step.parent
+                && let Some(count) = children.get_mut(parent as usize)
+            {
+                *count += 1;
+            }
+            step.parent.is_none_or(|parent| (parent as usize) < i)
+                && step.needs.iter().all(|need| (*need as usize) < self.steps.len())
+        });
+        refers && self.steps.len() <= STEPS_MAX && self.steps.iter().zip(&children).all(|(step, n)| step.children == *n)
+    }
+
     /// Order, parallel groups, critical path, slack and duration.
     pub fn outline(&self) -> Outline {
         outline::outline(&self.steps)

@@ -78,7 +78,7 @@ pub struct Tally {
 }
 
 /// The terms of a review and the votes so far.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ballot {
     /// Who may vote.
     pub judges: Vec<Judge>,

@@ -1,10 +1,11 @@
 //! A task's deadlines, ordered. Setting, clearing and looking at the first cost O(log n).
 
 use crate::time::Time;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a deadline is about. The number is a step's index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Timer {
     /// The task may start.
     Due,
@@ -41,7 +42,7 @@ pub(crate) enum Timer {
 }
 
 /// Deadlines by name and by time.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Timers {
     at: BTreeMap<Timer, Time>,
     order: BTreeSet<(Time, Timer)>,

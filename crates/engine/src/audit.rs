@@ -125,7 +125,11 @@ impl Chain {
         }
         if stored.at < self.at {
             let back = self.at - stored.at;
-            self.found_against(Rule::Time, stored, format!("it says it happened {back} ms before an event that stands before it"));
+            self.found_against(
+                Rule::Time,
+                stored,
+                format!("it says it happened {back} ms before an event that stands before it"),
+            );
         }
         self.position = stored.position;
         self.at = self.at.max(stored.at);

@@ -14,7 +14,7 @@ pub(crate) struct Cache {
 }
 
 struct Kept {
-    live: Live,
+    live: Box<Live>,
     used: u64,
     weight: usize,
 }
@@ -26,7 +26,7 @@ impl Cache {
     }
 
     /// Takes a task out, to be changed; whoever changes it puts it back once the change is written.
-    pub(crate) fn take(&mut self, task: TaskId) -> Option<Live> {
+    pub(crate) fn take(&mut self, task: TaskId) -> Option<Box<Live>> {
         let kept = self.tasks.remove(&task)?;
         self.order.remove(&kept.used);
         self.weight -= kept.weight;
@@ -36,11 +36,11 @@ impl Cache {
     /// Looks at a task and leaves it where it is.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn peek(&self, task: TaskId) -> Option<&Live> {
-        self.tasks.get(&task).map(|kept| &kept.live)
+        self.tasks.get(&task).map(|kept| &*kept.live)
     }
 
     /// Puts a task in.
-    pub(crate) fn put(&mut self, task: TaskId, live: Live) {
+    pub(crate) fn put(&mut self, task: TaskId, live: Box<Live>) {
         self.take(task);
         self.clock += 1;
         let weight = live.weight();
@@ -69,11 +69,11 @@ mod tests {
         let one = Live::unborn(id(1)).weight();
         let mut cache = Cache::new(2 * one);
         for n in 1..=2 {
-            cache.put(id(n), Live::unborn(id(n)));
+            cache.put(id(n), Box::new(Live::unborn(id(n))));
         }
         let again = cache.take(id(1)).unwrap();
         cache.put(id(1), again);
-        cache.put(id(3), Live::unborn(id(3)));
+        cache.put(id(3), Box::new(Live::unborn(id(3))));
         assert!(cache.take(id(2)).is_none() && cache.take(id(1)).is_some() && cache.take(id(3)).is_some());
     }
 }

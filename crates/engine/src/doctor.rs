@@ -101,7 +101,11 @@ impl Doctor<'_> {
         }
     }
 
-    fn pages(&mut self, kind: StreamKind, mut each: impl FnMut(&mut Self, Listed) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    fn pages(
+        &mut self,
+        kind: StreamKind,
+        mut each: impl FnMut(&mut Self, Listed) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut after = 0;
         loop {
             let page = self.reader.streams(kind, after, PAGE)?;
@@ -178,7 +182,12 @@ impl Doctor<'_> {
         let early = wanted.wake_at.is_none_or(|must| row.wake_at.is_some_and(|is| is <= must));
         let (stream, version) = (listed.stream, task.version);
         if !early || (task.end().is_some() && row.wake_at.is_some()) {
-            self.wrong(Rule::Differs, stream, version, format!("it wakes at {:?} and should at {:?}", row.wake_at, wanted.wake_at));
+            self.wrong(
+                Rule::Differs,
+                stream,
+                version,
+                format!("it wakes at {:?} and should at {:?}", row.wake_at, wanted.wake_at),
+            );
         }
         let differ = [
             ("status", row.status != wanted.status),
@@ -186,7 +195,10 @@ impl Doctor<'_> {
             ("priority", row.priority != wanted.priority || row.rank != wanted.rank),
             ("times", (row.created_at, row.ended_at, row.due_at) != (wanted.created_at, wanted.ended_at, wanted.due_at)),
             ("title", row.title != wanted.title),
-            ("names", (&row.namespace, &row.task_type, &row.external_id) != (&wanted.namespace, &wanted.task_type, &wanted.external_id)),
+            (
+                "names",
+                (&row.namespace, &row.task_type, &row.external_id) != (&wanted.namespace, &wanted.task_type, &wanted.external_id),
+            ),
             ("owner", (&row.source, &row.owner_id, row.parent) != (&wanted.source, &wanted.owner_id, wanted.parent)),
         ];
         for (what, _) in differ.iter().filter(|(_, differs)| *differs) {
@@ -268,7 +280,13 @@ impl Doctor<'_> {
             letters.retain(|_, n| *n != 0);
             let live = self.reader.status(stream)?.is_some_and(|status: Status| !status.is_final());
             if let Some(letter) = letters.iter().find(|(_, n)| **n < 0).map(|(letter, _)| letter.clone()) {
-                self.found(Severity::Grave, Rule::Differs, Some(stream), None, format!("it took a letter that nobody sent: {letter}"));
+                self.found(
+                    Severity::Grave,
+                    Rule::Differs,
+                    Some(stream),
+                    None,
+                    format!("it took a letter that nobody sent: {letter}"),
+                );
             }
             for row in self.reader.mail(stream, u32::MAX)? {
                 let Ok(envelope) = serde_json::from_str::<Envelope>(&row.body) else {

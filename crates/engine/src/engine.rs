@@ -15,6 +15,7 @@ use ephor_core::agent::{AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, EffectId, TaskId};
+use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
 use ephor_core::request;
 use ephor_core::spec::{ExecutionMode, Request};
@@ -30,6 +31,8 @@ use tokio::sync::{oneshot, watch};
 
 /// The most jobs in one commit (DESIGN §1).
 const BATCH_MAX: usize = 1_000;
+/// How many submissions of a batch are handed to the writer at once: few enough that others get their turn between them.
+const PART: usize = 250;
 /// How long a claim may wait for work at most, in milliseconds.
 const WAIT_MAX: u64 = 60_000;
 
@@ -94,6 +97,7 @@ pub(crate) struct Inner {
     /// Why the engine has stopped, once it has.
     stopped: watch::Sender<Option<String>>,
     gauges: Mutex<Gauges>,
+    refusals: Mutex<Refusals>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held until the engine is gone.
     lock: Mutex<Option<Lock>>,
@@ -145,6 +149,7 @@ impl Engine {
             position: watch::Sender::new(writer.position()),
             stopped: watch::Sender::new(None),
             gauges: Mutex::default(),
+            refusals: Mutex::default(),
             threads: Mutex::default(),
             lock: Mutex::new(lock),
         });
@@ -181,8 +186,25 @@ impl Engine {
 
     /// Submits a task. With an idempotency key, saying it again gets the same answer and has one effect.
     pub async fn submit(&self, request: &Request, actor: Actor, idempotency: Option<Idempotency>) -> Result<Done, EngineError> {
-        let submission = self.check(request)?;
-        self.submit_checked(submission, actor, idempotency).await
+        match self.check(request) {
+            Ok(submission) => self.submit_checked(submission, actor, idempotency).await,
+            Err(refusal) => {
+                self.record_refusal(request, &refusal, &actor).await?;
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// That somebody submitted nonsense is a fact of the namespace; only so many of them each minute get an event of their own.
+    async fn record_refusal(&self, request: &Request, refusal: &Refusal, actor: &Actor) -> Result<(), EngineError> {
+        let Refusal::Invalid(problems) = refusal else { return Ok(()) };
+        let admitted = self.inner.refusals.lock().unwrap_or_else(PoisonError::into_inner).admit(self.inner.clock.mono_ms());
+        let Some(unrecorded) = admitted else { return Ok(()) };
+        let fields = problems.iter().map(|p| p.field.as_str().into()).collect();
+        // A name that is none cannot name a stream.
+        let name = request.namespace.as_deref().filter(|n| ephor_core::plan::is_word(n)).unwrap_or("default");
+        let event = NamespaceEvent::SubmissionRefused { fields, unrecorded };
+        one(self.ask(name, Job::Namespace { name: name.into(), event, actor: actor.clone() }).await?).map(drop)
     }
 
     /// Submits a task that was checked before.
@@ -197,21 +219,31 @@ impl Engine {
         one(self.ask(&namespace, Job::Submit(Box::new(submit))).await?)
     }
 
-    /// Submits several tasks; one answer for each, in order. Not atomic.
+    /// Submits several tasks; one answer for each, in order. Not atomic. While one part is being written the next is checked.
     pub async fn submit_many(&self, requests: &[Request], actor: &Actor) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
         let mut answers: Vec<Option<Result<Done, Refusal>>> = Vec::with_capacity(requests.len());
-        let mut jobs = Vec::with_capacity(requests.len());
-        for request in requests {
-            match self.check(request) {
-                Ok(submission) => {
-                    let submit = Submit { id: self.new_task_id(), submission, actor: actor.clone(), idempotency: None };
-                    jobs.push(Job::Submit(Box::new(submit)));
-                    answers.push(None);
-                }
-                Err(refusal) => answers.push(Some(Err(refusal))),
+        let mut under_way = Vec::new();
+        for part in requests.chunks(PART) {
+            let mut jobs = Vec::with_capacity(part.len());
+            for request in part {
+                answers.push(match self.check(request) {
+                    Ok(submission) => {
+                        let submit = Submit { id: self.new_task_id(), submission, actor: actor.clone(), idempotency: None };
+                        jobs.push(Job::Submit(Box::new(submit)));
+                        None
+                    }
+                    Err(refusal) => Some(Err(refusal)),
+                });
+            }
+            if !jobs.is_empty() {
+                under_way.push(self.push("default", Job::Many(jobs))?);
             }
         }
-        let mut decided = self.ask_many(jobs).await?.into_iter();
+        let mut decided = Vec::with_capacity(requests.len());
+        for part in under_way {
+            decided.extend(self.many(part.await.map_err(|_| self.inner.why_stopped())?)?);
+        }
+        let mut decided = decided.into_iter();
         let fill = |slot: Option<_>| slot.or_else(|| decided.next()).expect("there is one answer for each job");
         Ok(answers.into_iter().map(fill).collect())
     }
@@ -310,6 +342,11 @@ impl Engine {
         Feed::new(self.inner.reader.clone(), self.inner.position.subscribe(), self.inner.stopped.subscribe(), after)
     }
 
+    /// The position of the last event written.
+    pub fn position(&self) -> u64 {
+        *self.inner.position.borrow()
+    }
+
     /// The reading side of the store.
     pub fn reader(&self) -> Arc<dyn Reader> {
         self.inner.reader.clone()
@@ -372,22 +409,59 @@ impl Engine {
     }
 
     async fn ask_many(&self, jobs: Vec<Job>) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
-        if jobs.is_empty() {
-            return Ok(Vec::new());
+        match jobs.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.many(self.ask("default", Job::Many(jobs)).await?),
         }
-        match self.ask("default", Job::Many(jobs)).await? {
+    }
+
+    /// The answers to several jobs.
+    fn many(&self, reply: Reply) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
+        match reply {
             Reply::Many(answers) => Ok(answers),
             other => one(other).map(|_| Vec::new()),
         }
     }
 
     async fn ask(&self, namespace: &str, job: Job) -> Result<Reply, EngineError> {
+        self.push(namespace, job)?.await.map_err(|_| self.inner.why_stopped())
+    }
+
+    /// Hands a job to the writer; the answer comes once it is on disk.
+    fn push(&self, namespace: &str, job: Job) -> Result<oneshot::Receiver<Reply>, EngineError> {
         let (answer, waiting) = oneshot::channel();
         match self.inner.intake.push(namespace, Item::Job(job, Some(answer))) {
-            Ok(()) => waiting.await.map_err(|_| self.inner.why_stopped()),
+            Ok(()) => Ok(waiting),
             Err(NotTaken::Full) => Err(Refusal::QueueFull.into()),
             Err(NotTaken::Closed) => Err(self.inner.why_stopped()),
         }
+    }
+}
+
+/// How many refused submissions are recorded in a minute; the rest are only counted, so that nonsense cannot fill the disk.
+const REFUSALS_PER_MINUTE: u32 = 100;
+
+/// Counts refused submissions, minute by minute.
+#[derive(Debug, Default)]
+struct Refusals {
+    minute: u64,
+    recorded: u32,
+    unrecorded: u64,
+}
+
+impl Refusals {
+    /// Whether one more is recorded, and how many were not since the last that was.
+    fn admit(&mut self, mono: u64) -> Option<u64> {
+        if self.minute != mono / 60_000 {
+            self.minute = mono / 60_000;
+            self.recorded = 0;
+        }
+        if self.recorded >= REFUSALS_PER_MINUTE {
+            self.unrecorded += 1;
+            return None;
+        }
+        self.recorded += 1;
+        Some(std::mem::take(&mut self.unrecorded))
     }
 }
 

@@ -13,6 +13,7 @@ mod intake;
 mod leases;
 mod live;
 pub mod lock;
+pub mod query;
 mod ready;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;

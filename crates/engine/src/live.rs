@@ -21,22 +21,55 @@ pub(crate) struct Live {
     pub(crate) row: Option<Row>,
     /// Who submitted it, and so does not judge it.
     author: Box<str>,
+    /// The version of its last snapshot; 0 where it has none.
+    snapshot_at: u64,
 }
+
+/// A stream gets a snapshot after so many events, and again after as many. A larger plan waits for twice as many events as it has
+/// steps: so writing it whole never costs more than a few bytes for each event.
+const SNAPSHOT_EVERY: u64 = 1_000;
+/// The form of a snapshot: the release that wrote it. Others read the events instead.
+const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
 
 impl Live {
     pub(crate) fn unborn(id: TaskId) -> Self {
-        Self { task: Task::unborn(id), hash: GENESIS, row: None, author: "".into() }
+        Self::of(Task::unborn(id))
     }
 
-    /// Rebuilds a task from what the store holds.
+    /// Rebuilds a task from what the store holds: a snapshot this release can read, if there is one, and the events after it. Without
+    /// a snapshot in `loaded` the events have to be all there are.
     pub(crate) fn replay(id: TaskId, loaded: &Loaded) -> Result<Self, StoreError> {
-        let mut live = Self { hash: loaded.head.hash, row: Some(loaded.row.clone()), ..Self::unborn(id) };
+        let mut live =
+            loaded.snapshot.as_ref().and_then(|(version, body)| Self::thaw(*version, body)).unwrap_or_else(|| Self::unborn(id));
+        live.hash = loaded.head.hash;
+        live.row = Some(loaded.row.clone());
         for stored in &loaded.events {
             let (event, private) = decode(stored)?;
             live.task.take_in(&event, private.as_ref(), Time(stored.at));
             live.note_author(&event, stored.actor.split_once('/').map_or("", |(_, who)| who));
         }
         Ok(live)
+    }
+
+    /// The whole as a snapshot, if it is time for one. Disposable: the events alone say what is true.
+    pub(crate) fn freeze(&mut self) -> Option<Vec<u8>> {
+        let every = SNAPSHOT_EVERY.max(2 * self.task.size() as u64);
+        if self.task.version < self.snapshot_at + every || self.task.end().is_some() {
+            return None;
+        }
+        let body = rmp_serde::to_vec_named(&(SNAPSHOT_FORM, &self.author, &self.task)).ok()?;
+        self.snapshot_at = self.task.version;
+        Some(body)
+    }
+
+    /// A snapshot read back; `None` when another release wrote it or it does not say what it should.
+    pub(crate) fn thaw(version: u64, body: &[u8]) -> Option<Self> {
+        let (form, author, task): (String, Box<str>, Task) = rmp_serde::from_slice(body).ok()?;
+        (form == SNAPSHOT_FORM && task.version == version).then(|| Self { author, snapshot_at: version, ..Self::of(task) })
+    }
+
+    fn of(task: Task) -> Self {
+        Self { hash: GENESIS, row: None, author: "".into(), snapshot_at: 0, task }
     }
 
     /// Notes whose task it is.
@@ -96,27 +129,46 @@ impl Live {
         }
     }
 
-    /// The index row as it should be now.
-    pub(crate) fn row(&self, open: Option<String>, now: Time) -> Row {
-        let mut row = row_of(&self.task, open);
-        let wanted = row.wake_at;
+    /// The index row as it should be now; `None` when the store's is good enough.
+    pub(crate) fn row(&self, open: Option<&str>, now: Time) -> Option<Row> {
+        let (task, facts) = (&self.task, &self.task.facts);
+        let born = task.born_at().unwrap_or_default();
+        let wake_at = task.wake_at().map(|t| t.0);
+        let ended_at = task.end().map(|e| e.at.0);
+        let rank = facts.due_at.unwrap_or(born).0;
+        let title = if task.is_erased() { "" } else { &task.contents.text.title };
+        let Some(old) = &self.row else {
+            return Some(row_of(task, open.map(str::to_owned)));
+        };
         // An index entry that rings too early only costs a look; so a later deadline alone is not worth a write.
-        let standing = self.row.as_ref().and_then(|r| r.wake_at).filter(|at| *at > now.0);
-        if let (Some(old), Some(new)) = (standing, wanted)
-            && old <= new
-        {
-            row.wake_at = standing;
-        }
-        if self.row.as_ref() != Some(&row) {
-            // It is written anyway: then with the exact time.
-            row.wake_at = wanted;
-        }
-        row
+        let rings_in_time = match (old.wake_at, wake_at) {
+            (old, new) if old == new => true,
+            (Some(old), Some(new)) => old > now.0 && old <= new,
+            (Some(_), None) | (None, _) => false,
+        };
+        let same = rings_in_time
+            && old.status == Some(task.status())
+            && old.open.as_deref() == open
+            && old.priority == task.priority() as i64
+            && old.rank == rank
+            && old.ended_at == ended_at
+            && old.title == title;
+        (!same).then(|| Row {
+            status: Some(task.status()),
+            priority: task.priority() as i64,
+            rank,
+            wake_at,
+            open: open.map(str::to_owned),
+            ended_at,
+            due_at: facts.due_at.map(|t| t.0),
+            title: title.to_owned(),
+            ..old.clone()
+        })
     }
 
     /// About how many bytes it takes in memory, for the bound of the cache.
     pub(crate) fn weight(&self) -> usize {
-        1_024 + 512 * self.task.size()
+        4_096 + 1_024 * self.task.size()
     }
 }
 

@@ -2,7 +2,9 @@
 //! rules come to their decisions: who holds what, which gates and approvals stand between a step and its end, what may act outside.
 //! Doctor asks it about a whole database, the simulation after every step.
 
-use ephor_core::event::{Actor, ActorKind, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, SkipReason, Submitted};
+use ephor_core::event::{
+    Actor, ActorKind, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, SkipReason, Submitted,
+};
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::review::Question;
 use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown};

@@ -15,6 +15,7 @@ use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
+use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
 use ephor_core::review::Judge;
 use ephor_core::status::Status;
@@ -53,6 +54,8 @@ pub(crate) enum Job {
     Claim(Claim),
     /// Something is asked of an agent.
     Agent { id: AgentId, command: AgentCommand, actor: Actor },
+    /// A fact about a namespace.
+    Namespace { name: Box<str>, event: NamespaceEvent, actor: Actor },
     /// Delete the private parts of a task that has ended.
     Erase { task: TaskId, actor: Actor },
 }
@@ -288,12 +291,19 @@ impl<S: Store> Writer<S> {
     }
 
     /// The task, from the cache or the store; `None` when there is no such stream.
-    fn load(&mut self, task: TaskId) -> Result<Option<Live>, StoreError> {
+    fn load(&mut self, task: TaskId) -> Result<Option<Box<Live>>, StoreError> {
         if let Some(live) = self.cache.take(task) {
             return Ok(Some(live));
         }
         match self.reader.load(task.into())? {
-            Some(loaded) => Live::replay(task, &loaded).map(Some),
+            Some(mut loaded) => {
+                if loaded.snapshot.as_ref().is_some_and(|(version, body)| Live::thaw(*version, body).is_none()) {
+                    // Of another release, or damaged: the events are read from the first one on.
+                    loaded.snapshot = None;
+                    loaded.events = self.reader.stream_events(task.into(), 0, u32::MAX)?;
+                }
+                Live::replay(task, &loaded).map(|live| Some(Box::new(live)))
+            }
             None => Ok(None),
         }
     }

@@ -1,5 +1,7 @@
 //! The engine as its users see it: on SQLite, with real threads and the real clock.
 
+#![allow(clippy::unwrap_used)] // A test may panic, its helpers too.
+
 use ephor_core::agent::Registration;
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId};

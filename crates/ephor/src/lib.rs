@@ -1,3 +1,12 @@
 //! The rooms of the binary as a library, so that tests and examples reach them.
 
+pub mod api;
+pub mod cli;
+pub mod host;
 pub mod import;
+pub mod local;
+
+/// The example in the documentation compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/agents.md")]
+pub mod documented {}

@@ -1,2 +1,39 @@
-//! The binary.
-fn main() {}
+//! The program: sets up what the command line needs and goes.
+
+use ephor::cli::{Exit, Interrupts, Terminal, main as command_line};
+use ephor::host::Host;
+use ephor::local::LocalHost;
+use std::process::ExitCode;
+
+/// Tasks are made on one thread and dropped on another, which the system's allocator is slow at: with it, batches of submissions took
+/// half as long again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().collect();
+    let host = LocalHost;
+    if ephor::cli::is_sandbox_exec(&args) {
+        return host.sandbox_exec();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error[runtime]: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let exit = runtime.block_on(async {
+        let (interrupter, interrupts) = Interrupts::new();
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if !interrupter.interrupt() {
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+            }
+        });
+        let mut terminal = Terminal::of_process(interrupts);
+        command_line(args, &host, &mut terminal).await
+    });
+    exit.into()
+}

@@ -78,7 +78,7 @@ impl Task {
                 if let Some(signal) = signal
                     && let Some(count) = task.signals.get_mut(signal)
                 {
-                    *count -= 1;
+                    *count = count.saturating_sub(1);
                     if *count == 0 {
                         task.signals.remove(signal);
                     }

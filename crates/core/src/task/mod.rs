@@ -16,6 +16,7 @@ mod intervene;
 mod next;
 mod outbox;
 mod report;
+mod shown;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::status::{Status, StepStatus};
 use crate::time::Time;
 use crate::timers::Timers;
 use crate::work::{EffectOutcome, WorkKey};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many moves one command may lead to before the rest is left to the next wake: nobody else should wait for a task
@@ -49,7 +51,7 @@ const BIRTHS_MAX: usize = 1_000;
 const LATE_MAX: u32 = 100;
 
 /// A task: the fold of its events, and the words that came with them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
@@ -126,7 +128,7 @@ pub struct Task {
 }
 
 /// How a task ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
     /// COMPLETED, FAILED, CANCELLED or STOPPED.
     pub status: Status,
@@ -139,13 +141,13 @@ pub struct End {
 }
 
 /// A hold.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Hold {
     stop_running: bool,
 }
 
 /// Offered work that is no step: a plan, an analysis.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 struct Side {
     lease: Option<Box<Lease>>,
     /// The step whose failure is analysed.
@@ -153,7 +155,7 @@ struct Side {
 }
 
 /// An open review.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Review {
     id: ReviewId,
     question: Question,
@@ -161,7 +163,7 @@ struct Review {
 }
 
 /// A decided review.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reviewed {
     /// Which one.
     pub id: ReviewId,
@@ -176,7 +178,7 @@ pub struct Reviewed {
 }
 
 /// An effect on the outside.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     /// For which work.
     pub work: WorkKey,

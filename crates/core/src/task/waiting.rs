@@ -5,25 +5,7 @@ use crate::review::Question;
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::WireTime;
 use crate::timers::Timer;
-use serde::{Deserialize, Serialize};
-
-/// One thing a task waits for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// A word for programs: `APPROVAL`, `NO_AGENT`, `DUE`.
-    pub reason: String,
-    /// One sentence for people.
-    pub what: String,
-    /// The step it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step: Option<String>,
-    /// When it is over by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<WireTime>,
-    /// The smallest act that frees it, as a command line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub act: Option<String>,
-}
+pub use crate::view::Waiting;
 
 /// How many things of one kind are told.
 const TOLD_MAX: usize = 20;

@@ -235,7 +235,11 @@ impl World {
         let ephor_core::work::WorkKey::Step(path) = &report.work else { return false };
         let step = self.observer.task(report.task_id).and_then(|e| e.witness.steps.get(path));
         matches!(report.outcome, ephor_core::work::Outcome::Succeeded(_))
-            && step.is_some_and(|s| s.doer == Some(self.workers[worker].id) && s.succeeded == Some(report.attempt) && matches!(s.stage, Stage::Done | Stage::Checking))
+            && step.is_some_and(|s| {
+                s.doer == Some(self.workers[worker].id)
+                    && s.succeeded == Some(report.attempt)
+                    && matches!(s.stage, Stage::Done | Stage::Checking)
+            })
     }
 
     fn workers_keys(&self, key: &str) -> Option<(String, TaskId, i64)> {

@@ -116,7 +116,9 @@ impl World {
                         self.vote(task);
                     }
                     self.confirm(task);
-                    let blocked = |w: &ephor_core::task::Waiting| matches!(w.reason.as_str(), "AGENT_OFFLINE" | "EXTERNAL" | "HUMAN_REVIEW");
+                    let blocked = |w: &ephor_core::task::Waiting| {
+                        matches!(w.reason.as_str(), "AGENT_OFFLINE" | "EXTERNAL" | "HUMAN_REVIEW")
+                    };
                     if self.observer.task(task).is_some_and(|e| e.task.waiting().iter().any(blocked)) {
                         self.unblock(task);
                     }
@@ -136,9 +138,9 @@ impl World {
     /// What waits for an agent that does not come any more is ended by hand; nothing else should need it.
     fn impatient(&mut self, task: TaskId) -> Checked {
         let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
-        let named = waiting
-            .iter()
-            .all(|w| matches!(w.reason.as_str(), "NO_AGENT" | "STALLED" | "DEPENDENCY" | "CHILD" | "RETRY" | "GATE" | "ESCALATED"));
+        let named = waiting.iter().all(|w| {
+            matches!(w.reason.as_str(), "NO_AGENT" | "STALLED" | "DEPENDENCY" | "CHILD" | "RETRY" | "GATE" | "ESCALATED")
+        });
         if !named {
             return Err(format!("{task} does not end; it says it waits for {waiting:?}"));
         }

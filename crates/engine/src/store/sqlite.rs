@@ -78,6 +78,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(error.to_string()),
+            Some(ErrorCode::NotADatabase) => Self::Unusable(error.to_string()),
             _ => Self::Unavailable(error.to_string()),
         }
     }
@@ -90,7 +91,7 @@ fn connect_to_write(options: &Options) -> Result<Connection, StoreError> {
     std::fs::create_dir_all(folder).map_err(|e| unusable(options, &e))?;
     let db = connect(options, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     db.pragma_update(None, "page_size", PAGE_BYTES)?;
-    db.pragma_update(None, "journal_mode", "wal")?;
+    use_log(&db)?;
     db.pragma_update(None, "synchronous", "full")?;
     // The writer moves the log itself (see `write`).
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -110,6 +111,15 @@ fn connect_to_write(options: &Options) -> Result<Connection, StoreError> {
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| unusable(options, &e))?;
     }
     Ok(db)
+}
+
+/// Keeps a write-ahead log from now on. A new database is written for that, and whether it was is known only once the statement has
+/// ended: its row says `wal` before, and so does the connection from then on, also when writing failed.
+fn use_log(db: &Connection) -> Result<(), StoreError> {
+    let mut set = db.prepare("pragma journal_mode = wal")?;
+    let mut rows = set.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// A connection that only reads.

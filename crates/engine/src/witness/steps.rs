@@ -99,7 +99,9 @@ impl Steps {
             if watched.step.does() == Does::Task {
                 watched.child = by_path.get(&*watched.step.path).and_then(|w| w.child);
             }
-            let was = by_name.get(watched.name()).filter(|w| w.step.action == watched.step.action && w.step.for_each == watched.step.for_each);
+            let was = by_name
+                .get(watched.name())
+                .filter(|w| w.step.action == watched.step.action && w.step.for_each == watched.step.for_each);
             if let Some(was) = was.filter(|w| watched.step.children == 0 && w.kids.is_empty()) {
                 if matches!(was.stage, Stage::Done | Stage::Skipped) {
                     (watched.stage, watched.succeeded, watched.doer) = (was.stage, was.succeeded, was.doer);

@@ -20,6 +20,7 @@ pub(super) struct Batch {
     /// The tasks in the order in which they were touched: cause before effect, and the same in every run.
     pub(super) order: Vec<TaskId>,
     pub(super) agents: BTreeMap<AgentId, TouchedAgent>,
+    pub(super) namespaces: BTreeMap<Box<str>, TouchedNamespace>,
     /// For each group, the one it was joined to.
     joined: Vec<GroupNo>,
     pub(super) guards: Vec<(GroupNo, Guard)>,
@@ -36,7 +37,7 @@ pub(super) struct Batch {
 
 /// A task this batch has touched.
 pub(super) struct Touched {
-    pub(super) live: Live,
+    pub(super) live: Box<Live>,
     pub(super) follows: u64,
     pub(super) group: GroupNo,
     pub(super) events: Vec<NewEvent>,
@@ -51,6 +52,14 @@ pub(super) struct Touched {
 /// An agent this batch has touched.
 pub(super) struct TouchedAgent {
     pub(super) agent: Agent,
+    pub(super) hash: [u8; 32],
+    pub(super) follows: u64,
+    pub(super) group: GroupNo,
+    pub(super) events: Vec<NewEvent>,
+}
+
+/// A namespace this batch has touched.
+pub(super) struct TouchedNamespace {
     pub(super) hash: [u8; 32],
     pub(super) follows: u64,
     pub(super) group: GroupNo,
@@ -73,6 +82,7 @@ impl Batch {
             tasks: HashMap::new(),
             order: Vec::new(),
             agents: BTreeMap::new(),
+            namespaces: BTreeMap::new(),
             joined: Vec::new(),
             guards: Vec::new(),
             mail: Vec::new(),

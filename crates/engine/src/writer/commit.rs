@@ -3,7 +3,7 @@
 use super::batch::{Batch, LeaseChange};
 use super::{Known, Reply, Ticket, Writer};
 use crate::store::{Change, Conflict, Group, Row, Store, StoreError};
-use ephor_core::id::{StreamId, TaskId};
+use ephor_core::id::{StreamId, StreamKind, TaskId};
 use ephor_core::task::Task;
 use std::collections::{HashMap, HashSet};
 
@@ -61,8 +61,7 @@ impl<S: Store> Writer<S> {
             if self.quarantine.contains_key(id) {
                 continue;
             }
-            let row = touched.live.row(touched.open.clone(), batch.now);
-            let row = (touched.live.row.as_ref() != Some(&row)).then_some(row);
+            let row = touched.live.row(touched.open.as_deref(), batch.now);
             if touched.events.is_empty() && row.is_none() && touched.mail_taken.is_empty() {
                 continue;
             }
@@ -77,7 +76,7 @@ impl<S: Store> Writer<S> {
                 row: row.clone(),
                 mail_taken: std::mem::take(&mut touched.mail_taken),
                 blobs: std::mem::take(&mut touched.blobs),
-                snapshot: None,
+                snapshot: touched.live.freeze(),
             });
             if row.is_some() {
                 touched.live.row = row;
@@ -94,6 +93,19 @@ impl<S: Store> Writer<S> {
                 follows: touched.follows,
                 events: std::mem::take(&mut touched.events),
                 row,
+                mail_taken: Vec::new(),
+                blobs: Vec::new(),
+                snapshot: None,
+            });
+        }
+        for (name, touched) in &mut batch.namespaces {
+            let at = place(roots[touched.group], &mut groups);
+            let row = Row { namespace: name.to_string(), created_at: batch.now.0, ..Row::default() };
+            groups[at].changes.push(Change {
+                stream: StreamId::named(StreamKind::Namespace, name),
+                follows: touched.follows,
+                events: std::mem::take(&mut touched.events),
+                row: (touched.follows == 0).then_some(row),
                 mail_taken: Vec::new(),
                 blobs: Vec::new(),
                 snapshot: None,

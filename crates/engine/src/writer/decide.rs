@@ -1,6 +1,6 @@
 //! One job at a time: the task is loaded, takes its mail, decides, and what came of it is encoded into the batch.
 
-use super::batch::{Batch, GroupNo, LeaseChange, Touched, TouchedAgent};
+use super::batch::{Batch, GroupNo, LeaseChange, Touched, TouchedAgent, TouchedNamespace};
 use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, MAIL_MAX, Reply, Submit, Ticket, Writer};
 use crate::codec::{self, GENESIS, Hashed};
 use crate::live::Live;
@@ -8,8 +8,10 @@ use crate::store::{Guard, MailRow, NewEvent, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand};
 use ephor_core::command::{Answer, Birth, Command, Context, Handled, Move, Refusal};
 use ephor_core::event::{Actor, Event, Letter, Private, SCHEMA};
-use ephor_core::id::{AgentId, StreamId, TaskId};
+use ephor_core::id::{AgentId, StreamId, StreamKind, TaskId};
+use ephor_core::namespace::NamespaceEvent;
 use ephor_core::status::Status;
+use ephor_core::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -65,6 +67,7 @@ impl<S: Store> Writer<S> {
                 }
                 Ok(done)
             }
+            Job::Namespace { name, event, actor } => self.namespace(batch, ticket, &name, &event, &actor),
             Job::Claim(_) | Job::Many(_) => Ok(Err(Refusal::NoWork("claims and batches do not nest"))),
         }
     }
@@ -158,7 +161,7 @@ impl<S: Store> Writer<S> {
     ) -> Result<Result<Done, Refusal>, StoreError> {
         let Birth { id, submission } = birth;
         let touched = Touched {
-            live: Live::unborn(id),
+            live: Box::new(Live::unborn(id)),
             follows: 0,
             group,
             events: Vec::new(),
@@ -360,33 +363,10 @@ impl<S: Store> Writer<S> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         if let Some(event) = event {
-            let version = touched.agent.version;
             let data = serde_json::to_string(&event).expect("an event is plain data");
-            let actor = actor.to_string();
-            let hashed = Hashed {
-                stream: id.into(),
-                version,
-                at: batch.now.0,
-                kind: event.kind(),
-                actor: &actor,
-                before: None,
-                after: None,
-                schema: SCHEMA,
-                data: &data,
-                private: None,
-            };
-            touched.hash = codec::event_hash(&touched.hash, &hashed);
-            touched.events.push(NewEvent {
-                at: batch.now.0,
-                kind: event.kind(),
-                actor,
-                before: None,
-                after: None,
-                schema: SCHEMA,
-                data,
-                private: None,
-                hash: touched.hash,
-            });
+            let made = plain_event(id.into(), touched.agent.version, &touched.hash, event.kind(), data, actor, batch.now);
+            touched.hash = made.hash;
+            touched.events.push(made);
         }
         Ok(Ok(Done {
             task: None,
@@ -395,6 +375,34 @@ impl<S: Store> Writer<S> {
             answer: Answer::Done,
             repeated: false,
         }))
+    }
+
+    /// Records a fact about a namespace. Few of them come, so where the stream stands is asked of the store each time.
+    fn namespace(
+        &mut self,
+        batch: &mut Batch,
+        ticket: Ticket,
+        name: &str,
+        event: &NamespaceEvent,
+        actor: &Actor,
+    ) -> Result<Result<Done, Refusal>, StoreError> {
+        let stream = StreamId::named(StreamKind::Namespace, name);
+        if !batch.namespaces.contains_key(name) {
+            let head = self.reader.head(stream)?;
+            let (follows, hash) = head.map_or((0, GENESIS), |h| (h.version, h.hash));
+            let group = batch.group();
+            batch.namespaces.insert(name.into(), TouchedNamespace { hash, follows, group, events: Vec::new() });
+        }
+        let now = batch.now;
+        let touched = batch.namespaces.get_mut(name).expect("it was made sure of just now");
+        let version = touched.follows + touched.events.len() as u64 + 1;
+        let data = serde_json::to_string(event).expect("an event is plain data");
+        let made = plain_event(stream, version, &touched.hash, event.kind(), data, actor, now);
+        touched.hash = made.hash;
+        touched.events.push(made);
+        let group = touched.group;
+        batch.depends.push((ticket, group));
+        Ok(Ok(Done { task: None, status: Status::Pending, version, answer: Answer::Done, repeated: false }))
     }
 
     fn touch_agent(&mut self, batch: &mut Batch, id: AgentId) -> GroupNo {
@@ -408,6 +416,33 @@ impl<S: Store> Writer<S> {
         batch.agents.insert(id, touched);
         group
     }
+}
+
+/// An event of a stream that is no task: without status and without words.
+fn plain_event(
+    stream: StreamId,
+    version: u64,
+    previous: &[u8; 32],
+    kind: &'static str,
+    data: String,
+    actor: &Actor,
+    now: Time,
+) -> NewEvent {
+    let actor = actor.to_string();
+    let hashed = Hashed {
+        stream,
+        version,
+        at: now.0,
+        kind,
+        actor: &actor,
+        before: None,
+        after: None,
+        schema: SCHEMA,
+        data: &data,
+        private: None,
+    };
+    let hash = codec::event_hash(previous, &hashed);
+    NewEvent { at: now.0, kind, actor, before: None, after: None, schema: SCHEMA, data, private: None, hash }
 }
 
 /// The keys that nobody else may hold for this submission to be accepted, and until when.

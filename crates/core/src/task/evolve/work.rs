@@ -328,7 +328,9 @@ impl Task {
     }
 
     pub(super) fn open_gate(&mut self, i: u32, gate: u16, limit_at: Time) {
-        let manual = self.board.steps[i as usize].gates.get(usize::from(gate)).is_some_and(|g| g.kind == GateKind::ManualReview);
+        // A gate that the step does not have can only come out of a damaged stream.
+        let Some(spec) = self.board.steps[i as usize].gates.get(usize::from(gate)) else { return };
+        let manual = spec.kind == GateKind::ManualReview;
         let doer = self.board.cell(i).doer;
         self.board.open_gate(i, OpenGate { gate, manual, attempt: 0, lease: None, doer });
         self.soft.set(Timer::Gate(i), limit_at);
@@ -348,7 +350,7 @@ impl Task {
                     task.gaps.insert(judged.step.clone());
                 }
                 let cell = task.board.cell_mut(i);
-                cell.gate = judged.gate + 1;
+                cell.gate = judged.gate.saturating_add(1);
                 if usize::from(cell.gate) >= gates {
                     task.board.end(i, StepStatus::Completed, at);
                     task.queue_steps(at);

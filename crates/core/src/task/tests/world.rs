@@ -82,7 +82,7 @@ impl World {
             analyst: false,
             counter: 0,
             ended: Vec::new(),
-            done: Handled { moves: Vec::new(), answer: Ok(Answer::Done), corrupt: None },
+            done: Handled { moves: Vec::new(), answer: Ok(Answer::Done), unsettled: false, corrupt: None },
             replayed: Task::unborn(id),
             attempts: BTreeMap::new(),
             claims: 0,

@@ -59,41 +59,24 @@ impl std::ops::Deref for Borrowed<'_> {
     }
 }
 
-/// What every query here looks like: a statement kept prepared, parameters, and how a row is read.
-trait Query {
-    fn all<T>(
-        &self,
-        sql: &str,
-        with: impl Params,
-        read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
-    ) -> Result<Vec<T>, StoreError>;
-
-    fn one<T>(
-        &self,
-        sql: &str,
-        with: impl Params,
-        read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
-    ) -> Result<Option<T>, StoreError>;
+/// What a query finds. The statement is kept prepared.
+fn all<T>(
+    db: &Connection,
+    sql: &str,
+    with: impl Params,
+    read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    db.prepare_cached(sql)?.query_and_then(with, read)?.collect()
 }
 
-impl Query for Connection {
-    fn all<T>(
-        &self,
-        sql: &str,
-        with: impl Params,
-        read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
-    ) -> Result<Vec<T>, StoreError> {
-        self.prepare_cached(sql)?.query_and_then(with, read)?.collect()
-    }
-
-    fn one<T>(
-        &self,
-        sql: &str,
-        with: impl Params,
-        read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
-    ) -> Result<Option<T>, StoreError> {
-        self.prepare_cached(sql)?.query_and_then(with, read)?.next().transpose()
-    }
+/// The first that a query finds.
+fn one<T>(
+    db: &Connection,
+    sql: &str,
+    with: impl Params,
+    read: impl FnMut(&rusqlite::Row<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    db.prepare_cached(sql)?.query_and_then(with, read)?.next().transpose()
 }
 
 /// Events of one stream after a version, in order.
@@ -102,17 +85,17 @@ fn events_of(db: &Connection, number: i64, after: u64, limit: u32) -> Result<Vec
         "select {EVENT} from events e cross join streams s on s.no = e.stream left join blobs b on b.key = e.private_key
          where e.stream = ?1 and e.version > ?2 order by e.version limit ?3"
     );
-    db.all(&sql, params![number, int(after), limit], read_event)
+    all(db, &sql, params![number, int(after), limit], read_event)
 }
 
 fn number_of(db: &Connection, stream: StreamId) -> Result<Option<i64>, StoreError> {
     let sql = "select no from streams where id = ?1 and kind = ?2";
-    db.one(sql, params![stream.bits.to_be_bytes(), stream.kind.word()], |row| Ok(row.get(0)?))
+    one(db, sql, params![stream.bits.to_be_bytes(), stream.kind.word()], |row| Ok(row.get(0)?))
 }
 
 fn head_of(db: &Connection, number: i64) -> Result<Head, StoreError> {
     let sql = "select version, hash from events where stream = ?1 order by version desc limit 1";
-    let found = db.one(sql, [number], |row| Ok(Head { number, version: read_u64(row, 0)?, hash: row.get(1)? }))?;
+    let found = one(db, sql, [number], |row| Ok(Head { number, version: read_u64(row, 0)?, hash: row.get(1)? }))?;
     Ok(found.unwrap_or(Head { number, version: 0, hash: GENESIS }))
 }
 
@@ -122,7 +105,7 @@ fn version_at(db: &Connection, number: i64, position: u64) -> Result<u64, StoreE
     while at_most + 1 < beyond {
         let middle = at_most + (beyond - at_most) / 2;
         let sql = "select position from events where stream = ?1 and version = ?2";
-        match db.one(sql, params![number, int(middle)], |row| read_u64(row, 0))? {
+        match one(db, sql, params![number, int(middle)], |row| read_u64(row, 0))? {
             Some(is) if is > position => beyond = middle,
             Some(_) | None => at_most = middle,
         }
@@ -136,11 +119,11 @@ impl Reader for SqliteReader {
         // One snapshot for all that is read.
         let db = db.unchecked_transaction()?;
         let sql = format!("select {} from streams s where s.id = ?1 and s.kind = ?2", *ROW);
-        let Some((number, _, row)) = db.one(&sql, params![stream.bits.to_be_bytes(), stream.kind.word()], read_row)? else {
+        let Some((number, _, row)) = one(&db, &sql, params![stream.bits.to_be_bytes(), stream.kind.word()], read_row)? else {
             return Ok(None);
         };
         let sql = "select version, body from snapshots where stream = ?1";
-        let snapshot = db.one(sql, [number], |row| Ok((read_u64(row, 0)?, row.get(1)?)))?;
+        let snapshot = one(&db, sql, [number], |row| Ok((read_u64(row, 0)?, row.get(1)?)))?;
         let events = events_of(&db, number, snapshot.as_ref().map_or(0, |(version, _)| *version), u32::MAX)?;
         Ok(Some(Loaded { head: head_of(&db, number)?, row, snapshot, events }))
     }
@@ -153,14 +136,14 @@ impl Reader for SqliteReader {
     fn status(&self, stream: StreamId) -> Result<Option<Status>, StoreError> {
         let sql = "select status from streams where kind = ?1 and id = ?2";
         let id = stream.bits.to_be_bytes();
-        let word = self.connection().one(sql, params![stream.kind.word(), id], |row| {
+        let word = one(&self.connection(), sql, params![stream.kind.word(), id], |row| {
             read_status(row, 0).map_err(|why| StoreError::Corrupt { stream, version: 0, why })
         })?;
         Ok(word.flatten())
     }
 
     fn position(&self) -> Result<u64, StoreError> {
-        let position = self.connection().one("select max(position) from events", [], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
+        let position = one(&self.connection(), "select max(position) from events", [], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
         Ok(position.flatten().map_or(0, i64::unsigned_abs))
     }
 
@@ -174,7 +157,7 @@ impl Reader for SqliteReader {
             "select {EVENT} from events e cross join streams s on s.no = e.stream left join blobs b on b.key = e.private_key
              where e.position > ?1 order by e.position limit ?2"
         );
-        db.all(&sql, params![int(after), limit], read_event)
+        all(&db, &sql, params![int(after), limit], read_event)
     }
 
     fn stream_events(&self, stream: StreamId, after_version: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
@@ -203,17 +186,17 @@ impl Reader for SqliteReader {
         // Tasks are most of all streams and not in the index of kinds.
         let tasks = if kind == StreamKind::Task { "" } else { "and s.kind <> 'task'" };
         let sql = format!("select {} from streams s where s.kind = ?1 {tasks} and s.no > ?2 order by s.no limit ?3", *ROW);
-        self.connection().all(&sql, params![kind.word(), after, limit], read_listed)
+        all(&self.connection(), &sql, params![kind.word(), after, limit], read_listed)
     }
 
     fn due(&self, at: i64, limit: u32) -> Result<Vec<StreamId>, StoreError> {
         let sql = "select kind, id from streams where wake_at <= ?1 order by wake_at, no limit ?2";
-        self.connection().all(sql, params![at, limit], |row| read_stream(row, 0))
+        all(&self.connection(), sql, params![at, limit], |row| read_stream(row, 0))
     }
 
     fn next_wake(&self) -> Result<Option<i64>, StoreError> {
         let sql = "select wake_at from streams where wake_at is not null order by wake_at limit 1";
-        self.connection().one(sql, [], |row| Ok(row.get(0)?))
+        one(&self.connection(), sql, [], |row| Ok(row.get(0)?))
     }
 
     fn open_work(&self, after: Option<Cursor>, limit: u32) -> Result<Vec<OpenWork>, StoreError> {
@@ -225,25 +208,26 @@ impl Reader for SqliteReader {
             )
         };
         let Some(Cursor { priority, rank, number }) = after else {
-            return db.all(&(select("") + "?1"), [limit], read_open);
+            return all(&db, &(select("") + "?1"), [limit], read_open);
         };
         // Behind the cursor lie the rest of its rank, the later ranks of its priority and the lower priorities, in that order. Each
         // is a range of the index; asked for at once, they would not be.
-        let mut found = db.all(
+        let mut found = all(
+            &db,
             &(select("and priority = ?1 and rank = ?2 and no > ?3") + "?4"),
             params![priority, rank, number, limit],
             read_open,
         )?;
         let left = limit - found.len() as u32;
-        found.extend(db.all(&(select("and priority = ?1 and rank > ?2") + "?3"), params![priority, rank, left], read_open)?);
+        found.extend(all(&db, &(select("and priority = ?1 and rank > ?2") + "?3"), params![priority, rank, left], read_open)?);
         let left = limit - found.len() as u32;
-        found.extend(db.all(&(select("and priority < ?1") + "?2"), params![priority, left], read_open)?);
+        found.extend(all(&db, &(select("and priority < ?1") + "?2"), params![priority, left], read_open)?);
         Ok(found)
     }
 
     fn counts(&self) -> Result<Vec<(Status, u64)>, StoreError> {
         let sql = "select status, count(*) from streams where status is not null group by status";
-        let counts = self.connection().all(sql, [], |row| {
+        let counts = all(&self.connection(), sql, [], |row| {
             let status = read_status(row, 0).map_err(StoreError::Unusable)?;
             Ok((status.expect("the query leaves out what has no status"), read_u64(row, 1)?))
         });
@@ -254,40 +238,40 @@ impl Reader for SqliteReader {
 
     fn unique(&self, key: &str, at: i64) -> Result<Option<UniqueRow>, StoreError> {
         let sql = format!("select {UNIQUE} from uniques where key = ?1 and (until is null or until > ?2)");
-        self.connection().one(&sql, params![key, at], read_unique)
+        one(&self.connection(), &sql, params![key, at], read_unique)
     }
 
     fn counters(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        self.connection().all("select key, value from counters order by key", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        all(&self.connection(), "select key, value from counters order by key", [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     fn mail(&self, target: StreamId, limit: u32) -> Result<Vec<MailRow>, StoreError> {
         let db = self.connection();
         let Some(number) = number_of(&db, target)? else { return Ok(Vec::new()) };
         let sql = "select id, source, source_version, body from mail where target = ?1 order by no limit ?2";
-        db.all(sql, params![number, limit], |row| read_mail(target, row))
+        all(&db, sql, params![number, limit], |row| read_mail(target, row))
     }
 
     fn mail_targets(&self, limit: u32) -> Result<Vec<StreamId>, StoreError> {
         let sql = "select kind, id from (select distinct target from mail order by target limit ?1) join streams on no = target
                    order by no";
-        self.connection().all(sql, [limit], |row| read_stream(row, 0))
+        all(&self.connection(), sql, [limit], |row| read_stream(row, 0))
     }
 
     fn blob(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.connection().one("select body from blobs where key = ?1", [key], |row| Ok(row.get(0)?))
+        one(&self.connection(), "select body from blobs where key = ?1", [key], |row| Ok(row.get(0)?))
     }
 
     fn telemetry(&self, stream: StreamId) -> Result<Vec<Telemetry>, StoreError> {
         let db = self.connection();
         let Some(number) = number_of(&db, stream)? else { return Ok(Vec::new()) };
         let sql = "select work, attempt, counter, progress, message, at from telemetry where stream = ?1 order by work";
-        db.all(sql, [number], |row| read_telemetry(stream, row))
+        all(&db, sql, [number], |row| read_telemetry(stream, row))
     }
 
     fn commits(&self, after: u64, limit: u32) -> Result<Vec<CommitEntry>, StoreError> {
         let sql = "select first, last, at, root, hash from commits where first > ?1 order by first limit ?2";
-        self.connection().all(sql, params![int(after), limit], |row| {
+        all(&self.connection(), sql, params![int(after), limit], |row| {
             let (first, last) = (read_u64(row, 0)?, read_u64(row, 1)?);
             Ok(CommitEntry { first, last, at: row.get(2)?, root: row.get(3)?, hash: row.get(4)? })
         })
@@ -316,9 +300,9 @@ impl Reader for SqliteReader {
 
     fn check(&self) -> Result<Vec<String>, StoreError> {
         let db = self.connection();
-        let mut found = db.all("pragma quick_check", [], |row| Ok(row.get::<_, String>(0)?))?;
+        let mut found = all(&db, "pragma quick_check", [], |row| Ok(row.get::<_, String>(0)?))?;
         found.retain(|line| line != "ok");
-        found.extend(db.all("pragma foreign_key_check", [], |row| {
+        found.extend(all(&db, "pragma foreign_key_check", [], |row| {
             let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
             Ok(format!("a row of {table} refers to a row of {parent} that is not there"))
         })?);
@@ -351,7 +335,7 @@ fn page(db: &Connection, filter: &Filter, status: Option<Status>, limit: u32) ->
         }
     }
     with.push(&limit);
-    db.all(&(sql + " order by s.no desc limit ?"), with.as_slice(), read_listed)
+    all(db, &(sql + " order by s.no desc limit ?"), with.as_slice(), read_listed)
 }
 
 fn some<T: ToSql>(value: &Option<T>) -> Option<&dyn ToSql> {

@@ -59,15 +59,20 @@ const GENERATION: usize = 32 * 1024;
 impl Streams {
     /// A stream, from memory or from the database; `None` when there is none.
     pub(super) fn get(&mut self, db: &Connection, stream: StreamId) -> Result<Option<&mut Known>, StoreError> {
-        if !self.young.contains_key(&stream) {
-            let found = match self.old.remove(&stream) {
-                Some(known) => Some(known),
-                None => find(db, stream)?,
-            };
-            let Some(known) = found else { return Ok(None) };
+        if self.recall(stream).is_none() {
+            let Some(known) = find(db, stream)? else { return Ok(None) };
             self.put(stream, known);
         }
         Ok(self.young.get_mut(&stream))
+    }
+
+    /// A stream, if it is remembered.
+    pub(super) fn recall(&mut self, stream: StreamId) -> Option<&mut Known> {
+        if !self.young.contains_key(&stream) {
+            let known = self.old.remove(&stream)?;
+            self.put(stream, known);
+        }
+        self.young.get_mut(&stream)
     }
 
     pub(super) fn put(&mut self, stream: StreamId, known: Known) {

@@ -9,7 +9,7 @@ use crate::store::{Change, Conflict, Group, Guard, MailRow, NewEvent, Row, Telem
 use ephor_core::id::StreamId;
 use ephor_core::status::Status;
 use rusqlite::{CachedStatement, Connection, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 /// What writes.
@@ -141,8 +141,8 @@ impl Writer {
     }
 }
 
-/// Pages in the log before it is moved into the database: 32 MiB, half of what the log may take (PROMISES 22).
-const CHECKPOINT_PAGES: i64 = 4000;
+/// Pages in the log before it is moved into the database: 16 MiB. Longer logs are moved more seldom, and callers wait longer then.
+const CHECKPOINT_PAGES: i64 = 2000;
 
 impl Known {
     fn status(&self) -> Option<Status> {
@@ -158,7 +158,7 @@ impl Known {
 struct Batch<'a> {
     db: &'a Connection,
     streams: &'a mut Streams,
-    counters: &'a mut std::collections::HashMap<String, i64>,
+    counters: &'a mut HashMap<String, i64>,
     number: &'a mut i64,
     position: &'a mut u64,
     chain: &'a mut [u8; 32],
@@ -204,7 +204,10 @@ impl<'a> Batch<'a> {
             self.hold(guard)?;
         }
         for (key, value) in counters {
-            self.counters.insert(key.clone(), value);
+            match value {
+                0 => self.counters.remove(&key),
+                _ => self.counters.insert(key.clone(), value),
+            };
             self.changed.insert(key, value);
         }
         for mail in &group.mail {
@@ -217,7 +220,8 @@ impl<'a> Batch<'a> {
     fn change(&mut self, change: Change) -> Result<u64, StoreError> {
         let Change { stream, follows, events, row, mail_taken, blobs, snapshot } = change;
         let version = follows + events.len() as u64;
-        let number = match self.streams.get(self.db, stream)? {
+        // Whoever exists is remembered since the check, so that a birth is looked for but once.
+        let number = match self.streams.recall(stream) {
             Some(known) => {
                 known.version = version;
                 if let Some(row) = row {
@@ -313,7 +317,6 @@ impl<'a> Batch<'a> {
                 _ => self.run("insert or replace into counters (key, value) values (?1, ?2)", params![key, value])?,
             }
         }
-        self.counters.retain(|_, value| *value != 0);
         if self.hashes.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,31 @@
+//! What is a fact for a whole namespace and belongs to no task: so far, submissions that were refused. No task is stored for them, but
+//! that somebody tried is.
+
+use serde::{Deserialize, Serialize};
+
+/// What has happened in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NamespaceEvent {
+    /// A request was refused by validation.
+    SubmissionRefused {
+        /// Which fields were wrong. What stood in them is not kept.
+        fields: Vec<Box<str>>,
+        /// How many more were refused shortly before without an event of their own.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        unrecorded: u64,
+    },
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl NamespaceEvent {
+    /// Its word on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::SubmissionRefused { .. } => "SUBMISSION_REFUSED",
+        }
+    }
+}

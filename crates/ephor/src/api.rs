@@ -1,0 +1,238 @@
+//! What the interfaces ask of the engine: one trait, which the engine in this process and a client over HTTP both implement. Requests
+//! and answers are the wire types of `ephor-core`, so an answer reads the same wherever it comes from.
+//!
+//! Names become ids once, by [`Api::find`]; everything else takes the id. What is asked of a live task goes through [`Api::ask`].
+//! Checking a plan and showing the lifecycle need no engine: they are functions of `ephor-core`.
+
+use ephor_core::ask::Ask;
+use ephor_core::command::Refusal;
+use ephor_core::id::TaskId;
+use ephor_core::plan::Problem;
+use ephor_core::spec::Request;
+use ephor_core::status::Status;
+use ephor_core::time::Time;
+use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::pin::Pin;
+
+/// An answer on its way.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
+
+/// The engine, as whoever asks sees it: bound to one actor and to what that actor may do.
+pub trait Api: Send + Sync {
+    /// The engine's clock.
+    fn now(&self) -> Time;
+
+    /// The task somebody means: by its id or a unique beginning of it, by its external id, or by `@last`, the newest one.
+    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId>;
+
+    /// Accepts a task, or says why not.
+    fn submit(&self, request: Request) -> Answer<'_, TaskView>;
+
+    /// Asks something of a task; answers with where it is then.
+    fn ask(&self, task: TaskId, ask: Ask) -> Answer<'_, TaskView>;
+
+    /// One task.
+    fn task(&self, task: TaskId) -> Answer<'_, TaskView>;
+
+    /// Tasks, newest first.
+    fn tasks(&self, filter: TaskFilter) -> Answer<'_, Page<TaskRow>>;
+
+    /// The steps and groups of a task as they are now, groups before their parts; telemetry filled in where there is some.
+    fn steps(&self, task: TaskId) -> Answer<'_, Vec<StepView>>;
+
+    /// The plan a task follows.
+    fn plan(&self, task: TaskId) -> Answer<'_, PlanView>;
+
+    /// The results of its steps, in the order of the plan.
+    fn outputs(&self, task: TaskId) -> Answer<'_, Vec<OutputView>>;
+
+    /// Its reviews, decided ones first.
+    fn reviews(&self, task: TaskId) -> Answer<'_, Vec<ReviewView>>;
+
+    /// Its effects on the outside.
+    fn effects(&self, task: TaskId) -> Answer<'_, Vec<EffectView>>;
+
+    /// What it waits for, most pressing first.
+    fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>>;
+
+    /// Events after a position, in order. Where there is none yet and `wait_ms` is given, waits that long for the first: asking again
+    /// with the last position follows the feed, without a gap and without a double.
+    fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>>;
+}
+
+/// Which tasks a list shows; every part narrows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskFilter {
+    /// Only these; empty for all.
+    pub status: Vec<Status>,
+    /// Only those that have not ended.
+    pub live: bool,
+    /// Only of this namespace.
+    pub namespace: Option<String>,
+    /// Only of this type.
+    pub task_type: Option<String>,
+    /// Only of this owner.
+    pub owner_id: Option<String>,
+    /// Only from this source.
+    pub source: Option<String>,
+    /// Only with this external id.
+    pub external_id: Option<String>,
+    /// Only parts of this task.
+    pub parent_task_id: Option<TaskId>,
+    /// How many at most; 0 leaves it to the engine.
+    pub limit: u32,
+    /// Where the page before ended.
+    pub after: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Where the next one begins; missing on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Which events are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventQuery {
+    /// Only of this task.
+    pub task: Option<TaskId>,
+    /// Only with a higher position.
+    pub after: u64,
+    /// How many at most; 0 leaves it to the engine.
+    pub limit: u32,
+    /// How long to wait for the first, in milliseconds.
+    pub wait_ms: u64,
+}
+
+/// Why something was not done, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// What kind of trouble: decides the exit code, and the status over HTTP.
+    pub kind: Kind,
+    /// Stable, in capitals (DESIGN §2): `ILLEGAL_TRANSITION`.
+    pub code: Box<str>,
+    /// One sentence: what was not done.
+    pub message: String,
+    /// What stands in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What can be done next, as command lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<String>,
+    /// What is wrong with the request, field by field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+}
+
+/// What kind of trouble it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Kind {
+    /// The request makes no sense as it is.
+    Invalid,
+    /// There is no such thing.
+    NotFound,
+    /// The caller may not.
+    Forbidden,
+    /// Not in the state it is in.
+    Conflict,
+    /// Not now; the same request may work later.
+    Busy,
+    /// The engine could not be reached.
+    Unreachable,
+    /// Something broke.
+    Failed,
+}
+
+impl ApiError {
+    /// Trouble with a code of its own.
+    pub fn new(kind: Kind, code: &str, message: impl fmt::Display) -> Self {
+        Self { kind, code: code.into(), message: message.to_string(), why: None, next: Vec::new(), problems: Vec::new() }
+    }
+
+    /// With what stands in the way.
+    #[must_use]
+    pub fn because(self, why: impl fmt::Display) -> Self {
+        Self { why: Some(why.to_string()), ..self }
+    }
+
+    /// With something that can be done next.
+    #[must_use]
+    pub fn then(mut self, next: impl fmt::Display) -> Self {
+        self.next.push(next.to_string());
+        self
+    }
+
+    /// A request with something wrong in it.
+    pub fn invalid(message: impl fmt::Display, problems: Vec<Problem>) -> Self {
+        Self { problems, ..Self::new(Kind::Invalid, "VALIDATION_FAILED", message) }
+    }
+
+    /// A rule's no about a task.
+    pub fn refused(refusal: Refusal, task: TaskId) -> Self {
+        let error = Self::from(refusal);
+        match error.kind {
+            Kind::Conflict => error.then(format!("ephor task show {task}")),
+            _ => error,
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let error = |kind| Self::new(kind, refusal.code(), &refusal);
+        match &refusal {
+            Refusal::NotFound { .. } => error(Kind::NotFound),
+            Refusal::Invalid(problems) => {
+                Self { problems: problems.clone(), ..Self::invalid("the request was refused", Vec::new()) }
+            }
+            Refusal::NotNow { status, .. } | Refusal::Ended { status } => error(Kind::Conflict).because(allowed_from(*status)),
+            Refusal::NoWork(_)
+            | Refusal::StaleAttempt { .. }
+            | Refusal::AlreadySettled { .. }
+            | Refusal::VersionConflict { .. }
+            | Refusal::IdempotencyMismatch => error(Kind::Conflict),
+            Refusal::Duplicate { existing } => error(Kind::Conflict).then(format!("ephor task show {existing}")),
+            Refusal::LimitReached { .. } | Refusal::QueueFull => error(Kind::Busy),
+            Refusal::Forbidden(_) | Refusal::NoEffect(_) => error(Kind::Forbidden),
+            Refusal::Corrupt { .. } => error(Kind::Failed).then("ephor doctor"),
+        }
+    }
+}
+
+/// What may follow a status, as one sentence.
+fn allowed_from(status: Status) -> String {
+    match status.successors() {
+        [] => format!("it is {status}, and nothing follows that"),
+        some => format!("from {status} it may become {}", some.iter().map(|s| s.word()).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rules_no_says_what_stands_in_the_way_and_what_to_do() {
+        let task = TaskId::new(1, [0; 10]);
+        let error = ApiError::refused(Refusal::Ended { status: Status::Completed }, task);
+        assert_eq!((error.kind, &*error.code), (Kind::Conflict, "TERMINAL_STATE"));
+        assert_eq!(error.why.as_deref(), Some("it is COMPLETED, and nothing follows that"));
+        assert_eq!(error.next, [format!("ephor task show {task}")]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_request_is_told_field_by_field() {
+        let error = ApiError::from(Refusal::Invalid(vec![Problem::new("deadline", "it has to be in the future")]));
+        assert_eq!((error.kind, error.problems[0].field.as_str()), (Kind::Invalid, "deadline"));
+    }
+}

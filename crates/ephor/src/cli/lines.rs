@@ -1,0 +1,151 @@
+//! Events as lines: one for each change of state, with the status word, where nobody watches a terminal and in lists of events.
+
+use super::text::{duration, inert};
+use ephor_core::spec::ErrorClass;
+use ephor_core::time::Time;
+use ephor_core::view::{EventView, StepView};
+use std::collections::HashMap;
+
+/// The names of steps, and when their attempts began: what a line says beyond its event.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    labels: HashMap<String, String>,
+    begun: HashMap<String, Time>,
+}
+
+impl Names {
+    /// Learns what steps are called.
+    pub(super) fn learn(&mut self, steps: &[StepView]) {
+        for step in steps {
+            self.labels.insert(step.path.clone(), step.label().to_owned());
+        }
+    }
+
+    fn of(&self, path: &str) -> String {
+        match self.labels.get(path) {
+            Some(label) if label != path => format!("{path} {label}"),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// The line of an event that changes where a step or the task is; `None` for any other.
+    pub(super) fn line(&mut self, event: &EventView) -> Option<String> {
+        let step = event.step();
+        if let (Some(path), "ASSIGNED" | "STARTED" | "WAIT_STARTED") = (&step, event.kind.as_str()) {
+            self.begun.insert(path.clone(), event.at.0);
+        }
+        let (word, said) = state(event)?;
+        let took = step.as_ref().and_then(|path| self.begun.get(path)).map(|from| duration(event.at.0.since(*from)));
+        let subject = step.map_or_else(|| "task".to_owned(), |path| self.of(&path));
+        let took = took.filter(|_| matches!(event.kind.as_str(), "ATTEMPT_SUCCEEDED" | "WAIT_ENDED")).map(|t| format!("in {t}"));
+        let said: Vec<String> = took.into_iter().chain(said).collect();
+        let said = if said.is_empty() { String::new() } else { format!("  {}", said.join(", ")) };
+        Some(inert(&format!("{} {word:<11} {subject}{said}", clock(event.at.0))))
+    }
+}
+
+/// The time of day in UTC.
+pub(super) fn clock(at: Time) -> String {
+    let text = at.to_string();
+    text.get(11..19).map_or(text.clone(), ToOwned::to_owned)
+}
+
+/// What an event says about where a step or the task is: the word, and more.
+fn state(event: &EventView) -> Option<(String, Option<String>)> {
+    let words = || event.words().map(ToOwned::to_owned);
+    let field = |name: &str| event.text(name).map(ToOwned::to_owned);
+    let attempt =
+        || event.data.get("attempt").and_then(serde_json::Value::as_u64).filter(|n| *n > 1).map(|n| format!("attempt {n}"));
+    let is_step = event.text("work").is_none_or(|work| work.starts_with("step:"));
+    let say = |word: &str, said: Option<String>| Some((word.to_owned(), said));
+    match event.kind.as_str() {
+        "ASSIGNED" if is_step && event.data.get("started") == Some(&true.into()) => say("RUNNING", attempt()),
+        "ASSIGNED" if is_step => say("ASSIGNED", attempt()),
+        "STARTED" if is_step => say("RUNNING", attempt()),
+        "WAIT_STARTED" => match (field("signal"), event.data.get("until").and_then(serde_json::Value::as_i64)) {
+            (Some(signal), _) => say("WAITING", Some(format!("for the signal {signal}"))),
+            (None, until) => say("WAITING", until.map(|ms| format!("for {}", duration(Time(ms).since(event.at.0))))),
+        },
+        "ATTEMPT_SUCCEEDED" if is_step => say("COMPLETED", None),
+        "WAIT_ENDED" => say("COMPLETED", None),
+        "ATTEMPT_FAILED" if is_step => match event.data.get("retry_at").and_then(serde_json::Value::as_i64) {
+            Some(at) => say("RETRYING", Some(format!("again in {}: {}", duration(Time(at).since(event.at.0)), why(event)))),
+            None => say("FAILED", Some(why(event))),
+        },
+        "STEP_FAILED" => say("FAILED", Some(why(event))),
+        "STEP_SKIPPED" => say("SKIPPED", field("reason")),
+        "STEP_BLOCKED" => say("BLOCKED", Some([field("reason"), words()].into_iter().flatten().collect::<Vec<_>>().join(": "))),
+        "GATE_OPENED" => say("CHECKING", None),
+        "GATE_JUDGED" => {
+            let passed = event.data.get("passed") == Some(&true.into());
+            say("CHECKED", Some(format!("{} by {}", if passed { "passed" } else { "failed" }, field("by").unwrap_or_default())))
+        }
+        "EXPANDED" => say("EXPANDED", event.data.get("count").map(|n| format!("into {n}"))),
+        // The end of a task, and any other move of it, in its own word.
+        "COMPLETED" | "FAILED" | "CANCELLED" | "STOPPED" => {
+            let reason = [field("reason"), words()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+            say(&event.kind, Some(reason).filter(|r| !r.is_empty()))
+        }
+        _ => {
+            let after = event.status_after.filter(|after| event.status_before != Some(*after))?;
+            (event.step().is_none()).then(|| (after.word().to_owned(), words()))
+        }
+    }
+}
+
+/// Why an attempt did not work: its class, and the words of who met it.
+fn why(event: &EventView) -> String {
+    let class = event.data.get("class").cloned().unwrap_or_default();
+    let known = serde_json::from_value::<ErrorClass>(class.clone()).is_ok_and(|c| c != ErrorClass::Other);
+    let class = class.as_str().filter(|_| known).map(ToOwned::to_owned);
+    let said: Vec<String> = class.into_iter().chain(event.words().map(ToOwned::to_owned)).collect();
+    if said.is_empty() { "no reason given".into() } else { said.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(at: &str, kind: &str, data: serde_json::Value, words: Option<&str>) -> EventView {
+        let private = words.map_or(json!(null), |text| json!({"text": text}));
+        serde_json::from_value(json!({"position": 1, "stream": "task_x", "version": 1, "at": at, "actor_type": "SYSTEM",
+            "actor_id": "SETTLE", "type": kind, "data": data, "private": private, "schema": 1}))
+        .unwrap()
+    }
+
+    #[test]
+    fn each_change_of_state_is_one_line_with_its_word() {
+        let mut names = Names { labels: HashMap::from([("1.2".into(), "Find links".into())]), ..Names::default() };
+        let second = |n: u32| format!("2026-01-02T03:04:{n:02}Z");
+        let millis = |n: u32| Time::parse(&second(n)).unwrap().0;
+        let mut line = |n, kind, data, words| names.line(&event(&second(n), kind, data, words)).unwrap_or_default();
+        let work = "step:1.2";
+        assert_eq!(
+            line(1, "ASSIGNED", json!({"work": work, "attempt": 1, "started": true}), None),
+            "03:04:01 RUNNING     1.2 Find links"
+        );
+        assert_eq!(
+            line(
+                2,
+                "ATTEMPT_FAILED",
+                json!({"work": work, "attempt": 1, "class": "NOT_FOUND", "retry_at": millis(4)}),
+                Some("no\nfile")
+            ),
+            "03:04:02 RETRYING    1.2 Find links  again in 2 s: NOT_FOUND: no file"
+        );
+        assert_eq!(line(4, "REOFFERED", json!({"step": "1.2"}), None), "");
+        assert_eq!(
+            line(4, "ASSIGNED", json!({"work": work, "attempt": 2, "started": true}), None),
+            "03:04:04 RUNNING     1.2 Find links  attempt 2"
+        );
+        assert_eq!(
+            line(9, "ATTEMPT_SUCCEEDED", json!({"work": work, "attempt": 2}), None),
+            "03:04:09 COMPLETED   1.2 Find links  in 5 s"
+        );
+        assert_eq!(
+            line(9, "FAILED", json!({"reason": "DEADLINE", "recoverable": true}), None),
+            "03:04:09 FAILED      task  DEADLINE"
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! The command line: nouns and verbs, a file for each noun. Data goes to standard output, everything else to standard error.
+//!
+//! A command reads its arguments, asks the engine through `Api`, and shows the answer. It decides nothing about tasks. What others
+//! wrote is made inert before it is shown (`text::inert`).
+
+mod failure;
+mod follow;
+mod graph;
+mod lifecycle;
+mod lines;
+mod live;
+mod maintenance;
+mod plan;
+mod review;
+mod run;
+mod show;
+mod style;
+mod table;
+mod task;
+mod terminal;
+mod text;
+mod why;
+mod words;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+pub use failure::{Exit, Failure};
+pub use live::{Scene, render};
+pub use style::Style;
+pub use table::Output;
+pub use terminal::{Interrupter, Interrupts, Stream, Terminal, Wishes};
+
+use crate::api::Api;
+use crate::host::{Host, Need, Place};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::Path;
+use style::Hue;
+
+/// The other name this program answers to; its verbs are the same.
+const ALIAS: &str = "agent-agency-cli";
+
+/// A governed, durable task engine for AI agents.
+#[derive(Debug, Parser)]
+#[command(name = "ephor", version, disable_help_subcommand = true, max_term_width = 120)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Globals {
+    /// The database: sqlite:data/ephor.db, postgres://…
+    #[arg(long, global = true, env = "EPHOR_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// A running server: http://127.0.0.1:4000
+    #[arg(long, global = true, env = "EPHOR_SERVER", hide_env_values = true, value_name = "URL")]
+    server: Option<String>,
+    /// Where tasks belong
+    #[arg(long, global = true, env = "EPHOR_NAMESPACE", value_name = "NAME")]
+    namespace: Option<String>,
+    /// How data is written
+    #[arg(short, long, global = true, value_enum, value_name = "FORM")]
+    output: Option<Output>,
+    /// Short for --output json
+    #[arg(long, global = true, conflicts_with = "output")]
+    json: bool,
+    /// Write ids only
+    #[arg(short, long, global = true, conflicts_with_all = ["output", "json"])]
+    quiet: bool,
+    /// Use no characters beyond ASCII
+    #[arg(long, global = true)]
+    ascii: bool,
+    /// Answer every question with yes
+    #[arg(short, long, global = true)]
+    yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Do the job in a file, or the jobs in a folder, in this process
+    Run(run::RunArgs),
+    /// Create tasks, look at them, steer them
+    #[command(subcommand)]
+    Task(task::TaskCommand),
+    /// Check, import, show, accept and replace plans
+    #[command(subcommand)]
+    Plan(plan::PlanCommand),
+    /// Vote, confirm results, show reviews
+    #[command(subcommand)]
+    Review(review::ReviewCommand),
+    /// Why a task does not move, and what would free it
+    Why(why::WhyArgs),
+    /// The statuses of a task, and what may follow which
+    Lifecycle,
+    /// Check a database for what must never happen
+    Doctor,
+    /// Check the chain of events
+    #[command(subcommand)]
+    Audit(maintenance::AuditCommand),
+    /// Move a database to another form
+    #[command(subcommand)]
+    Migrate(maintenance::MigrateCommand),
+    /// Check this installation with a short job from end to end
+    Selftest,
+    /// The version of this program
+    Version,
+    /// The launcher of the sandbox
+    #[command(hide = true)]
+    SandboxExec,
+}
+
+/// What a command has at hand.
+struct Cx<'a> {
+    host: &'a dyn Host,
+    terminal: &'a mut Terminal,
+    globals: Globals,
+}
+
+/// Runs a command line, the program's own name first.
+pub async fn main(args: impl IntoIterator<Item = OsString>, host: &dyn Host, terminal: &mut Terminal) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match parse(&args) {
+        Ok(cli) => cli,
+        Err(error) => return told_by_clap(&error, terminal),
+    };
+    let mut cx = Cx { host, terminal, globals: cli.globals };
+    match dispatch(cli.command, &mut cx).await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            let (as_json, ascii) = (cx.output().is_json(), cx.globals.ascii);
+            failure.tell(cx.terminal, as_json, ascii);
+            failure.exit
+        }
+    }
+}
+
+/// Whether this is the launcher of the sandbox starting: it must speak before anything else is set up.
+pub fn is_sandbox_exec(args: &[OsString]) -> bool {
+    args.get(1).is_some_and(|word| word == "sandbox-exec")
+}
+
+fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let called = args.first().and_then(|path| Path::new(path).file_name()).and_then(|name| name.to_str());
+    let name = if called == Some(ALIAS) { ALIAS } else { "ephor" };
+    let matches = Cli::command().name(name).bin_name(name).try_get_matches_from(args)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// Help and version are data; anything else clap says is an error of usage.
+fn told_by_clap(error: &clap::Error, terminal: &mut Terminal) -> Exit {
+    let (stream, exit) = match error.use_stderr() {
+        true => (&mut terminal.err, Exit::Usage),
+        false => (&mut terminal.out, Exit::Done),
+    };
+    let text = error.render();
+    let color = terminal.wishes.style(stream.tty, false).color;
+    stream.raw(&if color { text.ansi().to_string() } else { text.to_string() });
+    exit
+}
+
+async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => run::run(args, cx).await,
+        Command::Task(command) => task::run(command, cx).await,
+        Command::Plan(command) => plan::run(command, cx).await,
+        Command::Review(command) => review::run(command, cx).await,
+        Command::Why(args) => why::run(&args, cx).await,
+        Command::Lifecycle => Ok(lifecycle::run(cx)),
+        Command::Doctor => maintenance::doctor(cx).await,
+        Command::Audit(command) => maintenance::audit(command, cx).await,
+        Command::Migrate(command) => maintenance::migrate(command, cx).await,
+        Command::Selftest => maintenance::selftest(cx).await,
+        Command::Version => {
+            cx.terminal.out.line(format!("ephor {}", env!("CARGO_PKG_VERSION")));
+            Ok(Exit::Done)
+        }
+        Command::SandboxExec => Err(Failure::usage("sandbox-exec is started by Ephor itself, before anything else")),
+    }
+}
+
+impl Cx<'_> {
+    /// How data is written.
+    fn output(&self) -> Output {
+        match (self.globals.output, self.globals.json, self.globals.quiet) {
+            (Some(output), ..) => output,
+            (None, true, _) => Output::Json,
+            (None, false, true) => Output::Id,
+            (None, false, false) => Output::Table,
+        }
+    }
+
+    /// The looks of standard output.
+    fn style(&self) -> Style {
+        self.terminal.wishes.style(self.terminal.out.tty, self.globals.ascii)
+    }
+
+    /// How wide lines on standard output may be; what is piped is never cut.
+    fn columns(&self) -> usize {
+        if self.terminal.out.tty { self.terminal.space().0 } else { usize::MAX }
+    }
+
+    /// Where the engine is.
+    fn place(&self) -> Place {
+        Place {
+            database: self.globals.database.clone().or_else(|| std::env::var("DATABASE_URL").ok()).filter(|url| !url.is_empty()),
+            server: self.globals.server.clone().filter(|url| !url.is_empty()),
+            namespace: self.globals.namespace.clone(),
+        }
+    }
+
+    /// Opens the engine for one command and closes it again, however the command ends.
+    async fn with_api<T>(
+        &mut self,
+        need: Need,
+        command: impl AsyncFnOnce(&mut Self, &dyn Api) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let session = self.host.open(&self.place(), need).await?;
+        let answer = command(self, session.api()).await;
+        session.close().await;
+        answer
+    }
+
+    /// A word to the person, beside the data.
+    fn say(&mut self, text: impl AsRef<str>) {
+        let style = self.terminal.wishes.style(self.terminal.err.tty, self.globals.ascii);
+        let line = style::Line::new().with(Hue::Plain, style.own(text.as_ref()));
+        let shown = line.show(usize::MAX, style);
+        self.terminal.err.line(shown);
+    }
+
+    /// Asks before something that cannot be undone. Off a terminal nobody can answer: there `--yes` has to say it.
+    fn confirm(&mut self, question: &str) -> Result<(), Failure> {
+        if self.globals.yes {
+            return Ok(());
+        }
+        if !self.terminal.answers {
+            return Err(Failure::usage(format!("{question} Say --yes where nobody can be asked.")));
+        }
+        self.terminal.err.raw(&format!("{} [y/N] ", text::inert(question)));
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer).is_ok();
+        match read && matches!(answer.trim(), "y" | "Y" | "yes") {
+            true => Ok(()),
+            false => Err(Failure::usage("nothing was done")),
+        }
+    }
+}
+
+/// The task of a name, which may also be the address of its page.
+async fn find(api: &dyn Api, name: &str) -> Result<ephor_core::id::TaskId, Failure> {
+    let name = match name.split_once("/tasks/") {
+        Some((_, rest)) => rest.split(['/', '?', '#']).next().unwrap_or(rest),
+        None => name,
+    };
+    Ok(api.find(name).await?)
+}

@@ -1,0 +1,250 @@
+//! Command lines from end to end, over tasks in memory.
+
+use super::fake::{Ran, World, ephor};
+use super::{ALIAS, Cli, Exit, parse};
+use crate::host::Need;
+use clap::CommandFactory;
+use ephor_core::status::Status;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A file with a plan, in a folder of its own.
+fn job(yaml: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("job.yaml");
+    std::fs::write(&path, yaml).unwrap();
+    (dir, path)
+}
+
+const TWO_STEPS: &str = "
+title: Two steps
+plan:
+  steps:
+    - {id: first, title: Try it, action: fail.once, retry_policy: {initial: 1s, jitter: 0}}
+    - {id: second, title: Say it, action: echo, needs: [first], params: {text: \"hello ${task.payload.name}\"}}
+";
+
+async fn run(world: &Arc<World>, path: &std::path::Path, more: &[&str]) -> Ran {
+    let path = path.to_str().unwrap();
+    let line: Vec<&str> = ["run", path].iter().chain(more).copied().collect();
+    ephor(world, false, &line).await
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn it_answers_to_its_other_name_and_reads_the_printed_calls() {
+    let line = format!(
+        "/usr/bin/{ALIAS} task create --description x --mode auto --priority high --requirements secure,scalable,tested --deadline 2024-12-31"
+    );
+    let args: Vec<std::ffi::OsString> = line.split(' ').map(Into::into).collect();
+    assert!(parse(&args).is_ok(), "{:?}", parse(&args));
+    for line in ["task watch task_1", "task status task_1 --verbose"] {
+        let args: Vec<std::ffi::OsString> = std::iter::once(ALIAS).chain(line.split(' ')).map(Into::into).collect();
+        assert!(parse(&args).is_ok(), "{line}");
+    }
+    let help = parse(&[ALIAS.into(), "task".into(), "--help".into()]).unwrap_err().to_string();
+    assert!(help.contains("Usage: agent-agency-cli task"), "{help}");
+}
+
+#[tokio::test]
+async fn a_command_line_that_makes_no_sense_ends_with_2() {
+    let world = World::new();
+    for line in [
+        &["task", "cancel", "@last"][..],
+        &["task", "create"],
+        &["task", "create", "-d", "x", "--priority", "higher"],
+        &["task", "list", "--status", "flying"],
+        &["review", "confirm", "x", "1"],
+        &["review", "confirm", "x", "1", "--fail"],
+        &["review", "vote", "x", "reject"],
+        &["task", "list", "--json", "-q"],
+        &["task", "effects", "x", "--settle", "effect_00000000000000000000000000"],
+        &["fly"],
+        &[],
+    ] {
+        let ran = ephor(&world, false, line).await;
+        assert_eq!(ran.exit, Exit::Usage, "{line:?}: {}{}", ran.out, ran.err);
+        assert!(ran.out.is_empty() && !ran.err.is_empty(), "{line:?}");
+    }
+    assert_eq!(ephor(&world, false, &["--help"]).await.exit, Exit::Done);
+    assert_eq!(ephor(&world, false, &["task", "delete", "x"]).await.exit, Exit::Usage, "nobody can be asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_runs_to_its_end_with_a_line_for_each_change_of_state() {
+    let (world, (_dir, path)) = (World::new(), job(TWO_STEPS));
+    let ran = run(&world, &path, &["--param", "name=Ann"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
+    for line in [
+        "RUNNING     1 Try it",
+        "RETRYING    1 Try it  again in 1 s: NOT_FOUND: not there yet",
+        "RUNNING     1 Try it  attempt 2",
+        "COMPLETED   1 Try it  in ",
+        "COMPLETED   2 Say it  in ",
+        "COMPLETED   task",
+    ] {
+        assert!(ran.err.contains(line), "{line} missing in\n{}", ran.err);
+    }
+    assert!(ran.out.contains("✓ COMPLETED  Two steps") && ran.out.contains("hello Ann"), "{}", ran.out);
+    let needs = world.opened.lock().unwrap();
+    let [Need::Work(work)] = needs.as_slice() else { panic!("{needs:?}") };
+    assert!(work.out.ends_with("ephor-out/job") && work.read.contains(&work.out));
+    assert_eq!(*world.closed.lock().unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_command_goes_on_with_what_was_killed_and_begins_anew_what_has_ended() {
+    let (world, (_dir, path)) = (World::new(), job(TWO_STEPS));
+    // Killed while it waits for its second attempt: its future is dropped, nothing is said or closed.
+    let killed = tokio::time::timeout(std::time::Duration::from_millis(900), run(&world, &path, &["--param", "name=Ann"])).await;
+    assert!(killed.is_err());
+    world.kill();
+    assert_eq!(world.tasks_known().len(), 1);
+
+    let ran = run(&world, &path, &["--param", "name=Ann"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
+    assert!(ran.err.contains("going on with task_"), "{}", ran.err);
+    assert_eq!(world.tasks_known().len(), 1);
+
+    assert_eq!(run(&world, &path, &["--param", "name=Ann"]).await.exit, Exit::Done);
+    let ids: Vec<_> = world.tasks_known().into_iter().filter_map(|t| t.external_id).collect();
+    assert!(ids.len() == 2 && ids[0].ends_with(".1") && ids[1].ends_with(".2"), "{ids:?}");
+    // With another parameter it is another job.
+    assert_eq!(run(&world, &path, &["--param", "name=Bob"]).await.exit, Exit::Done);
+    assert!(world.tasks_known()[2].external_id.as_deref().unwrap().ends_with(".1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ctrl_c_puts_it_on_hold_says_how_to_go_on_and_the_same_command_does() {
+    let (world, (_dir, path)) = (World::new(), job(TWO_STEPS));
+    *world.interrupt_at.lock().unwrap() = Some(1);
+    let ran = run(&world, &path, &["--param", "name=Ann"]).await;
+    assert_eq!(ran.exit, Exit::Interrupted);
+    assert!(ran.err.contains("to go on: ephor run ") && ran.err.contains("or    ephor task resume task_"), "{}", ran.err);
+    assert_eq!(world.tasks_known()[0].status, Status::Paused);
+    assert_eq!(*world.closed.lock().unwrap(), 1);
+    *world.interrupt_at.lock().unwrap() = None;
+    let stopped = ephor(&world, false, &["why", "@last"]).await;
+    assert!(stopped.out.contains("interrupted at the terminal"), "{}", stopped.out);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_needs_a_person_or_an_agent_that_is_not_there_ends_with_6_and_the_act() {
+    let (world, (_dir, path)) = (World::new(), job("{title: x, plan: {confidence: 0.4, steps: [{action: echo}]}}"));
+    let ran = run(&world, &path, &[]).await;
+    assert_eq!(ran.exit, Exit::NeedsSomebody, "{}", ran.err);
+    assert!(ran.err.contains("next: ephor plan accept task_") && ran.err.contains("then: ephor run "), "{}", ran.err);
+    assert_eq!(ephor(&world, false, &["plan", "accept", "@last"]).await.exit, Exit::Done);
+    assert_eq!(run(&world, &path, &[]).await.exit, Exit::Done);
+
+    let (_dir, path) = job("{title: y, action: paint.house}");
+    let ran = run(&World::new(), &path, &[]).await;
+    assert_eq!(ran.exit, Exit::NeedsSomebody, "{}", ran.err);
+    assert!(ran.out.contains("no agent able to paint.house"), "{}", ran.out);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_without_success_ends_with_5_and_shows_what_went_wrong() {
+    let (world, (_dir, path)) = (World::new(), job("{title: x, max_retries: 0, action: fail.always}"));
+    let ran = run(&world, &path, &[]).await;
+    assert_eq!(ran.exit, Exit::NoSuccess, "{}", ran.err);
+    assert!(ran.out.contains("✕ FAILED  x") && ran.out.contains("makes no sense"), "{}", ran.out);
+}
+
+#[tokio::test(start_paused = true)]
+async fn for_programs_a_run_is_its_events_one_a_line() {
+    let (world, (_dir, path)) = (World::new(), job(TWO_STEPS));
+    let ran = run(&world, &path, &["--json", "--param", "name=Ann"]).await;
+    let kinds: Vec<String> =
+        ran.out.lines().map(|line| serde_json::from_str::<ephor_core::view::EventView>(line).unwrap().kind).collect();
+    assert_eq!((kinds.first().map(String::as_str), kinds.last().map(String::as_str)), (Some("SUBMITTED"), Some("COMPLETED")));
+    assert!(ran.err.is_empty(), "{}", ran.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_terminal_a_picture_is_drawn_over_itself_and_taken_away() {
+    let (world, (_dir, path)) = (World::new(), job(TWO_STEPS));
+    let line = ["run", path.to_str().unwrap(), "--param", "name=Ann"];
+    let ran = ephor(&world, true, &line).await;
+    assert!(ran.err.contains("Two steps") && ran.err.contains("again in 1 s: not there yet"), "{}", ran.err);
+    assert!(ran.err.trim_end().ends_with("\u{1b}[J"), "{:?}", &ran.err[ran.err.len() - 40..]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_created_listed_steered_and_explained() {
+    let world = World::new();
+    let created = ephor(&world, false, &["task", "create", "-d", "Paint \u{202e}the house", "--action", "paint", "-q"]).await;
+    let id = created.out.trim().to_owned();
+    assert!(id.starts_with("task_"), "{}{}", created.out, created.err);
+    let list = ephor(&world, false, &["task", "list"]).await;
+    assert!(
+        list.out.contains("SCHEDULED") && list.out.contains("Paint the house") && !list.out.contains('\u{202e}'),
+        "{}",
+        list.out
+    );
+    assert!(ephor(&world, false, &["task", "pause", &id[..20], "--reason", "lunch"]).await.out.contains("PAUSED"));
+    assert!(ephor(&world, false, &["why", &id]).await.out.contains("lunch"));
+    assert_eq!(ephor(&world, false, &["task", "watch", &id, "--until", "blocked"]).await.exit, Exit::NeedsSomebody);
+    assert_eq!(ephor(&world, false, &["task", "resume", &id]).await.exit, Exit::Done);
+    assert_eq!(ephor(&world, false, &["task", "watch", &id, "--timeout", "2s"]).await.exit, Exit::TimedOut);
+    assert_eq!(ephor(&world, false, &["task", "cancel", &id, "--reason", "moved out"]).await.exit, Exit::Done);
+    let again = ephor(&world, false, &["task", "pause", &id, "--json"]).await;
+    assert_eq!(again.exit, Exit::Conflict);
+    let told: serde_json::Value = serde_json::from_str(&again.err).unwrap();
+    assert_eq!(
+        (told["code"].as_str(), told["hint"].as_str()),
+        (Some("TERMINAL_STATE"), Some(format!("ephor task show {id}").as_str()))
+    );
+    assert_eq!(ephor(&world, false, &["task", "show", "task_7zzz"]).await.exit, Exit::NotFound);
+    assert_eq!(ephor(&world, false, &["task", "watch", &format!("http://x/tasks/{id}?tab=1")]).await.exit, Exit::NoSuccess);
+    assert!(ephor(&world, false, &["task", "list"]).await.out.lines().count() == 1);
+    assert!(ephor(&world, false, &["task", "list", "--all", "-o", "id"]).await.out.trim() == id);
+    let shown = ephor(&world, false, &["task", "status", &id, "--verbose"]).await;
+    assert!(shown.out.contains("moved out") && shown.out.contains("REQUESTED"), "{}", shown.out);
+    let events = ephor(&world, false, &["task", "events", &id]).await;
+    assert!(events.out.lines().count() >= 4 && events.out.contains("CANCELLED"), "{}", events.out);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reviews_are_shown_and_voted_in() {
+    let world = World::new();
+    let line = ["task", "create", "-d", "Sell the house", "--risk", "high", "--action", "noop"];
+    assert!(ephor(&world, false, &line).await.out.contains("DELIBERATING"));
+    let shown = ephor(&world, false, &["review", "show", "@last"]).await;
+    assert!(shown.out.contains("OPEN  ADMISSION"), "{}", shown.out);
+    let voted = ephor(&world, false, &["review", "vote", "@last", "approve"]).await;
+    assert_eq!(voted.exit, Exit::Done, "{}", voted.err);
+}
+
+#[tokio::test]
+async fn a_plan_is_checked_without_an_engine() {
+    let (world, (_dir, path)) = (World::new(), job(TWO_STEPS));
+    let ran = ephor(&world, false, &["plan", "check", path.to_str().unwrap()]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
+    assert!(ran.out.contains("2 steps in 2 ranks, at most 1 side by side"), "{}", ran.out);
+    let (_dir, wrong) = job("{title: x, plan: {steps: [{id: a, action: x, needs: [b]}, {id: b, action: x, needs: [a]}]}}");
+    let ran = ephor(&world, false, &["plan", "check", wrong.to_str().unwrap()]).await;
+    assert_eq!(ran.exit, Exit::Error);
+    assert!(ran.err.starts_with("error[validation_failed]: x: the plan cannot be carried out as it is\n  "), "{}", ran.err);
+    assert_eq!(ephor(&world, false, &["plan", "check", "/nowhere.yaml"]).await.exit, Exit::NotFound);
+    assert!(world.opened.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_database_is_looked_after_behind_the_host() {
+    let world = World::new();
+    let doctor = ephor(&world, false, &["doctor", "--ascii"]).await;
+    assert_eq!(doctor.exit, Exit::Error);
+    assert!(doctor.out.contains("x  no work has two leases") && doctor.err.contains("1 of 2 checks failed"), "{}", doctor.out);
+    assert_eq!(ephor(&world, false, &["audit", "verify"]).await.exit, Exit::Done);
+    assert!(ephor(&world, false, &["migrate", "status"]).await.out.contains("0001    store"));
+    assert_eq!(ephor(&world, false, &["migrate", "down"]).await.exit, Exit::Usage);
+    let map = ephor(&world, false, &["lifecycle", "--json"]).await;
+    let map: serde_json::Value = serde_json::from_str(&map.out).unwrap();
+    assert_eq!(map.as_array().unwrap().len(), Status::ALL.len());
+    assert!(ephor(&world, false, &["version"]).await.out.starts_with("ephor "));
+}

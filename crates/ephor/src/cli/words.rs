@@ -1,0 +1,57 @@
+//! Words on the command line: read in any case, with the names of the wire, and with what is allowed where they make no sense.
+
+use ephor_core::time::{Time, WireTime};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// A word of a fixed set: `high`, `HIGH`, `modify-scope`.
+pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let screaming = text.trim().to_ascii_uppercase().replace(['-', ' '], "_");
+    serde_json::from_value(Value::String(screaming)).map_err(|e| e.to_string().to_lowercase())
+}
+
+/// A status, in the words of other systems too.
+pub(super) fn status(text: &str) -> Result<ephor_core::status::Status, String> {
+    ephor_core::status::Status::read(text).ok_or_else(|| {
+        let all: Vec<&str> = ephor_core::status::Status::ALL.iter().map(|s| s.word()).collect();
+        format!("{text:?} is no status; there are {}", all.join(", ").to_lowercase())
+    })
+}
+
+/// An instant: RFC 3339, or a day, which means its end.
+pub(super) fn time(text: &str) -> Result<WireTime, String> {
+    Time::parse(text).map(WireTime)
+}
+
+/// `name=value`; the value is JSON where it reads as JSON, else text.
+pub(super) fn pair(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write it as name=value")?;
+    Ok((name.to_owned(), value_of(value)))
+}
+
+/// JSON where it reads as JSON, else text.
+pub(super) fn value_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// Pairs as an object.
+pub(super) fn object(pairs: Vec<(String, Value)>) -> Map<String, Value> {
+    pairs.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ephor_core::event::DecisionWord;
+    use ephor_core::spec::Priority;
+
+    #[test]
+    fn words_are_read_in_any_case_and_a_wrong_one_is_told_what_is_allowed() {
+        assert_eq!(word::<Priority>("high"), Ok(Priority::High));
+        assert_eq!(word::<DecisionWord>("modify-scope"), Ok(DecisionWord::ModifyScope));
+        assert!(word::<Priority>("higher").unwrap_err().contains("critical"));
+        assert_eq!(pair("n=3"), Ok(("n".into(), 3.into())));
+        assert_eq!(pair("x=a=b"), Ok(("x".into(), "a=b".into())));
+        assert!(pair("=b").is_err() && pair("b").is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! What stands behind the command line: whoever opens the engine, or a way to a running one. The CLI knows only this, so that it can
+//! be tested without a database, and the engine can change without it.
+
+use crate::api::{Answer, Api, ApiError, Kind};
+use ephor_core::time::WireTime;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::ExitCode;
+
+/// Opens engines and looks after databases.
+pub trait Host: Send + Sync {
+    /// Opens the engine. Commands that only read do so beside a running engine too; those that decide use the running one if there is
+    /// one, else they take its lock.
+    fn open<'a>(&'a self, place: &'a Place, need: Need) -> Answer<'a, Box<dyn Session>>;
+
+    /// Checks the ten "must never" (DESIGN §7) on a database.
+    fn doctor<'a>(&'a self, place: &'a Place) -> Answer<'a, Vec<Check>>;
+
+    /// Checks the chains of a database, or a receipt where a file is named.
+    fn verify<'a>(&'a self, place: &'a Place, receipt: Option<&'a Path>) -> Answer<'a, Vec<Check>>;
+
+    /// A short life of a task from end to end, in a database of its own that is removed afterwards.
+    fn selftest(&self) -> Answer<'_, Vec<Check>>;
+
+    /// Moves a database to the newest form, or back by some steps, or only looks; answers with every step there is.
+    fn migrate<'a>(&'a self, place: &'a Place, migration: Migration) -> Answer<'a, Vec<MigrationView>>;
+
+    /// The launcher of the sandbox: what this program is when `shell.run` starts it again. Speaks on standard input and output.
+    fn sandbox_exec(&self) -> ExitCode;
+}
+
+/// An open engine.
+pub trait Session: Send + Sync {
+    /// What can be asked of it.
+    fn api(&self) -> &dyn Api;
+
+    /// Lets running work end or gives it back, writes what is owed, and lets go of the database.
+    fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// Where the engine is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// `sqlite:data/ephor.db`, `postgres://…`; the default where it is missing.
+    pub database: Option<String>,
+    /// A running server, where one is named.
+    pub server: Option<String>,
+    /// Where tasks belong that do not say.
+    pub namespace: Option<String>,
+}
+
+/// What an engine is opened for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To look.
+    Read,
+    /// To submit and decide.
+    Decide,
+    /// To submit, decide, and do the work with the built-in agents in this process.
+    Work(Workshop),
+}
+
+/// What the built-in agents may touch, and how much they do at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workshop {
+    /// How many pieces of work at once; the default of the configuration where it is missing.
+    pub agents: Option<u32>,
+    /// The folders they may read below; relative paths are looked up in the first.
+    pub read: Vec<PathBuf>,
+    /// The folder they write below.
+    pub out: PathBuf,
+}
+
+/// One thing that was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// What was looked at, or what is wrong.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// Where a database is to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migration {
+    /// To the newest form.
+    Up,
+    /// Back by so many steps.
+    Down(u32),
+    /// Nowhere.
+    Look,
+}
+
+/// One step in the form of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationView {
+    /// Its number.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// When it was taken; missing where it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_at: Option<WireTime>,
+}
+
+/// Stands in where no engine is built in: says so to whatever needs one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoEngine;
+
+impl NoEngine {
+    fn none<'a, T: Send + 'a>() -> Answer<'a, T> {
+        let error = ApiError::new(Kind::Unreachable, "NO_ENGINE", "this build of ephor has no engine");
+        Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+impl Host for NoEngine {
+    fn open<'a>(&'a self, _: &'a Place, _: Need) -> Answer<'a, Box<dyn Session>> {
+        Self::none()
+    }
+
+    fn doctor<'a>(&'a self, _: &'a Place) -> Answer<'a, Vec<Check>> {
+        Self::none()
+    }
+
+    fn verify<'a>(&'a self, _: &'a Place, _: Option<&'a Path>) -> Answer<'a, Vec<Check>> {
+        Self::none()
+    }
+
+    fn selftest(&self) -> Answer<'_, Vec<Check>> {
+        Self::none()
+    }
+
+    fn migrate<'a>(&'a self, _: &'a Place, _: Migration) -> Answer<'a, Vec<MigrationView>> {
+        Self::none()
+    }
+
+    fn sandbox_exec(&self) -> ExitCode {
+        ephor_agents::sandbox::exec_main()
+    }
+}

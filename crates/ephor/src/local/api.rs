@@ -1,0 +1,176 @@
+//! `Api` over the engine in this process, or over a store that another engine has open: then only looking works.
+
+use super::look::{Look, store};
+use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
+use ephor_core::ask::Ask;
+use ephor_core::event::Actor;
+use ephor_core::id::TaskId;
+use ephor_core::spec::Request;
+use ephor_core::time::Time;
+use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
+use ephor_engine::clock::{Clock, SystemClock};
+use ephor_engine::{Engine, EngineError};
+use std::time::Duration;
+
+/// How often a store that another process writes is looked at for new events, in milliseconds.
+const POLL_MS: u64 = 200;
+
+/// The engine or store in this process, asked by one person.
+pub(super) struct LocalApi {
+    pub(super) look: Look,
+    /// Missing when the store is only looked at.
+    pub(super) engine: Option<Engine>,
+    pub(super) actor: Actor,
+    /// Where tasks belong that do not say.
+    pub(super) namespace: Option<String>,
+}
+
+impl LocalApi {
+    fn engine(&self) -> Result<&Engine, ApiError> {
+        self.engine.as_ref().ok_or_else(|| {
+            ApiError::new(Kind::Conflict, "READ_ONLY", "this was opened to look, not to decide")
+                .because("another engine holds the database")
+        })
+    }
+
+    /// Runs something that blocks where it may.
+    fn looking<T: Send + 'static>(&self, look: impl FnOnce(Look) -> Result<T, ApiError> + Send + 'static) -> Answer<'_, T> {
+        let own = self.look.clone();
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || look(own)).await.map_err(|e| ApiError::new(Kind::Failed, "INTERNAL", e))?
+        })
+    }
+}
+
+impl Api for LocalApi {
+    fn now(&self) -> Time {
+        match &self.engine {
+            Some(engine) => engine.now(),
+            None => Time(SystemClock::default().wall_ms()),
+        }
+    }
+
+    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
+        let (name, now) = (name.to_owned(), self.now());
+        self.looking(move |look| look.find(&name, now))
+    }
+
+    fn submit(&self, mut request: Request) -> Answer<'_, TaskView> {
+        if request.namespace.is_none() {
+            request.namespace.clone_from(&self.namespace);
+        }
+        Box::pin(async move {
+            let done = self.engine()?.submit(&request, self.actor.clone(), None).await.map_err(|e| trouble(e, None))?;
+            let id =
+                done.task.ok_or_else(|| ApiError::new(Kind::Failed, "INTERNAL", "a submission was answered without a task"))?;
+            self.task(id).await
+        })
+    }
+
+    fn ask(&self, task: TaskId, ask: Ask) -> Answer<'_, TaskView> {
+        Box::pin(async move {
+            let engine = self.engine()?;
+            if ask == Ask::Erase {
+                engine.erase(task, self.actor.clone()).await.map_err(|e| trouble(e, Some(task)))?;
+                return self.task(task).await;
+            }
+            let mode = match &ask {
+                Ask::ReplacePlan { .. } => self.task(task).await?.execution_mode,
+                _ => Default::default(),
+            };
+            let command =
+                ask.command(&self.actor, mode).map_err(|problems| ApiError::invalid("the request was refused", problems))?;
+            engine.command(task, command, self.actor.clone()).await.map_err(|e| trouble(e, Some(task)))?;
+            self.task(task).await
+        })
+    }
+
+    fn task(&self, task: TaskId) -> Answer<'_, TaskView> {
+        self.looking(move |look| Ok(look.task(task)?.view()))
+    }
+
+    fn tasks(&self, filter: TaskFilter) -> Answer<'_, Page<TaskRow>> {
+        self.looking(move |look| look.tasks(filter))
+    }
+
+    fn steps(&self, task: TaskId) -> Answer<'_, Vec<StepView>> {
+        let live = self.engine.as_ref().map(|e| e.telemetry(task)).unwrap_or_default();
+        self.looking(move |look| look.steps(task, &live))
+    }
+
+    fn plan(&self, task: TaskId) -> Answer<'_, PlanView> {
+        self.looking(move |look| Ok(look.task(task)?.plan_view()))
+    }
+
+    fn outputs(&self, task: TaskId) -> Answer<'_, Vec<OutputView>> {
+        self.looking(move |look| Ok(look.task(task)?.output_views()))
+    }
+
+    fn reviews(&self, task: TaskId) -> Answer<'_, Vec<ReviewView>> {
+        self.looking(move |look| Ok(look.task(task)?.review_views()))
+    }
+
+    fn effects(&self, task: TaskId) -> Answer<'_, Vec<EffectView>> {
+        self.looking(move |look| Ok(look.task(task)?.effect_views()))
+    }
+
+    fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {
+        self.looking(move |look| Ok(look.task(task)?.waiting()))
+    }
+
+    fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {
+        Box::pin(async move {
+            let until = tokio::time::Instant::now() + Duration::from_millis(wanted.wait_ms);
+            loop {
+                let found = self.looking(move |look| look.events(wanted)).await?;
+                if !found.is_empty() || tokio::time::Instant::now() >= until {
+                    return Ok(found);
+                }
+                self.something_written(wanted, until).await?;
+            }
+        })
+    }
+}
+
+impl LocalApi {
+    /// Resolves when there may be a new event, or at the deadline.
+    async fn something_written(&self, wanted: EventQuery, until: tokio::time::Instant) -> Result<(), ApiError> {
+        let Some(engine) = &self.engine else {
+            tokio::time::sleep_until(until.min(tokio::time::Instant::now() + Duration::from_millis(POLL_MS))).await;
+            return Ok(());
+        };
+        // For one task the feed of all is followed, from where it stands now: whatever comes next may be this task's.
+        let position = match wanted.task {
+            Some(_) => engine.position(),
+            None => wanted.after,
+        };
+        let mut feed = engine.feed(position);
+        let look = self.look.clone();
+        if wanted.task.is_some()
+            && !tokio::task::spawn_blocking(move || look.events(wanted)).await.is_ok_and(|e| e.is_ok_and(|e| e.is_empty()))
+        {
+            // Something came between the look and the feed.
+            return Ok(());
+        }
+        tokio::select! {
+            next = feed.next(1) => next.map(drop).map_err(store),
+            () = tokio::time::sleep_until(until) => Ok(()),
+        }
+    }
+}
+
+/// The engine's trouble, told to whoever asked.
+pub(super) fn trouble(error: EngineError, task: Option<TaskId>) -> ApiError {
+    match error {
+        EngineError::Refused(refusal) => match task {
+            Some(task) => ApiError::refused(refusal, task),
+            None => refusal.into(),
+        },
+        EngineError::Full => {
+            ApiError::new(Kind::Busy, "DISK_FULL", "no space is left to write; nothing was written, and nothing is lost")
+        }
+        EngineError::Conflict => ApiError::new(Kind::Busy, "VERSION_CONFLICT", "another writer was faster; ask again"),
+        EngineError::Stopped(why) => ApiError::new(Kind::Unreachable, "STOPPED", format!("the engine has stopped: {why}")),
+        EngineError::Store(error) => store(error),
+    }
+}

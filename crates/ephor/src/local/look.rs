@@ -1,0 +1,193 @@
+//! Looking: everything that reads the store and changes nothing. Works beside a running engine too, so it needs only a reader.
+
+use crate::api::{ApiError, EventQuery, Kind, Page, TaskFilter};
+use ephor_core::event::Actor;
+use ephor_core::id::{StreamKind, TaskId};
+use ephor_core::spec::Priority;
+use ephor_core::status::Status;
+use ephor_core::task::Task;
+use ephor_core::time::{Time, WireTime};
+use ephor_core::view::{EventView, StepView, TaskRow};
+use ephor_engine::query::{self, AsOf};
+use ephor_engine::store::{Filter, Listed, Reader, StoreError, StoredEvent, Telemetry};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// How many rows a list shows where nothing is said, and at most.
+const PAGE: u32 = 50;
+const PAGE_MAX: u32 = 500;
+/// How many tasks are looked through for one whose id begins with some letters.
+const PREFIX_LOOKS: u32 = 100_000;
+
+/// A store to look at.
+#[derive(Clone)]
+pub(super) struct Look {
+    pub(super) reader: Arc<dyn Reader>,
+}
+
+impl Look {
+    /// The task somebody means.
+    pub(super) fn find(&self, name: &str, now: Time) -> Result<TaskId, ApiError> {
+        let unknown =
+            || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {name:?}")).then("ephor task list --all");
+        if let Ok(id) = name.parse::<TaskId>() {
+            return self.reader.status(id.into()).map_err(store)?.map(|_| id).ok_or_else(unknown);
+        }
+        if name == "@last" {
+            let newest = self.reader.list(&Filter::default(), 1).map_err(store)?;
+            return newest.first().and_then(|l| l.stream.task()).ok_or_else(unknown);
+        }
+        let mut found = self.with_external_id(name, now)?;
+        if found.is_empty() && name.starts_with("task_") && name.len() > "task_".len() {
+            found = self.with_prefix(name)?;
+        }
+        match found.as_slice() {
+            [] => Err(unknown()),
+            [one] => Ok(*one),
+            several => {
+                let names: Vec<String> = several.iter().take(10).map(ToString::to_string).collect();
+                Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", format!("{name:?} means more than one task"))
+                    .because(names.join(", ")))
+            }
+        }
+    }
+
+    fn with_external_id(&self, name: &str, _now: Time) -> Result<Vec<TaskId>, ApiError> {
+        let filter = Filter { external_id: Some(name.to_owned()), ..Filter::default() };
+        let rows = self.reader.list(&filter, 10).map_err(store)?;
+        Ok(rows.iter().filter_map(|l| l.stream.task()).collect())
+    }
+
+    fn with_prefix(&self, prefix: &str) -> Result<Vec<TaskId>, ApiError> {
+        let mut filter = Filter::default();
+        let (mut found, mut looked) = (Vec::new(), 0);
+        loop {
+            let page = self.reader.list(&filter, PAGE_MAX).map_err(store)?;
+            looked += page.len() as u32;
+            found.extend(page.iter().filter_map(|l| l.stream.task()).filter(|id| id.to_string().starts_with(prefix)));
+            match page.last() {
+                Some(last) if page.len() == PAGE_MAX as usize && looked < PREFIX_LOOKS && found.len() < 2 => {
+                    filter.below = Some(last.number);
+                }
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// One task, rebuilt.
+    pub(super) fn task(&self, id: TaskId) -> Result<Task, ApiError> {
+        let task = query::task(&*self.reader, id, AsOf::Now).map_err(store)?;
+        task.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {id}")))
+    }
+
+    /// Tasks, newest first.
+    pub(super) fn tasks(&self, wanted: TaskFilter) -> Result<Page<TaskRow>, ApiError> {
+        let below = wanted.after.as_deref().map(|cursor| {
+            cursor.parse::<i64>().map_err(|_| ApiError::invalid(format!("{cursor:?} is no cursor of a list"), Vec::new()))
+        });
+        let limit = if wanted.limit == 0 { PAGE } else { wanted.limit.min(PAGE_MAX) };
+        let filter = Filter {
+            statuses: wanted.status,
+            live: wanted.live,
+            namespace: wanted.namespace,
+            task_type: wanted.task_type,
+            owner_id: wanted.owner_id,
+            parent: wanted.parent_task_id.map(TaskId::bits),
+            external_id: wanted.external_id,
+            source: wanted.source,
+            due_before: None,
+            due_after: None,
+            below: below.transpose()?,
+        };
+        let rows = self.reader.list(&filter, limit).map_err(store)?;
+        let next = rows.last().filter(|_| rows.len() == limit as usize).map(|l| l.number.to_string());
+        Ok(Page { items: rows.into_iter().filter_map(row).collect(), next })
+    }
+
+    /// Events after a position.
+    pub(super) fn events(&self, wanted: EventQuery) -> Result<Vec<EventView>, ApiError> {
+        let limit = if wanted.limit == 0 { PAGE_MAX } else { wanted.limit.min(10_000) };
+        let stored = self.reader.events(wanted.after, limit, wanted.task.map(Into::into)).map_err(store)?;
+        stored.iter().map(event_view).collect()
+    }
+
+    /// Steps with the latest signs of life.
+    pub(super) fn steps(&self, id: TaskId, live: &[Telemetry]) -> Result<Vec<StepView>, ApiError> {
+        let mut steps = self.task(id)?.step_views();
+        let stored = self.reader.telemetry(id.into()).map_err(store)?;
+        for beat in stored.iter().chain(live) {
+            let path = beat.work.strip_prefix("step:").unwrap_or_default();
+            if let Some(step) = steps.iter_mut().find(|s| s.path == path && s.attempt == beat.attempt) {
+                step.progress = beat.progress;
+                step.message.clone_from(&beat.message);
+            }
+        }
+        Ok(steps)
+    }
+}
+
+/// A row of a list.
+fn row(listed: Listed) -> Option<TaskRow> {
+    let time = |ms: Option<i64>| ms.map(|ms| WireTime(Time(ms)));
+    let row = listed.row;
+    Some(TaskRow {
+        id: listed.stream.task()?,
+        external_id: row.external_id,
+        source: row.source,
+        namespace: row.namespace,
+        title: row.title,
+        task_type: row.task_type,
+        status: row.status.unwrap_or(Status::Pending),
+        priority: priority(row.priority),
+        parent_task_id: row.parent.map(TaskId::from_bits),
+        owner_id: row.owner_id,
+        created_at: WireTime(Time(row.created_at)),
+        due_at: time(row.due_at),
+        wake_at: time(row.wake_at),
+        ended_at: time(row.ended_at),
+    })
+}
+
+fn priority(rank: i64) -> Priority {
+    use Priority::*;
+    [Idle, Low, Normal, High, Critical, Sovereign].into_iter().find(|p| *p as i64 == rank).unwrap_or_default()
+}
+
+/// An event as outsiders see it.
+pub(super) fn event_view(stored: &StoredEvent) -> Result<EventView, ApiError> {
+    let actor = Actor::read(&stored.actor).unwrap_or_else(Actor::settle);
+    let (data, private) = match stored.stream.kind {
+        StreamKind::Task => {
+            let (event, private) = query::event(stored).map_err(store)?;
+            (EventView::data_of(&event), private.map_or(Value::Null, |p| json!(p)))
+        }
+        _ => {
+            let tagged: Value = serde_json::from_str(&stored.data).unwrap_or(Value::Null);
+            (tagged.get(&stored.kind).cloned().unwrap_or(Value::Null), Value::Null)
+        }
+    };
+    Ok(EventView {
+        position: stored.position,
+        stream: stored.stream.to_string(),
+        version: stored.version,
+        at: WireTime(Time(stored.at)),
+        actor_type: actor.kind,
+        actor_id: actor.id.into(),
+        kind: stored.kind.clone(),
+        data,
+        private,
+        status_before: stored.before,
+        status_after: stored.after,
+        schema: stored.schema,
+    })
+}
+
+/// The store's trouble, told to whoever asked.
+pub(super) fn store(error: StoreError) -> ApiError {
+    match &error {
+        StoreError::Full(_) => ApiError::new(Kind::Busy, "DISK_FULL", &error).then("make space; nothing was lost"),
+        StoreError::Unusable(_) => ApiError::new(Kind::Failed, "UNUSABLE", &error),
+        StoreError::Unavailable(_) => ApiError::new(Kind::Unreachable, "UNAVAILABLE", &error),
+        StoreError::Corrupt { .. } => ApiError::new(Kind::Failed, "CORRUPT", &error).then("ephor doctor"),
+    }
+}

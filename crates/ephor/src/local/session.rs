@@ -1,0 +1,254 @@
+//! Opening and closing the engine in this process.
+
+use super::api::LocalApi;
+use super::look::{Look, store};
+use super::transport::InProcess;
+use super::{check, selftest};
+use crate::api::{Answer, Api, ApiError, Kind};
+use crate::host::{Check, Host, Migration, MigrationView, Need, Place, Session, Workshop};
+use ephor_agents::{Builtin, Config, http, sandbox, secrets, shell};
+use ephor_core::agent::Registration;
+use ephor_core::event::Actor;
+use ephor_core::policy::Policy;
+use ephor_core::time::{Time, WireTime};
+use ephor_engine::clock::{Clock, SystemClock};
+use ephor_engine::store::sqlite::{Options, SqliteReader, migrate};
+use ephor_engine::{Engine, Settings};
+use ephor_sdk::worker::{self, Worker};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Where the database is, unless somebody says.
+const DATABASE: &str = "data/ephor.db";
+/// The name under which the built-in agents of this process are known.
+const BUILTIN: &str = "builtin";
+/// The name of the person at this machine's command line.
+const OPERATOR: &str = "operator";
+
+/// Opens engines on this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalHost;
+
+impl Host for LocalHost {
+    fn open<'a>(&'a self, place: &'a Place, need: Need) -> Answer<'a, Box<dyn Session>> {
+        Box::pin(async move {
+            let database = database(place)?;
+            let namespace = place.namespace.clone();
+            let session: Box<dyn Session> = match need {
+                Need::Read => Box::new(look_at(&database, namespace)?),
+                Need::Decide => Box::new(start(&database, namespace).await?),
+                Need::Work(workshop) => {
+                    let mut session = start(&database, namespace).await?;
+                    session.employ(&database, workshop).await?;
+                    Box::new(session)
+                }
+            };
+            Ok(session)
+        })
+    }
+
+    fn doctor<'a>(&'a self, place: &'a Place) -> Answer<'a, Vec<Check>> {
+        Box::pin(async move {
+            let database = database(place)?;
+            blocking(move || check::doctor(&*reader(&database)?)).await
+        })
+    }
+
+    fn verify<'a>(&'a self, place: &'a Place, receipt: Option<&'a Path>) -> Answer<'a, Vec<Check>> {
+        Box::pin(async move {
+            if let Some(file) = receipt {
+                let message = format!("{} cannot be checked: this release writes no receipts yet", file.display());
+                return Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", message).then("ephor audit verify"));
+            }
+            let database = database(place)?;
+            blocking(move || check::verify(&*reader(&database)?)).await
+        })
+    }
+
+    fn selftest(&self) -> Answer<'_, Vec<Check>> {
+        Box::pin(selftest::run())
+    }
+
+    fn migrate<'a>(&'a self, place: &'a Place, migration: Migration) -> Answer<'a, Vec<MigrationView>> {
+        Box::pin(async move {
+            let database = database(place)?;
+            blocking(move || {
+                let options = Options::new(&database);
+                match migration {
+                    Migration::Up => {
+                        make_folder(&database)?;
+                        let _alone = ephor_engine::lock::Lock::take(&database).map_err(store)?;
+                        migrate::up(&options, SystemClock::default().wall_ms()).map_err(store)?;
+                    }
+                    Migration::Down(steps) => {
+                        let _alone = ephor_engine::lock::Lock::take(&database).map_err(store)?;
+                        migrate::down(&options, steps as usize).map_err(store)?;
+                    }
+                    Migration::Look => exists(&database)?,
+                }
+                let steps = migrate::status(&options).map_err(store)?;
+                let view = |(i, step): (usize, migrate::Status)| MigrationView {
+                    number: i as u32 + 1,
+                    name: step.name.to_string(),
+                    applied_at: step.applied_at.map(|ms| WireTime(Time(ms))),
+                };
+                Ok(steps.into_iter().enumerate().map(view).collect())
+            })
+            .await
+        })
+    }
+
+    fn sandbox_exec(&self) -> ExitCode {
+        sandbox::exec_main()
+    }
+}
+
+/// The file behind a place.
+fn database(place: &Place) -> Result<PathBuf, ApiError> {
+    let wrong = |message: String| Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", message));
+    if let Some(server) = &place.server {
+        return wrong(format!("{server}: this release has no server yet; leave it out to work on the database itself"));
+    }
+    let named = place.database.as_deref().unwrap_or(DATABASE);
+    match named.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(path.trim_start_matches("//").into()),
+        Some(("postgres" | "postgresql", _)) => {
+            wrong(format!("{named}: this release keeps its store in SQLite; write sqlite:FILE"))
+        }
+        _ if named.is_empty() => wrong("the database has no name; write sqlite:FILE".into()),
+        _ => Ok(named.into()),
+    }
+}
+
+/// Runs something that blocks where it may.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::new(Kind::Failed, "INTERNAL", e))?
+}
+
+fn exists(database: &Path) -> Result<(), ApiError> {
+    match database.exists() {
+        true => Ok(()),
+        false => Err(ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no database {}", database.display()))
+            .because("nothing was ever submitted here")
+            .then("ephor run FILE")
+            .then("ephor --database sqlite:FILE …")),
+    }
+}
+
+fn make_folder(database: &Path) -> Result<(), ApiError> {
+    let Some(folder) = database.parent().filter(|f| !f.as_os_str().is_empty()) else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|e| ApiError::new(Kind::Failed, "UNUSABLE", format!("{}: {e}", folder.display())))
+}
+
+/// The reading side of a database, beside whoever writes it.
+fn reader(database: &Path) -> Result<Arc<dyn ephor_engine::store::Reader>, ApiError> {
+    exists(database)?;
+    Ok(Arc::new(SqliteReader::open(&Options::new(database)).map_err(store)?))
+}
+
+fn look_at(database: &Path, namespace: Option<String>) -> Result<LocalSession, ApiError> {
+    let look = Look { reader: reader(database)? };
+    let api = LocalApi { look, engine: None, actor: Actor::human(OPERATOR), namespace };
+    Ok(LocalSession { api, crew: None })
+}
+
+async fn start(database: &Path, namespace: Option<String>) -> Result<LocalSession, ApiError> {
+    let mut settings = Settings::new(database);
+    // Whoever has the database file may decide alone where no council exists; the review says so.
+    settings.policy = Policy { solo: true, ..Policy::default() };
+    let engine = blocking(move || Engine::open(settings).map_err(store)).await?;
+    let look = Look { reader: engine.reader() };
+    let api = LocalApi { look, engine: Some(engine), actor: Actor::human(OPERATOR), namespace };
+    Ok(LocalSession { api, crew: None })
+}
+
+/// The engine, and whoever works for it in this process.
+pub(super) struct LocalSession {
+    pub(super) api: LocalApi,
+    crew: Option<Crew>,
+}
+
+/// The built-in agents at work.
+struct Crew {
+    drain: oneshot::Sender<()>,
+    worker: JoinHandle<worker::Drained>,
+}
+
+impl LocalSession {
+    /// Lets the built-in agents work in this process.
+    async fn employ(&mut self, database: &Path, workshop: Workshop) -> Result<(), ApiError> {
+        let engine = self.api.engine.clone().expect("only a session that decides employs agents");
+        let broken = |e: &dyn std::fmt::Display| ApiError::new(Kind::Failed, "INTERNAL", e);
+        let program = std::env::current_exe().map_err(|e| broken(&e))?;
+        let config = Config {
+            read_roots: workshop.read,
+            out: workshop.out,
+            shell: shell::Config {
+                folder: database.parent().unwrap_or(Path::new(".")).join("work"),
+                sandbox: sandbox::Config {
+                    launcher: vec![program.clone().into(), "sandbox-exec".into()],
+                    enforcement: sandbox::Enforcement::Required,
+                    namespaces: true,
+                    readable: vec![program],
+                },
+                limits: sandbox::Limits::default(),
+            },
+            http: http::Config::default(),
+            secrets: secrets::Source::default(),
+        };
+        let builtin = Builtin::new(config).map_err(|e| broken(&e))?;
+        let registration = Registration {
+            name: BUILTIN.into(),
+            role: Some("the built-in agents of this process".into()),
+            capabilities: builtin.capabilities().into_iter().map(Into::into).collect(),
+            external_id: Some(BUILTIN.into()),
+            in_process: true,
+        };
+        let id = engine.register(None, registration, Actor::settle()).await.map_err(|e| super::api::trouble(e, None))?;
+        let mut options = worker::Options::new(id);
+        options.concurrency = workshop.agents.unwrap_or(options.concurrency);
+        let claims = engine.clone();
+        let worker = Worker::new(Arc::new(InProcess::new(engine, id)), options, builtin.agents(), move || claims.new_claim_id());
+        let (drain, drained) = oneshot::channel::<()>();
+        // Dropped without a word it is as good as told.
+        let worker = tokio::spawn(worker.run(async move { drop(drained.await) }));
+        self.crew = Some(Crew { drain, worker });
+        Ok(())
+    }
+}
+
+impl Session for LocalSession {
+    fn api(&self) -> &dyn Api {
+        &self.api
+    }
+
+    fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let Self { api, crew } = *self;
+            if let Some(Crew { drain, worker }) = crew {
+                drop(drain);
+                match worker.await {
+                    Ok(drained) if drained.unreported > 0 => {
+                        tracing::warn!(
+                            unreported = drained.unreported,
+                            "attempts ended without a report; they are offered again"
+                        );
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(%error, "the worker panicked"),
+                }
+            }
+            if let Some(engine) = api.engine
+                && tokio::task::spawn_blocking(move || engine.stop()).await.is_err()
+            {
+                tracing::error!("the engine panicked while it stopped");
+            }
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! What the documentation says is so: its plans are valid, its commands exist, its links lead somewhere, its tables are those of the
+//! rules.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use ephor::import;
+use ephor_core::policy::Policy;
+use ephor_core::request;
+use ephor_core::status::Status;
+use ephor_core::time::Time;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The checkout.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Every page: its name in the checkout, and its text.
+fn pages() -> Vec<(String, String)> {
+    let root = root();
+    let beside = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(PathBuf::from).into_iter();
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| Path::new("docs").join(entry.unwrap().file_name()));
+    let mut names: Vec<PathBuf> = beside.chain(docs).filter(|name| name.extension().is_some_and(|e| e == "md")).collect();
+    names.sort();
+    let page = |name: PathBuf| (name.display().to_string(), std::fs::read_to_string(root.join(&name)).unwrap());
+    names.into_iter().map(page).collect()
+}
+
+/// A fenced block: what stands behind its opening fence, the line it begins at, its text.
+struct Block {
+    info: String,
+    line: usize,
+    text: String,
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (line, number) in page.lines().zip(1..) {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(info), None) => open = Some(Block { info: info.trim().to_owned(), line: number + 1, text: String::new() }),
+            (None, Some(block)) => block.text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    blocks
+}
+
+#[test]
+fn every_plan_in_the_documentation_can_be_submitted() {
+    let mut checked = 0;
+    for (page, text) in pages() {
+        for block in blocks(&text) {
+            let place = format!("{page}:{}", block.line);
+            match block.info.as_str() {
+                "yaml" | "json" => panic!("{place}: say whether it is a `yaml request`, a `yaml plan` or `yaml part`"),
+                "yaml request" | "yaml plan" | "json request" | "json plan" => {}
+                _ => continue,
+            }
+            let ending = block.info.split(' ').next().unwrap();
+            let imported = import::from_bytes(&format!("{place}.{ending}"), block.text.as_bytes())
+                .unwrap_or_else(|e| panic!("{place}: {e}"));
+            assert_eq!(imported.requests.len(), 1, "{place}");
+            assert_eq!(imported.requests[0].plan.is_some(), block.text.contains("steps:"), "{place}");
+            let problems = request::check(&imported.requests[0], Time::default(), &Policy::default()).err().unwrap_or_default();
+            assert!(problems.is_empty(), "{place}: {problems:?}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 5, "only {checked} plans were found");
+}
+
+/// A command as the documentation shows it: its noun and verb, and the flags it is given.
+fn commands(line: &str) -> Vec<(Vec<String>, Vec<String>)> {
+    if !line.starts_with("ephor ") {
+        return Vec::new();
+    }
+    // Side by side stand several commands, or a command and what it does, at least two spaces apart.
+    let pieces = line.split("  ").map(str::trim).filter_map(|piece| piece.strip_prefix("ephor "));
+    let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
+    let command = |piece: &str| {
+        let words = piece.split_whitespace().take_while(is_word).take(2).map(str::to_owned).collect();
+        let flags = piece.split_whitespace().filter(|word| word.starts_with("--")).map(str::to_owned).collect();
+        (words, flags)
+    };
+    pieces.map(command).collect()
+}
+
+#[test]
+fn every_command_in_the_documentation_exists() {
+    let mut shown = BTreeSet::new();
+    for (_, text) in pages() {
+        let quoted = text.split('`').skip(1).step_by(2).filter(|piece| !piece.contains('\n'));
+        let fenced: Vec<Block> = blocks(&text).into_iter().filter(|b| b.info.is_empty()).collect();
+        shown.extend(quoted.chain(fenced.iter().flat_map(|b| b.text.lines())).flat_map(commands));
+    }
+    assert!(shown.len() > 20, "only {shown:?} were found");
+    for (words, flags) in shown {
+        let command = format!("ephor {}", words.join(" "));
+        let output = Command::new(env!("CARGO_BIN_EXE_ephor")).args(&words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        let usage = String::from_utf8(output.stdout).unwrap();
+        for flag in flags {
+            assert!(usage.contains(&flag), "{command} has no {flag}");
+        }
+    }
+}
+
+#[test]
+fn every_link_in_the_documentation_leads_somewhere() {
+    let pages = pages();
+    for (page, text) in &pages {
+        let folder = root().join(page).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            if link.contains("://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { root().join(page) } else { folder.join(path) };
+            assert!(target.exists(), "{page}: {link} leads nowhere");
+            if !anchor.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap();
+                let headings = text.lines().filter_map(|l| Some(l.strip_prefix('#')?.trim_start_matches('#').trim()));
+                let slug = |h: &str| {
+                    h.to_lowercase().replace(|c: char| !(c.is_alphanumeric() || " -_".contains(c)), "").replace(' ', "-")
+                };
+                assert!(headings.map(slug).any(|s| s == anchor), "{page}: {link} names no heading");
+            }
+        }
+    }
+}
+
+/// The table of legal moves as `docs/lifecycle.md` shows it.
+fn legal_moves() -> String {
+    let mut table = String::from("| from | to |\n|---|---|\n");
+    for status in Status::ALL {
+        let next: Vec<&str> = status.successors().iter().map(|s| s.word()).collect();
+        let next = if next.is_empty() { "nothing: it has ended".to_owned() } else { next.join(", ") };
+        table.push_str(&format!("| {status} | {next} |\n"));
+    }
+    table
+}
+
+/// `EPHOR_BLESS=1` writes the table instead of comparing it.
+#[test]
+fn the_table_of_legal_moves_is_that_of_the_rules() {
+    let path = root().join("docs/lifecycle.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = ("<!-- begin: legal moves -->\n", "<!-- end: legal moves -->");
+    let (before, rest) = text.split_once(begin).expect("the table has a beginning");
+    let (shown, after) = rest.split_once(end).expect("the table has an end");
+    if std::env::var_os("EPHOR_BLESS").is_some() {
+        std::fs::write(&path, format!("{before}{begin}{}{end}{after}", legal_moves())).unwrap();
+        return;
+    }
+    assert_eq!(shown, legal_moves(), "docs/lifecycle.md is behind the rules; EPHOR_BLESS=1 writes it anew");
+}
+
+#[test]
+fn every_status_and_reason_is_explained() {
+    let text = std::fs::read_to_string(root().join("docs/lifecycle.md")).unwrap();
+    for status in Status::ALL {
+        assert!(text.contains(&format!("| {status} | ")), "{status} is missing");
+    }
+}
