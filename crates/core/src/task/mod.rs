@@ -43,6 +43,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How many moves one command may lead to before the rest is left to the next wake: nobody else should wait for a task
 /// with much to settle.
 const MOVES_MAX: usize = 2_000;
+/// Where following has no honest end any more.
+const MOVES_END: usize = 10 * MOVES_MAX;
 /// How many tasks one command may give birth to; the others are born at the next wake.
 const BIRTHS_MAX: usize = 1_000;
 /// How many late reports are kept as evidence; a lying agent must not fill the log.
@@ -313,17 +315,26 @@ impl Task {
         done
     }
 
-    /// Applies `next` until it has nothing to say, or until it is somebody else's turn: `wake_at` says that more is to come.
+    /// Applies `next` until it has nothing to say, or until it is somebody else's turn: `wake_at` says then that more is to come. What
+    /// goes on without end is a fault of the rules, and must not hold up everybody for ever.
     fn settle(&mut self, done: &mut Handled, cx: &Context<'_>) {
         let settler = Actor::settle();
         let (mut moves, mut births) = (0, 0);
-        while done.corrupt.is_none() && !(self.has_more() && (moves >= MOVES_MAX || births >= BIRTHS_MAX)) {
-            let Some(draft) = self.next(cx) else { break };
+        while done.corrupt.is_none() {
+            let enough = moves >= MOVES_MAX || births >= BIRTHS_MAX;
+            if enough && self.wake_at().is_some_and(|at| at <= cx.now) {
+                done.unsettled = true;
+                return;
+            }
+            let Some(draft) = self.next(cx) else { return };
             moves += 1;
             births += usize::from(draft.birth.is_some());
+            if moves > MOVES_END {
+                done.corrupt = Some(format!("{} and more follow without end at version {}", draft.event.kind(), self.version));
+                return;
+            }
             self.apply(draft, &settler, cx.now, done);
         }
-        done.unsettled = self.has_more();
     }
 
     /// Makes one event happen, and checks the two witnesses against each other: what the facts say the status is, and what the map

@@ -218,3 +218,15 @@ fn more_than_one_command_may_settle_is_left_to_the_next_wake() {
     world.pass("1s");
     assert_eq!(world.status(), Status::Completed);
 }
+
+#[test]
+fn any_number_of_waits_that_end_at_once_is_dealt_with_in_turns() {
+    let steps: Vec<_> = (0..2_500).map(|_| json!({"action": "wait.for", "params": {"duration": "1m"}})).collect();
+    let mut world = given_steps(json!(steps));
+    world.pass("59s");
+    world.now = START.plus(60_000);
+    world.ann(Command::Wake).unwrap();
+    assert_eq!((world.done.moves.len(), world.task.wake_at()), (2_000, Some(world.now)));
+    world.pass("1s");
+    assert_eq!(world.status(), Status::Completed);
+}

@@ -138,6 +138,16 @@ fn tasks_give_birth_to_tasks_only_so_deep() {
 }
 
 #[test]
+fn more_than_a_thousand_births_are_left_to_the_next_wake() {
+    let list: Vec<u32> = (0..700).collect();
+    let step = json!({"action": "task.run", "params": {"request": {"title": "y"}}, "for_each": "task.payload.list"});
+    let mut world = given(json!({"title": "x", "payload": {"list": list}, "plan": {"steps": [step, step]}}));
+    assert_eq!((world.births().len(), world.task.wake_at()), (1_000, Some(START)));
+    world.by(&crate::event::Actor::clock(), crate::command::Command::Wake).unwrap();
+    assert_eq!((world.births().len(), world.task.wake_at()), (400, None));
+}
+
+#[test]
 fn a_request_for_a_child_that_makes_no_sense_fails_the_step() {
     let world = given(json!({"title": "x", "max_retries": 0,
         "plan": {"steps": [{"action": "task.run", "params": {"request": {"titel": "y"}}}]}}));
