@@ -1,8 +1,13 @@
 //! Where the steps of a plan are. Kept as events come in, so that what is free, offered, running or done is known without a look at
 //! every step; nothing here knows about time limits, retries or people.
 
+mod gates;
+mod layout;
+#[cfg(test)]
+mod tests;
+
 use crate::id::{AgentId, ClaimId};
-use crate::plan::{Does, Plan, Step};
+use crate::plan::{Does, Step};
 use crate::status::{BlockReason, StepStatus};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -136,88 +141,6 @@ fn slot(status: StepStatus) -> usize {
 }
 
 impl Board {
-    /// Lays out a plan and frees what waits for nothing. Steps that an earlier plan finished under the same name stay finished.
-    pub(crate) fn new(plan: &Plan, earlier: Option<&Self>) -> Self {
-        let fence = earlier.map_or(0, |old| old.cells.iter().map(|c| c.attempt).max().unwrap_or(0).max(old.fence));
-        let n = plan.steps.len();
-        let mut board = Self {
-            steps: plan.steps.clone(),
-            cells: Vec::with_capacity(n),
-            dependents: vec![Vec::new(); n],
-            kids: vec![Vec::new(); n],
-            fence,
-            ..Self::default()
-        };
-        if n > 1 {
-            for (i, step) in plan.steps.iter().enumerate() {
-                board.names.insert(step.path.clone(), i as u32);
-            }
-            for (i, step) in plan.steps.iter().enumerate() {
-                if let Some(key) = &step.key {
-                    board.names.insert(key.clone(), i as u32);
-                }
-            }
-        }
-        for (i, step) in plan.steps.iter().enumerate() {
-            let unmet = step.needs.len() as u32 + u32::from(step.parent.is_some());
-            board.cells.push(Cell { group: step.children > 0, unmet, open_kids: step.children, ..new_cell(fence) });
-            for need in &step.needs {
-                board.dependents[*need as usize].push(i as u32);
-            }
-            match step.parent {
-                Some(parent) => board.kids[parent as usize].push(i as u32),
-                None => board.left += 1,
-            }
-            if step.children == 0 {
-                board.counts[slot(StepStatus::Pending)] += 1;
-            }
-        }
-        if let Some(old) = earlier {
-            for i in 0..n as u32 {
-                board.keep(i, old);
-            }
-        }
-        for i in 0..board.steps.len() as u32 {
-            if board.cells[i as usize].unmet == 0 && board.cells[i as usize].status == StepStatus::Pending {
-                board.free(i);
-            }
-        }
-        board
-    }
-
-    /// What an earlier plan finished under the same name, doing the same, stays finished; so do the parts of a list.
-    fn keep(&mut self, i: u32, old: &Self) {
-        let step = &self.steps[i as usize];
-        let Some(found) = old.find(step.key.as_deref().unwrap_or(&step.path)) else { return };
-        let was = &old.steps[found as usize];
-        if step.children > 0 || was.action != step.action || was.for_each != step.for_each {
-            return;
-        }
-        if was.children == 0 {
-            self.keep_finished(i, old.cell(found));
-        } else if was.path == step.path {
-            // The parts are known by their paths; so are the items they belong to.
-            self.cells[i as usize].condition_met = old.cells[found as usize].condition_met && was.when == step.when;
-            self.lay_parts(i, was.children);
-            for (kid, before) in self.kids[i as usize].clone().into_iter().zip(old.kids(found)) {
-                self.keep_finished(kid, old.cell(*before));
-            }
-        }
-    }
-
-    fn keep_finished(&mut self, i: u32, was: &Cell) {
-        if !matches!(was.status, StepStatus::Completed | StepStatus::Skipped) {
-            return;
-        }
-        let cell = &mut self.cells[i as usize];
-        cell.unmet = 0;
-        cell.attempt = was.attempt;
-        cell.reported = was.reported;
-        cell.doer = was.doer;
-        cell.started_at = was.started_at;
-        self.end(i, was.status, was.ended_at.unwrap_or_default());
-    }
-
     /// The step with this path or key.
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
         if self.names.is_empty() {
@@ -510,101 +433,6 @@ impl Board {
         self.cells[i as usize].started_at = Some(at);
     }
 
-    /// Turns a step into a group of one step for each item.
-    pub(crate) fn expand(&mut self, i: u32, count: u32, at: Time) {
-        if self.cells[i as usize].group {
-            return;
-        }
-        self.fresh.remove(&i);
-        self.lay_parts(i, count);
-        if count == 0 {
-            self.end(i, StepStatus::Completed, at);
-        } else {
-            self.begin(i);
-        }
-    }
-
-    fn lay_parts(&mut self, i: u32, count: u32) {
-        let status = self.cells[i as usize].status;
-        self.counts[slot(status)] -= 1;
-        let pattern = self.steps[i as usize].clone();
-        self.steps[i as usize].children = count;
-        self.cells[i as usize].group = true;
-        self.cells[i as usize].open_kids = count;
-        // A plan of one step had no need of names until now.
-        for name in pattern.key.iter().chain([&pattern.path]) {
-            self.names.entry(name.clone()).or_insert(i);
-        }
-        for n in 1..=count {
-            let path: Box<str> = format!("{}.{n}", pattern.path).into();
-            let index = self.steps.len() as u32;
-            self.names.insert(path.clone(), index);
-            self.steps.push(Step {
-                path,
-                key: None,
-                parent: Some(i),
-                children: 0,
-                needs: Vec::new(),
-                when: None,
-                for_each: None,
-                ..pattern.clone()
-            });
-            self.cells.push(Cell { unmet: 1, ..new_cell(self.fence) });
-            self.counts[slot(StepStatus::Pending)] += 1;
-            self.dependents.push(Vec::new());
-            self.kids.push(Vec::new());
-            self.kids[i as usize].push(index);
-        }
-    }
-
-    /// Asks somebody to judge a gate.
-    pub(crate) fn open_gate(&mut self, i: u32, gate: OpenGate) {
-        self.to_check.remove(&i);
-        self.approvals += u32::from(gate.manual);
-        self.gates.insert(i, gate);
-        self.offer_gate(i);
-    }
-
-    /// A person is asked through their inbox; everybody else through the list of offered work.
-    pub(crate) fn offer_gate(&mut self, i: u32) {
-        if self.gates.get(&i).is_some_and(|g| !g.manual) {
-            self.put_offer(self.gate_key(i), Offer::Gate(i));
-        }
-    }
-
-    fn gate_key(&self, i: u32) -> &'static str {
-        let open = self.gates.get(&i).map_or(0, |g| g.gate);
-        self.steps[i as usize].gates.get(usize::from(open)).map_or("gate", |g| g.kind.capability())
-    }
-
-    /// Grants a gate.
-    pub(crate) fn grant_gate(&mut self, i: u32, lease: Lease) {
-        self.drop_offer(self.gate_key(i), Offer::Gate(i));
-        if let Some(open) = self.gates.get_mut(&i) {
-            self.leases += 1;
-            self.started += u32::from(lease.started);
-            open.attempt = lease.attempt;
-            open.lease = Some(Box::new(lease));
-        }
-    }
-
-    /// The lease of a gate is over.
-    pub(crate) fn release_gate(&mut self, i: u32) {
-        if let Some(lease) = self.gates.get_mut(&i).and_then(|g| g.lease.take()) {
-            self.leases = self.leases.saturating_sub(1);
-            self.started = self.started.saturating_sub(u32::from(lease.started));
-        }
-    }
-
-    /// A gate was judged, or its step is gone.
-    pub(crate) fn close_gate(&mut self, i: u32) {
-        self.release_gate(i);
-        self.drop_offer(self.gate_key(i), Offer::Gate(i));
-        if let Some(gate) = self.gates.remove(&i) {
-            self.approvals = self.approvals.saturating_sub(u32::from(gate.manual));
-        }
-    }
-
     /// The lease of a step is over.
     pub(crate) fn release(&mut self, i: u32) {
         if let Some(lease) = self.cells[i as usize].lease.take() {
@@ -625,24 +453,6 @@ impl Board {
         cell.doer = Some(lease.agent);
         cell.started_at = lease.started.then_some(lease.since).or(cell.started_at);
         cell.lease = Some(Box::new(lease));
-    }
-}
-
-fn new_cell(fence: u32) -> Cell {
-    Cell {
-        status: StepStatus::Pending,
-        group: false,
-        unmet: 0,
-        open_kids: 0,
-        attempt: fence,
-        failures: 0,
-        gate: 0,
-        reported: None,
-        condition_met: false,
-        lease: None,
-        doer: None,
-        started_at: None,
-        ended_at: None,
     }
 }
 
@@ -668,98 +478,5 @@ pub(crate) mod visits {
         fn eq(&self, _: &Self) -> bool {
             true
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn board(json: serde_json::Value) -> Board {
-        Board::new(&Plan::check(&serde_json::from_value(json).unwrap()).unwrap().0, None)
-    }
-
-    fn offered(board: &Board) -> Vec<&str> {
-        let mut paths: Vec<&str> = board
-            .offers
-            .values()
-            .flatten()
-            .filter_map(|o| if let Offer::Step(i) = o { Some(&*board.steps[*i as usize].path) } else { None })
-            .collect();
-        paths.sort_unstable();
-        paths
-    }
-
-    #[test]
-    fn a_group_opens_when_what_it_needs_has_ended_and_ends_with_its_last_step() {
-        let mut board = board(serde_json::json!({"steps": [
-            {"id": "a", "steps": [{"action": "x"}, {"action": "y"}]},
-            {"id": "b", "depends_on": ["a"], "steps": [{"action": "z"}]},
-        ]}));
-        assert_eq!(offered(&board), ["1.1", "1.2"]);
-        board.end(1, StepStatus::Completed, Time(1));
-        assert_eq!(offered(&board), ["1.2"]);
-        board.end(2, StepStatus::Completed, Time(1));
-        assert_eq!(offered(&board), ["2.1"]);
-        board.end(4, StepStatus::Completed, Time(1));
-        assert!(board.is_done());
-        assert_eq!(board.count(StepStatus::Completed), 3);
-    }
-
-    #[test]
-    fn a_skipped_group_takes_what_is_in_it_along_and_lets_others_go_on() {
-        let mut board = board(serde_json::json!({"steps": [
-            {"id": "a", "when": "false", "steps": [{"action": "x"}]},
-            {"id": "b", "action": "y", "depends_on": ["a"]},
-        ]}));
-        assert_eq!(board.fresh.iter().copied().collect::<Vec<_>>(), [0]);
-        board.end(0, StepStatus::Skipped, Time(1));
-        assert_eq!((offered(&board), board.count(StepStatus::Skipped)), (vec!["2"], 1));
-    }
-
-    #[test]
-    fn a_step_becomes_one_for_each_item() {
-        let mut board = board(
-            serde_json::json!({"steps": [{"id": "a", "action": "x", "for_each": "task.payload"}, {"action": "y", "depends_on": ["a"]}]}),
-        );
-        board.expand(0, 2, Time(1));
-        assert_eq!((offered(&board), board.total()), (vec!["1.1", "1.2"], 3));
-        for path in ["1.1", "1.2"] {
-            let i = board.find(path).unwrap();
-            board.end(i, StepStatus::Completed, Time(1));
-        }
-        assert_eq!(offered(&board), ["2"]);
-    }
-
-    #[test]
-    fn a_list_of_nothing_ends_at_once() {
-        let mut board = board(serde_json::json!({"steps": [{"id": "a", "action": "x", "for_each": "[]"}]}));
-        board.expand(0, 0, Time(1));
-        assert!(board.is_done() && board.total() == 0);
-    }
-
-    #[test]
-    fn a_new_plan_keeps_what_is_finished_and_never_reuses_a_token() {
-        let old_plan = Plan::check(
-            &serde_json::from_value(
-                serde_json::json!({"steps": [{"id": "a", "action": "x"}, {"id": "b", "action": "y", "depends_on": ["a"]}]}),
-            )
-            .unwrap(),
-        )
-        .unwrap()
-        .0;
-        let mut old = Board::new(&old_plan, None);
-        old.cell_mut(0).attempt = 7;
-        old.end(0, StepStatus::Completed, Time(1));
-        let new_plan = Plan::check(
-            &serde_json::from_value(
-                serde_json::json!({"steps": [{"id": "a", "action": "x"}, {"id": "c", "action": "z", "depends_on": ["a"]}]}),
-            )
-            .unwrap(),
-        )
-        .unwrap()
-        .0;
-        let board = Board::new(&new_plan, Some(&old));
-        assert_eq!((offered(&board), board.cell(1).attempt), (vec!["2"], 7));
     }
 }

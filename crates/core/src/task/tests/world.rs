@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) done: Handled,
     /// The task as replay rebuilds it from what a store would have kept.
     replayed: Task,
+    /// The same without a word of what people and agents wrote, as after an erasure: the state does not depend on it.
+    bare: Task,
     /// The highest attempt handed out of each work.
     attempts: BTreeMap<WorkKey, u32>,
     claims: u8,
@@ -84,6 +86,7 @@ impl World {
             ended: Vec::new(),
             done: Handled { moves: Vec::new(), answer: Ok(Answer::Done), unsettled: false, corrupt: None },
             replayed: Task::unborn(id),
+            bare: Task::unborn(id),
             attempts: BTreeMap::new(),
             claims: 0,
         }
@@ -139,9 +142,13 @@ impl World {
             let private: Option<Private> = text.as_deref().map(|t| serde_json::from_str(t).unwrap());
             assert_eq!(private, made.private);
             self.replayed.take_in(&event, private.as_ref(), self.now);
+            self.bare.take_in(&event, None, self.now);
         }
         assert_eq!(status, self.task.status());
         assert!(self.task == self.replayed, "replay differs from the live task\n{:#?}\n{:#?}", self.task, self.replayed);
+
+        self.bare.contents.clone_from(&self.task.contents);
+        assert!(self.task == self.bare, "the state depends on what is private\n{:#?}\n{:#?}", self.task, self.bare);
 
         let leases = self.task.live_leases();
         let works: BTreeSet<&WorkKey> = leases.iter().map(|l| &l.work).collect();

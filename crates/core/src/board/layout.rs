@@ -1,0 +1,155 @@
+//! How a plan is laid out, what is kept of an earlier one, and how a list becomes steps.
+
+use super::{Board, Cell, slot};
+use crate::plan::{Plan, Step};
+use crate::status::StepStatus;
+use crate::time::Time;
+
+impl Board {
+    /// Lays out a plan and frees what waits for nothing. Steps that an earlier plan finished under the same name stay finished.
+    pub(crate) fn new(plan: &Plan, earlier: Option<&Self>) -> Self {
+        let fence = earlier.map_or(0, |old| old.cells.iter().map(|c| c.attempt).max().unwrap_or(0).max(old.fence));
+        let n = plan.steps.len();
+        let mut board = Self {
+            steps: plan.steps.clone(),
+            cells: Vec::with_capacity(n),
+            dependents: vec![Vec::new(); n],
+            kids: vec![Vec::new(); n],
+            fence,
+            ..Self::default()
+        };
+        if n > 1 {
+            for (i, step) in plan.steps.iter().enumerate() {
+                board.names.insert(step.path.clone(), i as u32);
+            }
+            for (i, step) in plan.steps.iter().enumerate() {
+                if let Some(key) = &step.key {
+                    board.names.insert(key.clone(), i as u32);
+                }
+            }
+        }
+        for (i, step) in plan.steps.iter().enumerate() {
+            let unmet = step.needs.len() as u32 + u32::from(step.parent.is_some());
+            board.cells.push(Cell { group: step.children > 0, unmet, open_kids: step.children, ..new_cell(fence) });
+            for need in &step.needs {
+                board.dependents[*need as usize].push(i as u32);
+            }
+            match step.parent {
+                Some(parent) => board.kids[parent as usize].push(i as u32),
+                None => board.left += 1,
+            }
+            if step.children == 0 {
+                board.counts[slot(StepStatus::Pending)] += 1;
+            }
+        }
+        if let Some(old) = earlier {
+            for i in 0..n as u32 {
+                board.keep(i, old);
+            }
+        }
+        for i in 0..board.steps.len() as u32 {
+            if board.cells[i as usize].unmet == 0 && board.cells[i as usize].status == StepStatus::Pending {
+                board.free(i);
+            }
+        }
+        board
+    }
+
+    /// What an earlier plan finished under the same name, doing the same, stays finished; so do the parts of a list.
+    fn keep(&mut self, i: u32, old: &Self) {
+        let step = &self.steps[i as usize];
+        let Some(found) = old.find(step.key.as_deref().unwrap_or(&step.path)) else { return };
+        let was = &old.steps[found as usize];
+        if step.children > 0 || was.action != step.action || was.for_each != step.for_each {
+            return;
+        }
+        if was.children == 0 {
+            self.keep_finished(i, old.cell(found));
+        } else if was.path == step.path {
+            // The parts are known by their paths; so are the items they belong to.
+            self.cells[i as usize].condition_met = old.cells[found as usize].condition_met && was.when == step.when;
+            self.lay_parts(i, was.children);
+            for (kid, before) in self.kids[i as usize].clone().into_iter().zip(old.kids(found)) {
+                self.keep_finished(kid, old.cell(*before));
+            }
+        }
+    }
+
+    fn keep_finished(&mut self, i: u32, was: &Cell) {
+        if !matches!(was.status, StepStatus::Completed | StepStatus::Skipped) {
+            return;
+        }
+        let cell = &mut self.cells[i as usize];
+        cell.unmet = 0;
+        cell.attempt = was.attempt;
+        cell.reported = was.reported;
+        cell.doer = was.doer;
+        cell.started_at = was.started_at;
+        self.end(i, was.status, was.ended_at.unwrap_or_default());
+    }
+
+    /// Turns a step into a group of one step for each item.
+    pub(crate) fn expand(&mut self, i: u32, count: u32, at: Time) {
+        if self.cells[i as usize].group {
+            return;
+        }
+        self.fresh.remove(&i);
+        self.lay_parts(i, count);
+        if count == 0 {
+            self.end(i, StepStatus::Completed, at);
+        } else {
+            self.begin(i);
+        }
+    }
+
+    fn lay_parts(&mut self, i: u32, count: u32) {
+        let status = self.cells[i as usize].status;
+        self.counts[slot(status)] -= 1;
+        let pattern = self.steps[i as usize].clone();
+        self.steps[i as usize].children = count;
+        self.cells[i as usize].group = true;
+        self.cells[i as usize].open_kids = count;
+        // A plan of one step had no need of names until now.
+        for name in pattern.key.iter().chain([&pattern.path]) {
+            self.names.entry(name.clone()).or_insert(i);
+        }
+        for n in 1..=count {
+            let path: Box<str> = format!("{}.{n}", pattern.path).into();
+            let index = self.steps.len() as u32;
+            self.names.insert(path.clone(), index);
+            self.steps.push(Step {
+                path,
+                key: None,
+                parent: Some(i),
+                children: 0,
+                needs: Vec::new(),
+                when: None,
+                for_each: None,
+                ..pattern.clone()
+            });
+            self.cells.push(Cell { unmet: 1, ..new_cell(self.fence) });
+            self.counts[slot(StepStatus::Pending)] += 1;
+            self.dependents.push(Vec::new());
+            self.kids.push(Vec::new());
+            self.kids[i as usize].push(index);
+        }
+    }
+}
+
+fn new_cell(fence: u32) -> Cell {
+    Cell {
+        status: StepStatus::Pending,
+        group: false,
+        unmet: 0,
+        open_kids: 0,
+        attempt: fence,
+        failures: 0,
+        gate: 0,
+        reported: None,
+        condition_met: false,
+        lease: None,
+        doer: None,
+        started_at: None,
+        ended_at: None,
+    }
+}
