@@ -84,6 +84,12 @@ impl Worker {
         self.skills.iter().any(|s| **s == *skill)
     }
 
+    pub(super) fn learn(&mut self, skills: &[&str]) {
+        self.skills.extend(skills.iter().map(|s| Box::from(*s)));
+        self.skills.sort();
+        self.skills.dedup();
+    }
+
     /// The engine's process ended: so did the agents in it, and nobody hears back.
     pub(super) fn process_ended(&mut self) {
         if self.in_process {

@@ -5,7 +5,8 @@ use super::answers::What;
 use super::requests::{GATES, SIGNALS, SKILLS};
 use super::world::{Checked, World};
 use crate::{audit, doctor};
-use ephor_core::command::Command;
+use ephor_core::command::{Command, Decision};
+use ephor_core::event::{DecisionWord, TextChanges};
 use ephor_core::id::TaskId;
 use ephor_core::status::Status;
 use ephor_core::work::WorkKey;
@@ -14,20 +15,22 @@ use serde_json::json;
 /// How many rounds it may take. Far more than it takes; reached only when something goes round in circles.
 const ROUNDS_MAX: u32 = 600;
 /// From which round on people have no more patience with what goes on for ever by its own rules.
-const PATIENCE: u32 = 300;
+const PATIENCE: u32 = 120;
 
 impl World {
     /// Until every task has ended.
     pub(super) fn drain(&mut self) -> Checked {
         self.calm = true;
         self.say("calm".into());
+        let all: Vec<&str> = SKILLS.iter().chain(&GATES).copied().chain(["plan", "analyse"]).collect();
         for n in 0..2 {
-            let all: Vec<&str> = SKILLS.iter().chain(&GATES).copied().chain(["plan", "analyse"]).collect();
             let worker = Worker::new(&mut self.chance, 100 + n, &all);
             self.workers.push(worker);
         }
         for i in 0..self.workers.len() {
             self.workers[i].manner = Manner::Honest;
+            // Some work is for one agent alone: it learns what it takes.
+            self.workers[i].learn(&all);
             // Whoever was given work that was lost on the way asks for it again, and so hears of it.
             self.register(i);
             self.turn()?;
@@ -99,6 +102,11 @@ impl World {
                     self.impatient(task)?;
                 }
                 Status::Paused | Status::Stalled => self.person_asks(task, Command::Resume),
+                // What fails whenever it is tried cannot be tried for ever.
+                Status::Escalated if round > PATIENCE / 4 => {
+                    let text = TextChanges { reason: "enough".into(), ..TextChanges::default() };
+                    self.person_asks(task, Command::Decide(Box::new(Decision { word: DecisionWord::Liquidate, text })));
+                }
                 Status::Escalated => self.decide(task),
                 Status::Deliberating => self.vote(task),
                 Status::Blocked => self.unblock(task),
@@ -138,6 +146,10 @@ impl World {
     /// What waits for an agent that does not come any more is ended by hand; nothing else should need it.
     fn impatient(&mut self, task: TaskId) -> Checked {
         let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
+        if waiting.iter().any(|w| w.reason == "RUNNING") {
+            // It moves again, now that what it waited for is over.
+            return Ok(());
+        }
         let named = waiting.iter().all(|w| {
             matches!(w.reason.as_str(), "NO_AGENT" | "STALLED" | "DEPENDENCY" | "CHILD" | "RETRY" | "GATE" | "ESCALATED")
         });
