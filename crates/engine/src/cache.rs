@@ -1,12 +1,13 @@
 //! Decoded tasks in memory, bounded by their weight; the one that was not needed for longest goes first.
 
+use crate::ids::IdMap;
 use crate::live::Live;
 use ephor_core::id::TaskId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Decoded tasks, most recently used last.
 pub(crate) struct Cache {
-    tasks: HashMap<TaskId, Kept>,
+    tasks: IdMap<TaskId, Kept>,
     order: BTreeMap<u64, TaskId>,
     clock: u64,
     weight: usize,
@@ -22,7 +23,7 @@ struct Kept {
 impl Cache {
     /// A cache that holds about this many bytes.
     pub(crate) fn new(weight_max: usize) -> Self {
-        Self { tasks: HashMap::new(), order: BTreeMap::new(), clock: 0, weight: 0, weight_max }
+        Self { tasks: IdMap::default(), order: BTreeMap::new(), clock: 0, weight: 0, weight_max }
     }
 
     /// Takes a task out, to be changed; whoever changes it puts it back once the change is written.
@@ -39,9 +40,9 @@ impl Cache {
         self.tasks.get(&task).map(|kept| &*kept.live)
     }
 
-    /// Puts a task in.
-    pub(crate) fn put(&mut self, task: TaskId, live: Box<Live>) {
-        self.take(task);
+    /// Puts a task in. Answers those that had to make room for it.
+    pub(crate) fn put(&mut self, task: TaskId, live: Box<Live>) -> Vec<Box<Live>> {
+        let mut out: Vec<_> = self.take(task).into_iter().collect();
         self.clock += 1;
         let weight = live.weight();
         self.weight += weight;
@@ -49,8 +50,9 @@ impl Cache {
         self.tasks.insert(task, Kept { live, used: self.clock, weight });
         while self.weight > self.weight_max && self.tasks.len() > 1 {
             let oldest = *self.order.first_key_value().expect("every task has its place in the order").1;
-            self.take(oldest);
+            out.extend(self.take(oldest));
         }
+        out
     }
 
     /// How many tasks it holds.

@@ -9,7 +9,7 @@ use crate::lock::Lock;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{Reader, Store, StoreError};
 use crate::ticker;
-use crate::writer::{Claim, Job, Reply, Submit, Writer};
+use crate::writer::{Claim, Job, Jobs, Reply, Submit, Ticket, Writer};
 pub use crate::writer::{Done, Gauges, Idempotency};
 use ephor_core::agent::{AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
@@ -23,6 +23,7 @@ use ephor_core::time::Time;
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, WorkItem,
 };
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -128,7 +129,7 @@ impl Engine {
         let leases = Arc::new(Mutex::new(Leases::default()));
         let policy = Arc::new(settings.policy);
         let now = time.now(&*clock);
-        let writer = Writer::start(
+        let mut writer = Writer::start(
             store,
             policy.clone(),
             Box::new(SystemEntropy::default()),
@@ -157,7 +158,11 @@ impl Engine {
             let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
             spawned.map_err(|e| StoreError::Unusable(format!("no thread for {name}: {e}")))
         };
-        let (for_writer, for_clock) = (inner.clone(), inner.clone());
+        let (for_writer, for_clock, for_scribe) = (inner.clone(), inner.clone(), inner.clone());
+        writer.write_behind(move || {
+            // A closed queue is read to its end without being told.
+            let _stopped = for_scribe.intake.push("", Item::Written);
+        })?;
         let threads = vec![
             thread("ephor-writer", Box::new(move || for_writer.write(writer)))?,
             thread("ephor-clock", Box::new(move || ticker::run(&for_clock)))?,
@@ -473,7 +478,7 @@ impl Inner {
     /// The writer's thread: takes what waits, writes it, answers. Ends when the queue is closed, or when the store has failed: then
     /// nobody is answered.
     fn write<S: Store>(&self, mut writer: Writer<S>) {
-        let mut answers = std::collections::HashMap::new();
+        let mut answers = HashMap::new();
         let mut dirty = false;
         let ended = loop {
             let patience = match (writer.has_more(), writer.next_deadline()) {
@@ -482,7 +487,7 @@ impl Inner {
                 (false, None) => Some(Duration::from_secs(3_600)),
             };
             let Some(items) = self.intake.take(BATCH_MAX, patience) else { break None };
-            let mut jobs = Vec::with_capacity(items.len());
+            let mut jobs = Jobs::with_capacity(items.len());
             let (mut note, mut sweep) = (false, false);
             for (ticket, item) in items {
                 match item {
@@ -490,24 +495,29 @@ impl Inner {
                         if let Some(answer) = answer {
                             answers.insert(ticket, answer);
                         }
-                        jobs.push((ticket, job));
+                        jobs.push_back((ticket, job));
                     }
+                    Item::Written => {}
                     Item::Note => note = true,
                     Item::Sweep => sweep = true,
                 }
             }
             let now = self.time.now(&*self.clock);
-            let replies = match writer.batch(jobs, now, self.clock.mono_ms()) {
-                Ok(replies) => replies,
-                Err(error) => break Some(error),
-            };
-            let before = self.position.send_replace(writer.position());
-            dirty |= before != writer.position();
-            for (ticket, reply) in replies {
-                if let Some(answer) = answers.remove(&ticket) {
-                    // Whoever asked may be gone; what was decided stands all the same.
-                    let _gone = answer.send(reply);
+            let mut decide = || loop {
+                let mut replies = writer.batch(&mut jobs, now, self.clock.mono_ms())?;
+                let through = jobs.is_empty();
+                if through && (note || sweep) {
+                    replies.extend(writer.finish()?);
                 }
+                let before = self.position.send_replace(writer.position());
+                dirty |= before != writer.position();
+                answer(replies, &mut answers);
+                if through {
+                    return Ok(());
+                }
+            };
+            if let Err(error) = decide() {
+                break Some(error);
             }
             let chores = if note && std::mem::take(&mut dirty) { writer.note(now) } else { Ok(()) };
             let chores = chores.and_then(|()| if sweep { writer.sweep(now).map(drop) } else { Ok(()) });
@@ -527,8 +537,16 @@ impl Inner {
                 error.to_string()
             }
             None => {
-                if let Err(error) = writer.note(self.time.now(&*self.clock)) {
-                    tracing::warn!(%error, "the last signs of life were not written");
+                // Nothing new comes in; what was decided is still written and answered.
+                match writer.finish() {
+                    Ok(replies) => {
+                        self.position.send_replace(writer.position());
+                        answer(replies, &mut answers);
+                        if let Err(error) = writer.note(self.time.now(&*self.clock)) {
+                            tracing::warn!(%error, "the last signs of life were not written");
+                        }
+                    }
+                    Err(error) => tracing::error!(%error, "the store failed at the end; whoever still waits is not answered"),
                 }
                 "it was told to".into()
             }
@@ -536,6 +554,16 @@ impl Inner {
         self.intake.abandon();
         self.ticker.stop();
         self.stopped.send_replace(Some(why));
+    }
+}
+
+/// Gives answers to those who wait for them.
+fn answer(replies: Vec<(Ticket, Reply)>, waiting: &mut HashMap<Ticket, oneshot::Sender<Reply>>) {
+    for (ticket, reply) in replies {
+        if let Some(answer) = waiting.remove(&ticket) {
+            // Whoever asked may be gone; what was decided stands all the same.
+            let _gone = answer.send(reply);
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 pub(crate) enum Item {
     /// Decide and answer.
     Job(Job, Option<oneshot::Sender<Reply>>),
+    /// What was given to the store is through.
+    Written,
     /// Write signs of life and the highest instant.
     Note,
     /// Delete keys that ran out.

@@ -75,7 +75,7 @@ impl From<ephor_core::task::LiveLease> for Granted {
 impl Leases {
     /// Begins to watch a lease.
     pub(crate) fn grant(&mut self, task: TaskId, granted: Granted, mono: u64) {
-        self.end(task, &granted.work);
+        self.end_where(task, &granted.work, |_| true);
         let held = self.tasks.entry(task).or_default();
         self.claims.entry(granted.claim).or_default().push((task, granted.work.clone()));
         held.leases.push(Watch {
@@ -92,10 +92,14 @@ impl Leases {
         });
     }
 
-    /// A lease is over.
-    fn end(&mut self, task: TaskId, work: &WorkKey) {
+    /// An attempt holds nothing any more.
+    pub(crate) fn end(&mut self, task: TaskId, work: &WorkKey, attempt: u32) {
+        self.end_where(task, work, |watch| watch.attempt == attempt);
+    }
+
+    fn end_where(&mut self, task: TaskId, work: &WorkKey, which: impl Fn(&Watch) -> bool) {
         let Some(held) = self.tasks.get_mut(&task) else { return };
-        let Some(at) = held.leases.iter().position(|w| w.work == *work) else { return };
+        let Some(at) = held.leases.iter().position(|w| w.work == *work && which(w)) else { return };
         let watch = held.leases.swap_remove(at);
         self.forget_claim(watch.claim, task, work);
         if self.tasks.get(&task).is_some_and(|h| h.leases.is_empty()) {
@@ -103,11 +107,9 @@ impl Leases {
         }
     }
 
-    /// Of what is held of a task, only what it says itself is still live.
-    pub(crate) fn retain(&mut self, task: TaskId, live: impl Fn(&WorkKey, u32) -> bool) {
-        let Some(held) = self.tasks.get(&task) else { return };
-        let over: Vec<WorkKey> = held.leases.iter().filter(|w| !live(&w.work, w.attempt)).map(|w| w.work.clone()).collect();
-        over.iter().for_each(|work| self.end(task, work));
+    /// What is held of a task, by which attempt.
+    pub(crate) fn held(&self, task: TaskId) -> impl Iterator<Item = (&WorkKey, u32)> {
+        self.tasks.get(&task).into_iter().flat_map(|held| &held.leases).map(|watch| (&watch.work, watch.attempt))
     }
 
     fn forget_claim(&mut self, claim: ClaimId, task: TaskId, work: &WorkKey) {

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod engine;
 mod examine;
 pub mod feed;
+mod ids;
 mod intake;
 mod leases;
 mod live;

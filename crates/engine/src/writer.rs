@@ -1,9 +1,13 @@
 //! The one writer. It takes whatever waits, decides it task by task, folds what concerns one task, and writes all of it in one
-//! transaction with one fsync; only then is anybody answered. No thread and no async here: `engine` runs it on a thread of its own,
-//! a simulation runs it step by step.
+//! transaction with one fsync; only then is anybody answered. No async here: `engine` runs it on a thread of its own, a simulation
+//! runs it step by step.
+//!
+//! While a large batch is being written the next one is decided on top of it (`pen`, `underway`): tasks are taken from memory, where
+//! they are as that batch leaves them; whoever would look into the store for something that batch is about waits for it first. The
+//! next batch is given to the store, and anybody in it answered, only once the one before is on disk.
 //!
 //! What is only in memory (cache, ready queue, leases, mailbox) follows the store: after a commit that failed, everything it touched
-//! is forgotten and read again.
+//! and everything decided on top of it is forgotten, and read again.
 
 use crate::cache::Cache;
 use crate::clock::Entropy;
@@ -21,7 +25,7 @@ use ephor_core::review::Judge;
 use ephor_core::status::Status;
 use ephor_core::time::Time;
 use ephor_core::work::{ClaimRequest, WorkItem};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 mod batch;
@@ -29,9 +33,13 @@ mod claim;
 mod commit;
 pub(crate) mod decide;
 mod parked;
+mod pen;
+mod underway;
 
 use batch::Batch;
 use parked::Parked;
+use pen::Pen;
+use underway::Underway;
 
 /// The most mail one task takes in one commit (DESIGN §1).
 const MAIL_MAX: u32 = 1_000;
@@ -58,6 +66,16 @@ pub(crate) enum Job {
     Namespace { name: Box<str>, event: NamespaceEvent, actor: Actor },
     /// Delete the private parts of a task that has ended.
     Erase { task: TaskId, actor: Actor },
+}
+
+/// What is to be decided, in order.
+pub(crate) type Jobs = VecDeque<(Ticket, Job)>;
+
+impl Job {
+    /// How many things it asks for.
+    fn count(&self) -> usize {
+        if let Self::Many(jobs) = self { jobs.len() } else { 1 }
+    }
 }
 
 /// The birth of a task, and what guards it.
@@ -121,7 +139,17 @@ pub struct Done {
 
 /// The writer and everything it keeps in memory.
 pub(crate) struct Writer<S> {
-    store: S,
+    pen: Pen<S>,
+    /// What the store was given last, while it is not known to be written.
+    underway: Option<Underway>,
+    /// What is decided on top of that and waits for it.
+    open: Option<Batch>,
+    /// What everybody in it is answered instead, where that was not written.
+    spoiled: Option<Reply>,
+    /// Tasks that are not needed any more; the thread that writes has the time to take them apart.
+    waste: Vec<Box<Live>>,
+    /// Answers of what is written, not given out yet.
+    answers: Vec<(Ticket, Reply)>,
     reader: Arc<dyn Reader>,
     policy: Arc<Policy>,
     entropy: Box<dyn Entropy>,
@@ -183,7 +211,12 @@ impl<S: Store> Writer<S> {
         let reader = store.reader();
         let position = reader.position()?;
         let mut writer = Self {
-            store,
+            pen: Pen::new(store),
+            underway: None,
+            open: None,
+            spoiled: None,
+            waste: Vec::new(),
+            answers: Vec::new(),
             reader,
             policy,
             entropy,
@@ -281,7 +314,7 @@ impl<S: Store> Writer<S> {
         }
         for (task, work, attempt) in dead {
             let job = Job::Task { task, command: Command::LeaseLapsed { work, attempt, counter: 0 }, actor: Actor::settle() };
-            self.batch(vec![(0, job)], now, mono)?;
+            self.batch(&mut Jobs::from([(0, job)]), now, mono)?;
         }
         Ok(())
     }
@@ -295,6 +328,7 @@ impl<S: Store> Writer<S> {
         if let Some(live) = self.cache.take(task) {
             return Ok(Some(live));
         }
+        self.await_task(task)?;
         match self.reader.load(task.into())? {
             Some(mut loaded) => {
                 if loaded.snapshot.as_ref().is_some_and(|(version, body)| Live::thaw(*version, body).is_none()) {
@@ -308,16 +342,59 @@ impl<S: Store> Writer<S> {
         }
     }
 
-    /// Decides all jobs, writes what came of them, and answers. Jobs that were parked earlier may be answered too. An error means
-    /// that nobody may be answered and this writer is at its end.
-    pub(crate) fn batch(&mut self, jobs: Vec<(Ticket, Job)>, now: Time, mono: u64) -> Result<Vec<(Ticket, Reply)>, StoreError> {
-        let mut batch = Batch::new(now, mono);
-        for (ticket, job) in jobs {
+    /// Decides jobs and has what came of them written, unless what was decided before is still being written: then they wait for that,
+    /// and more may join them. Answers everybody whose answer is on disk, also of earlier batches and of jobs that were parked. May
+    /// leave jobs to be decided while a part of them is being written; whoever calls goes on until none is left. An error means that
+    /// nobody may be answered and this writer is at its end.
+    pub(crate) fn batch(&mut self, jobs: &mut Jobs, now: Time, mono: u64) -> Result<Vec<(Ticket, Reply)>, StoreError> {
+        let mut batch = match self.open.take() {
+            Some(open) => open,
+            None => {
+                self.spoiled = None;
+                Batch::new(now, mono)
+            }
+        };
+        (batch.now, batch.mono) = (now, mono);
+        let mut left: usize = jobs.iter().map(|(_, job)| job.count()).sum();
+        while let Some((ticket, job)) = jobs.pop_front() {
+            left -= job.count();
             self.decide(&mut batch, ticket, job)?;
+            if self.pen.is_worth_it(batch.jobs, left) && (self.underway.is_none() || self.pen.is_done()) {
+                self.hand_over(batch)?;
+                return Ok(std::mem::take(&mut self.answers));
+            }
         }
-        self.go_on(&mut batch)?;
-        self.serve_parked(&mut batch)?;
-        self.commit(batch)
+        if self.spoiled.is_none() {
+            self.go_on(&mut batch)?;
+            self.serve_parked(&mut batch)?;
+        }
+        self.hand_over(batch)?;
+        Ok(std::mem::take(&mut self.answers))
+    }
+
+    /// Waits until everything that was decided is written. Answers everybody.
+    pub(crate) fn finish(&mut self) -> Result<Vec<(Ticket, Reply)>, StoreError> {
+        loop {
+            self.settle()?;
+            match self.open.take() {
+                Some(open) => self.hand_over(open)?,
+                None => return Ok(std::mem::take(&mut self.answers)),
+            }
+        }
+    }
+
+    /// Lets large batches be written by a thread of its own. `done` is called there whenever one is through; `batch` then answers.
+    pub(crate) fn write_behind(&mut self, done: impl Fn() + Send + 'static) -> Result<(), StoreError>
+    where
+        S: 'static,
+    {
+        self.pen.write_behind(done)
+    }
+
+    /// Lets every batch be written only when it has to be: what comes next is decided before.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn write_late(&mut self) {
+        self.pen.write_late();
     }
 
     /// What nobody asked for but waits: mail, and tasks with more to settle.
@@ -351,18 +428,18 @@ impl<S: Store> Writer<S> {
         self.position
     }
 
-    /// Writes what must not be lost entirely but may be lost a little: signs of life, the highest instant.
+    /// Writes what must not be lost entirely but may be lost a little: signs of life, the highest instant. Everything has to be finished.
     pub(crate) fn note(&mut self, now: Time) -> Result<(), StoreError> {
         let beats = self.leases().take_unwritten(now);
         if !beats.is_empty() {
-            self.store.note(&beats)?;
+            self.pen.store().note(&beats)?;
         }
-        self.store.save_high_water(now.0)
+        self.pen.store().save_high_water(now.0)
     }
 
-    /// Deletes keys that ran out.
+    /// Deletes keys that ran out. Everything has to be finished.
     pub(crate) fn sweep(&mut self, now: Time) -> Result<u32, StoreError> {
-        self.store.sweep(now.0, 1_000)
+        self.pen.store().sweep(now.0, 1_000)
     }
 
     /// A task as it is kept in memory, if it is.

@@ -252,16 +252,19 @@ async fn starts(folder: &Path) {
     house.engine.stop();
 }
 
-async fn sequences(folder: &Path) {
+/// (d); answers the pace.
+async fn sequences(folder: &Path) -> f64 {
     let house = House::new(folder, "d").await;
-    for _ in 0..500 {
-        house.engine.submit(&plan_request(10, true), Actor::human("bench"), None).await.expect("a task");
-    }
+    let requests: Vec<Request> = (0..500).map(|_| plan_request(10, true)).collect();
+    house.engine.submit_many(&requests, &Actor::human("bench")).await.expect("a batch");
     let part = Part::begin(&house, "(d) 500 tasks of 10 steps in sequence", 5_000);
     house.work(5_000, 8, 64).await;
-    let steady = part.end(&house);
+    let pace = part.end(&house);
     house.engine.stop();
+    pace
+}
 
+async fn long_plans(folder: &Path, steady: f64) {
     for (name, sequential, workers, at_once) in
         [("10,000 steps in sequence", true, 1, 1), ("10,000 steps side by side", false, 4, 128)]
     {
@@ -343,7 +346,10 @@ fn main() {
             starts(folder.path()).await;
         }
         if asked("d") || asked("e") {
-            sequences(folder.path()).await;
+            let steady = sequences(folder.path()).await;
+            if asked("e") {
+                long_plans(folder.path(), steady).await;
+            }
         }
         if asked("f") {
             full_store(folder.path()).await;

@@ -146,8 +146,8 @@ impl World {
     /// What waits for an agent that does not come any more is ended by hand; nothing else should need it.
     fn impatient(&mut self, task: TaskId) -> Checked {
         let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
-        if waiting.iter().any(|w| w.reason == "RUNNING") {
-            // It moves again, now that what it waited for is over.
+        if waiting.iter().any(|w| matches!(w.reason.as_str(), "RUNNING" | "TIMER")) {
+            // It moves again, now that what it waited for is over, or it will by itself at a time it names.
             return Ok(());
         }
         let named = waiting.iter().all(|w| {

@@ -6,7 +6,7 @@ use crate::intake::{Intake, Item};
 use crate::leases::{Lapsed, Leases};
 use crate::store::memory::MemoryStore;
 use crate::store::{Store, StoreError};
-use crate::writer::{Job, Reply, Ticket, Writer};
+use crate::writer::{Job, Jobs, Reply, Ticket, Writer};
 use ephor_core::command::Command;
 use ephor_core::event::Actor;
 use ephor_core::id::StreamId;
@@ -69,7 +69,8 @@ impl Process {
         let time = EngineTime::begin(&*clock, clock::highest(&*reader)?);
         let leases = Arc::new(Mutex::new(Leases::default()));
         let (now, mono) = (time.now(&*clock), clock.mono_ms());
-        let writer = Writer::start(store, policy, Box::new(entropy), leases.clone(), CACHE_BYTES, now, mono)?;
+        let mut writer = Writer::start(store, policy, Box::new(entropy), leases.clone(), CACHE_BYTES, now, mono)?;
+        writer.write_late();
         let intake = Intake::new(QUEUE_MAX);
         Ok(Self { writer, leases, time, looked: mono, clock, intake, answers: HashMap::new() })
     }
@@ -78,9 +79,10 @@ impl Process {
         self.time.now(&*self.clock)
     }
 
-    /// The writer's thread, once round: takes what waits, writes it, and answers those whom the network does not lose.
-    pub(super) fn write(&mut self, most: usize) -> Result<Vec<(Ticket, Reply)>, StoreError> {
-        let mut jobs = Vec::new();
+    /// The writer's thread, once round: takes what waits, writes it, and answers those whom the network does not lose. What is left
+    /// when `first` jobs are decided comes while those are being written, `first` by `first`.
+    pub(super) fn write(&mut self, most: usize, first: usize) -> Result<Vec<(Ticket, Reply)>, StoreError> {
+        let mut jobs = Jobs::new();
         let (mut note, mut sweep) = (false, false);
         for (ticket, item) in self.intake.take(most, None).unwrap_or_default() {
             match item {
@@ -88,14 +90,24 @@ impl Process {
                     if let Some(answer) = answer {
                         self.answers.insert(ticket, answer);
                     }
-                    jobs.push((ticket, job));
+                    jobs.push_back((ticket, job));
                 }
+                Item::Written => {}
                 Item::Note => note = true,
                 Item::Sweep => sweep = true,
             }
         }
         let now = self.now();
-        let replies = self.writer.batch(jobs, now, self.clock.mono_ms())?;
+        let mut replies = Vec::new();
+        loop {
+            let rest = jobs.split_off(first.min(jobs.len()));
+            replies.extend(self.writer.batch(&mut jobs, now, self.clock.mono_ms())?);
+            if rest.is_empty() {
+                break;
+            }
+            jobs = rest;
+        }
+        replies.extend(self.writer.finish()?);
         if note {
             self.writer.note(now)?;
         }
@@ -138,14 +150,16 @@ impl Process {
     }
 
     /// Wakes of tasks that are due.
-    pub(super) fn wakes(&self, due: Vec<StreamId>) -> Vec<(Ticket, Job)> {
+    pub(super) fn wakes(&self, due: Vec<StreamId>) -> Jobs {
         let wake = |task| (0, Job::Task { task, command: Command::Wake, actor: Actor::clock() });
         due.into_iter().filter_map(StreamId::task).map(wake).collect()
     }
 
-    pub(super) fn batch(&mut self, jobs: Vec<(Ticket, Job)>) -> Result<Vec<(Ticket, Reply)>, StoreError> {
+    pub(super) fn batch(&mut self, mut jobs: Jobs) -> Result<Vec<(Ticket, Reply)>, StoreError> {
         let now = self.now();
-        self.writer.batch(jobs, now, self.clock.mono_ms())
+        let mut replies = self.writer.batch(&mut jobs, now, self.clock.mono_ms())?;
+        replies.extend(self.writer.finish()?);
+        Ok(replies)
     }
 }
 

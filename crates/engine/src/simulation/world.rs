@@ -172,7 +172,8 @@ impl World {
         self.ticker();
         let most = if self.calm { 1_000 } else { self.chance.between(1, 10) as usize };
         let crash = !self.calm && self.chance.percent(2);
-        match self.process.write(most) {
+        let first = if self.chance.percent(50) { most } else { self.chance.between(1, 4) as usize };
+        match self.process.write(most, first) {
             Ok(replies) => {
                 self.look()?;
                 if crash {

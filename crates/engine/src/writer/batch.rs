@@ -1,6 +1,7 @@
 //! A batch on its way: the tasks it touches and what is to be written, folded task by task.
 
 use super::{ClaimsSoFar, Reply, Ticket, UniquesSoFar};
+use crate::ids::IdMap;
 use crate::leases::Granted;
 use crate::live::Live;
 use crate::store::{Blob, Guard, MailRow, NewEvent, UniqueRow};
@@ -16,7 +17,7 @@ pub(super) type GroupNo = usize;
 pub(super) struct Batch {
     pub(super) now: Time,
     pub(super) mono: u64,
-    pub(super) tasks: HashMap<TaskId, Touched>,
+    pub(super) tasks: IdMap<TaskId, Box<Touched>>,
     /// The tasks in the order in which they were touched: cause before effect, and the same in every run.
     pub(super) order: Vec<TaskId>,
     pub(super) agents: BTreeMap<AgentId, TouchedAgent>,
@@ -33,7 +34,12 @@ pub(super) struct Batch {
     /// Tasks whose private parts go once this is written.
     pub(super) erase: Vec<(Ticket, TaskId)>,
     pub(super) unsettled: Vec<TaskId>,
+    /// How many jobs were decided in it.
+    pub(super) jobs: usize,
 }
+
+/// The most jobs that are decided in one batch while another is being written.
+const JOBS_MAX: usize = 1_000;
 
 /// A task this batch has touched.
 pub(super) struct Touched {
@@ -79,7 +85,7 @@ impl Batch {
         Self {
             now,
             mono,
-            tasks: HashMap::new(),
+            tasks: IdMap::default(),
             order: Vec::new(),
             agents: BTreeMap::new(),
             namespaces: BTreeMap::new(),
@@ -92,13 +98,19 @@ impl Batch {
             depends: Vec::new(),
             erase: Vec::new(),
             unsettled: Vec::new(),
+            jobs: 0,
         }
+    }
+
+    /// Whether it should take nothing more.
+    pub(super) fn is_full(&self) -> bool {
+        self.jobs >= JOBS_MAX
     }
 
     /// Brings a task into the batch.
     pub(super) fn insert(&mut self, task: TaskId, touched: Touched) {
         self.order.push(task);
-        self.tasks.insert(task, touched);
+        self.tasks.insert(task, Box::new(touched));
     }
 
     /// A new group.

@@ -108,6 +108,7 @@ impl<S: Store> Writer<S> {
 
     /// What this claim was given before and still holds: its answer got lost.
     fn repeated(&mut self, batch: &mut Batch, claim: &Claim) -> Result<Vec<WorkItem>, StoreError> {
+        self.await_claim(claim.wish.claim_id)?;
         let mut held = self.leases().of_claim(claim.wish.claim_id, claim.wish.agent_id);
         held.extend(batch.claims.get(&claim.wish.claim_id).into_iter().flatten().cloned());
         let mut items = Vec::new();
@@ -126,6 +127,7 @@ impl<S: Store> Writer<S> {
         agent: ephor_core::id::AgentId,
         capabilities: &Arc<[Box<str>]>,
     ) -> Result<(), StoreError> {
+        self.settle()?;
         let mut after: Option<Cursor> = None;
         let mut looked = 0;
         loop {

@@ -35,8 +35,16 @@ struct Remembered {
 impl<S: Store> Writer<S> {
     /// Decides one job and notes its answer.
     pub(super) fn decide(&mut self, batch: &mut Batch, ticket: Ticket, job: Job) -> Result<(), StoreError> {
+        if let Some(instead) = &self.spoiled {
+            // What this would be decided on was not written.
+            batch.replies.push((ticket, instead.clone()));
+            return Ok(());
+        }
         match job {
-            Job::Claim(claim) => self.claim(batch, ticket, claim),
+            Job::Claim(claim) => {
+                batch.jobs += 1;
+                self.claim(batch, ticket, claim)
+            }
             Job::Many(jobs) => {
                 let mut answers = Vec::with_capacity(jobs.len());
                 for job in jobs {
@@ -56,6 +64,7 @@ impl<S: Store> Writer<S> {
     }
 
     fn decide_one(&mut self, batch: &mut Batch, ticket: Ticket, job: Job) -> Result<Result<Done, Refusal>, StoreError> {
+        batch.jobs += 1;
         match job {
             Job::Submit(submit) => self.submit(batch, ticket, *submit),
             Job::Task { task, command, actor } => self.command(batch, ticket, task, command, &actor),
@@ -135,18 +144,20 @@ impl<S: Store> Writer<S> {
     }
 
     /// Who holds a unique key, in this batch or in the store.
-    fn holder(&self, batch: &Batch, key: &str) -> Result<Option<UniqueRow>, StoreError> {
-        match batch.holder(key) {
-            Some(row) => Ok(Some(row.clone())),
-            None => self.reader.unique(key, batch.now.0),
+    fn holder(&mut self, batch: &Batch, key: &str) -> Result<Option<UniqueRow>, StoreError> {
+        if let Some(row) = batch.holder(key) {
+            return Ok(Some(row.clone()));
         }
+        self.await_key(key)?;
+        self.reader.unique(key, batch.now.0)
     }
 
     /// Where a task is, with what this batch has done to it.
-    fn status_of(&self, batch: &Batch, task: TaskId) -> Result<Option<Status>, StoreError> {
+    fn status_of(&mut self, batch: &Batch, task: TaskId) -> Result<Option<Status>, StoreError> {
         if let Some(touched) = batch.tasks.get(&task) {
             return Ok(Some(touched.live.task.status()));
         }
+        self.await_task(task)?;
         self.reader.status(task.into())
     }
 
@@ -222,6 +233,7 @@ impl<S: Store> Writer<S> {
     fn take_mail(&mut self, batch: &mut Batch, task: TaskId) -> Result<(), StoreError> {
         let target = StreamId::from(task);
         let mut rows = Vec::new();
+        self.await_mail(task)?;
         if self.mailbox.contains(&task) {
             rows = self.reader.mail(target, MAIL_MAX)?;
             if rows.len() < MAIL_MAX as usize {
@@ -317,6 +329,10 @@ impl<S: Store> Writer<S> {
         let mut births = Vec::new();
         let source = StreamId::from(task);
         let touched = batch.tasks.get_mut(&task).expect("it was touched before");
+        if touched.events.is_empty() {
+            // Most tasks are asked one thing in a batch.
+            touched.events.reserve_exact(moves.len());
+        }
         for made in moves {
             let version = touched.follows + touched.events.len() as u64 + 1;
             let event = touched.live.encode(&made, batch.now, version, &mut *self.entropy, &mut touched.blobs);

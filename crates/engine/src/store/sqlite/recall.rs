@@ -3,6 +3,7 @@
 use super::StoreError;
 use super::rows::{COLUMNS, ROW, read_row, read_u64, value};
 use crate::codec::GENESIS;
+use crate::ids::IdMap;
 use crate::store::Row;
 use ephor_core::id::StreamId;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -49,8 +50,8 @@ pub(super) struct Known {
 /// that a stream in use stays, at the price of a hash map and no list.
 #[derive(Default)]
 pub(super) struct Streams {
-    young: HashMap<StreamId, Known>,
-    old: HashMap<StreamId, Known>,
+    young: IdMap<StreamId, Known>,
+    old: IdMap<StreamId, Known>,
 }
 
 /// Streams in one generation. About 400 bytes each: 2 × 13 MB.

@@ -1,0 +1,104 @@
+//! What the store was given and has not confirmed. What comes next is decided on top of it in memory; whatever would be read from the
+//! store and that it is about waits for it.
+
+use super::batch::{Batch, GroupNo, LeaseChange};
+use super::{Reply, Writer};
+use crate::ids::IdSet;
+use crate::store::{Store, StoreError};
+use ephor_core::id::{ClaimId, TaskId};
+use ephor_core::work::WorkKey;
+
+/// A batch on its way to the disk.
+pub(super) struct Underway {
+    /// What is left of it: answers, and what they depend on.
+    pub(super) batch: Batch,
+    /// The group of each of the store's.
+    pub(super) members: Vec<GroupNo>,
+    /// How many events it has.
+    pub(super) events: u64,
+    /// The tasks it touched, in order.
+    pub(super) tasks: Vec<Sent>,
+    /// When the clock has to look at one of them again.
+    pub(super) wake: Option<i64>,
+    /// The same tasks, to be found.
+    pub(super) touched: IdSet<TaskId>,
+    /// Whom it sends mail.
+    pub(super) mailed: IdSet<TaskId>,
+}
+
+/// A task on its way to the disk. The task itself is in the cache already, for what comes next.
+pub(super) struct Sent {
+    pub(super) id: TaskId,
+    pub(super) group: GroupNo,
+    pub(super) ended: bool,
+    /// What its leases become once this is written.
+    pub(super) leases: Vec<LeaseChange>,
+    /// Attempts that hold nothing any more then.
+    pub(super) over: Vec<(WorkKey, u32)>,
+}
+
+impl<S: Store> Writer<S> {
+    /// Has a batch written, unless another is still being written: then it waits, and more may join it.
+    pub(super) fn hand_over(&mut self, batch: Batch) -> Result<(), StoreError> {
+        if self.underway.is_some() {
+            if !batch.is_full() && !self.pen.is_done() {
+                self.open = Some(batch);
+                return Ok(());
+            }
+            self.settle()?;
+        }
+        if let Some(instead) = self.spoiled.take() {
+            self.answers.extend(batch.replies.into_iter().map(|(ticket, _)| (ticket, instead.clone())));
+            self.forget();
+            return Ok(());
+        }
+        self.send(batch)
+    }
+
+    /// Waits for a task that is being written, before the store is asked about it.
+    pub(super) fn await_task(&mut self, task: TaskId) -> Result<(), StoreError> {
+        self.await_if(|underway| underway.touched.contains(&task))
+    }
+
+    /// Waits for mail to a task that is being written, or being taken.
+    pub(super) fn await_mail(&mut self, task: TaskId) -> Result<(), StoreError> {
+        let has_mail = self.mailbox.contains(&task);
+        self.await_if(|underway| underway.mailed.contains(&task) || (has_mail && underway.touched.contains(&task)))
+    }
+
+    /// Waits for a unique key that is being written.
+    pub(super) fn await_key(&mut self, key: &str) -> Result<(), StoreError> {
+        self.await_if(|underway| underway.batch.uniques.contains_key(key))
+    }
+
+    /// Waits for what a claim is being granted.
+    pub(super) fn await_claim(&mut self, claim: ClaimId) -> Result<(), StoreError> {
+        self.await_if(|underway| underway.batch.claims.contains_key(&claim))
+    }
+
+    fn await_if(&mut self, about: impl FnOnce(&Underway) -> bool) -> Result<(), StoreError> {
+        match self.underway.as_ref().is_some_and(about) {
+            true => self.settle(),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits for what is being written, if something is, and lets memory follow.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        let Some(underway) = self.underway.take() else { return Ok(()) };
+        match self.pen.end() {
+            Ok(results) => self.confirmed(underway, &results),
+            Err(StoreError::Full(why)) => {
+                tracing::warn!(why, "no space left to write");
+                for sent in &underway.tasks {
+                    self.cache.take(sent.id);
+                }
+                self.answers.extend(underway.batch.replies.into_iter().map(|(ticket, _)| (ticket, Reply::Full)));
+                self.spoiled = Some(Reply::Full);
+                self.forget();
+                Ok(())
+            }
+            Err(fatal) => Err(fatal),
+        }
+    }
+}
