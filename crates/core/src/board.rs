@@ -426,6 +426,25 @@ impl Board {
         self.blocked.insert(i, reason);
     }
 
+    /// What held a step up is gone: it is offered, once whatever stands before that (a condition, a list, a wait) is settled.
+    pub(crate) fn unblock(&mut self, i: u32) {
+        if self.blocked.remove(&i).is_none() {
+            return;
+        }
+        let looked_at = self.steps[i as usize].when.is_none() || self.cells[i as usize].condition_met;
+        if looked_at && !self.is_unsettled(i) {
+            self.offer(i);
+        } else {
+            self.set(i, StepStatus::Pending);
+            self.free(i);
+        }
+    }
+
+    /// Whether a step holds others.
+    pub(crate) fn is_group(&self, i: u32) -> bool {
+        self.cells[i as usize].group
+    }
+
     /// A step that is no agent's work begins.
     pub(crate) fn run(&mut self, i: u32, at: Time) {
         self.fresh.remove(&i);

@@ -4,7 +4,7 @@ use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
 use crate::store::{Blob, COMPRESS_ABOVE, Loaded, NewEvent, PrivateBody, PrivatePart, Row, StoreError, StoredEvent};
 use ephor_core::command::Move;
-use ephor_core::event::{self, Actor, Private, SCHEMA};
+use ephor_core::event::{self, Private, SCHEMA};
 use ephor_core::id::{StreamId, TaskId};
 use ephor_core::review::Judge;
 use ephor_core::task::Task;
@@ -72,17 +72,22 @@ impl Live {
         Self { hash: GENESIS, row: None, author: "".into(), snapshot_at: 0, task }
     }
 
-    /// Notes whose task it is.
+    /// Notes whose task it is: of one that another gave birth to, whose that one is.
     fn note_author(&mut self, event: &event::Event, actor: &str) {
-        if matches!(event, event::Event::Submitted(_)) {
-            self.author = actor.into();
+        if let event::Event::Submitted(facts) = event {
+            self.author = facts.author.clone().unwrap_or_else(|| actor.into());
         }
+    }
+
+    /// Whose task it is.
+    pub(crate) fn author(&self) -> &str {
+        &self.author
     }
 
     /// Of those who may vote at all, those who did not submit this task (DESIGN §4); who did some of it the task knows itself.
     /// `author` is who submits it just now, if somebody does.
-    pub(crate) fn impartial(&self, judges: &[Judge], author: Option<&Actor>) -> Vec<Judge> {
-        let own = author.map_or(&*self.author, |a| &*a.id);
+    pub(crate) fn impartial(&self, judges: &[Judge], author: Option<&str>) -> Vec<Judge> {
+        let own = author.unwrap_or(&self.author);
         judges.iter().filter(|j| *j.id != *own).cloned().collect()
     }
 

@@ -25,16 +25,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 mod batch;
+mod births;
 mod claim;
 mod commit;
 pub(crate) mod decide;
 mod parked;
+#[cfg(test)]
+mod tests;
 
 use batch::Batch;
 use parked::Parked;
 
-/// The most mail one task takes in one commit (DESIGN §1).
+/// The most letters one event takes in (DESIGN §1).
 const MAIL_MAX: u32 = 1_000;
+/// The most letters one task takes in one commit. Before it has heard all that wait it does nothing else: it could end, and those whose
+/// letters it has not read would wait for ever.
+const LETTERS_MAX: u32 = 10 * MAIL_MAX;
+/// How many tasks with mail are looked up at once; the store is asked again when those are through.
+const MAIL_TARGETS: u32 = 10_000;
 /// The most tasks whose mail is taken in one batch, so that letters never hold up people.
 const MAILBOXES_MAX: usize = 200;
 
@@ -134,6 +142,8 @@ pub(crate) struct Writer<S> {
     analysts: usize,
     /// Tasks that have mail in the store.
     mailbox: BTreeSet<TaskId>,
+    /// Whether there may be more of them than were looked up.
+    mail_unread: bool,
     /// Tasks that had more to settle than one commit should hold.
     again: BTreeSet<TaskId>,
     parked: Parked,
@@ -194,6 +204,7 @@ impl<S: Store> Writer<S> {
             judges: Vec::new(),
             analysts: 0,
             mailbox: BTreeSet::new(),
+            mail_unread: false,
             again: BTreeSet::new(),
             parked: Parked::default(),
             quarantine: HashMap::new(),
@@ -240,9 +251,11 @@ impl<S: Store> Writer<S> {
     }
 
     fn read_mailbox(&mut self) -> Result<(), StoreError> {
-        // As many as a batch serves; the store is asked again when those are through.
-        let waiting = self.reader.mail_targets(10_000)?;
-        self.mailbox = waiting.into_iter().filter_map(StreamId::task).collect();
+        let waiting = self.reader.mail_targets(MAIL_TARGETS)?;
+        let full = waiting.len() >= MAIL_TARGETS as usize;
+        let listening = waiting.into_iter().filter_map(StreamId::task).filter(|task| !self.quarantine.contains_key(task));
+        self.mailbox = listening.collect();
+        self.mail_unread = full && !self.mailbox.is_empty();
         Ok(())
     }
 
@@ -322,6 +335,9 @@ impl<S: Store> Writer<S> {
 
     /// What nobody asked for but waits: mail, and tasks with more to settle.
     fn go_on(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        if self.mailbox.is_empty() && self.mail_unread {
+            self.read_mailbox()?;
+        }
         let mail: Vec<TaskId> = self.mailbox.iter().copied().take(MAILBOXES_MAX).collect();
         let again = std::mem::take(&mut self.again);
         for task in mail.into_iter().chain(again) {
@@ -333,7 +349,7 @@ impl<S: Store> Writer<S> {
 
     /// Whether another batch should run at once.
     pub(crate) fn has_more(&self) -> bool {
-        !self.mailbox.is_empty() || !self.again.is_empty() || self.parked.has_woken()
+        !self.mailbox.is_empty() || self.mail_unread || !self.again.is_empty() || self.parked.has_woken()
     }
 
     /// When the first parked claim has waited long enough, on the monotonic clock.

@@ -6,6 +6,7 @@ use crate::event::{ActorKind, EndReason, Event, Parent, Planned, Private};
 use crate::gate;
 use crate::id::ReviewId;
 use crate::plan::Problem;
+use crate::planted::{self, Fault};
 use crate::review::VoteWord;
 use crate::status::Status;
 use crate::time::Time;
@@ -58,7 +59,7 @@ impl Task {
             Command::Confirm { step, judgement } => self.confirm(&step, &judgement, cx),
             Command::Effect(wish) => self.effect(&wish, cx),
             Command::SettleEffect { effect, holder, outcome } => self.settle_effect(effect, holder, outcome, cx),
-            Command::Take { letters, outputs } => match letters.is_empty() {
+            Command::Take { letters, outputs, more: _ } => match letters.is_empty() {
                 true => Ok(Vec::new().into()),
                 false => Ok(Draft::with(Event::MailTaken { letters }, Private::Outputs(outputs)).into()),
             },
@@ -85,6 +86,7 @@ impl Task {
             }
             Command::Effect(wish) => Err(Refusal::StaleAttempt { work: wish.work, attempt: wish.attempt }),
             Command::Vote { .. } => Err(Refusal::AlreadySettled { what: "the review" }),
+            Command::Signal { name, payload } if planted::is(Fault::SignalRevives) => self.signal(name, payload),
             Command::Submit(_)
             | Command::Propose(_)
             | Command::AcceptPlan

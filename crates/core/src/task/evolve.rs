@@ -104,8 +104,7 @@ impl Task {
                 let freed: Vec<u32> =
                     self.board.blocked.iter().filter(|(_, why)| **why != BlockReason::HumanReview).map(|(i, _)| *i).collect();
                 for i in freed {
-                    self.board.blocked.remove(&i);
-                    self.board.offer(i);
+                    self.board.unblock(i);
                 }
                 self.queue_steps(at);
             }

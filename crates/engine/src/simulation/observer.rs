@@ -354,7 +354,16 @@ impl Observer {
         let gives = |(id, examined): (TaskId, &Examined)| {
             let keys = examined.task.open_keys()?;
             keys.lines().find(|key| crate::ready::fits(key, agent, capabilities))?;
-            let cx = Context { now, actor: &actor, policy: &self.policy, counter: 0, judges: &[], analyst: false, ended: &[] };
+            let cx = Context {
+                now,
+                actor: &actor,
+                policy: &self.policy,
+                counter: 0,
+                judges: &[],
+                analyst: false,
+                ended: &[],
+                births: &ephor_core::command::Unhindered,
+            };
             let answer = examined.task.clone().handle(Command::Claim(claim.clone()), &cx).answer;
             matches!(answer, Ok(Answer::Work(_))).then_some(id)
         };

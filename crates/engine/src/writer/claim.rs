@@ -1,7 +1,7 @@
 //! Claims: the best work an agent can do, task by task, until it has what it asked for or nothing is left. Who finds nothing and is
 //! willing to wait is parked, and served as soon as something is offered.
 
-use super::batch::Batch;
+use super::batch::{Ask, Batch};
 use super::parked::Woken;
 use super::{Claim, Reply, TaskSet, Ticket, Writer};
 use crate::store::{Cursor, Store, StoreError};
@@ -22,7 +22,7 @@ const INDEX_PAGE: u32 = 1_000;
 impl<S: Store> Writer<S> {
     /// Serves a claim, or parks it.
     pub(super) fn claim(&mut self, batch: &mut Batch, ticket: Ticket, claim: Claim) -> Result<(), StoreError> {
-        let reply = match self.work_for(batch, ticket, &claim)? {
+        let reply = match self.work_for(batch, Ask { ticket, item: 0 }, &claim)? {
             Ok(items) if items.is_empty() && claim.until > batch.mono => {
                 let capabilities = self.agents[&claim.wish.agent_id].capabilities.clone();
                 self.parked.park(ticket, claim, capabilities);
@@ -51,16 +51,12 @@ impl<S: Store> Writer<S> {
         Ok(())
     }
 
-    fn work_for(
-        &mut self,
-        batch: &mut Batch,
-        ticket: Ticket,
-        claim: &Claim,
-    ) -> Result<Result<Vec<WorkItem>, Refusal>, StoreError> {
+    fn work_for(&mut self, batch: &mut Batch, ask: Ask, claim: &Claim) -> Result<Result<Vec<WorkItem>, Refusal>, StoreError> {
         let wish = &claim.wish;
         let capabilities = match self.agents.get(&wish.agent_id) {
             Some(known) if known.is_active() => known.capabilities.clone(),
-            Some(known) if known.agent.status == AgentStatus::Draining => return Ok(Ok(Vec::new())),
+            // It gets nothing new, but hears of what it was given when the answer was lost.
+            Some(known) if known.agent.status == AgentStatus::Draining => return self.repeated(batch, claim).map(Ok),
             Some(known) if known.agent.status == AgentStatus::Revoked => {
                 return Ok(Err(Refusal::Forbidden(format!("{} was revoked", wish.agent_id))));
             }
@@ -87,7 +83,7 @@ impl<S: Store> Writer<S> {
                 continue;
             };
             let before = if self.touch(batch, task)? { batch.tasks[&task].live.task.version } else { 0 };
-            match self.command(batch, ticket, task, Command::Claim(asked.clone()), &actor)? {
+            match self.command(batch, ask, task, Command::Claim(asked.clone()), &actor)? {
                 Ok(done) => {
                     if let Answer::Work(item) = done.answer {
                         batch.claims.entry(wish.claim_id).or_default().push((task, item.work.clone()));

@@ -299,16 +299,18 @@ impl Task {
             if owed {
                 task.hold_for_effects(i);
             } else if task.board.blocked.get(&i) == Some(&BlockReason::HumanReview) {
-                task.board.blocked.remove(&i);
-                task.board.offer(i);
+                task.board.unblock(i);
                 task.queue_steps(at);
             }
         });
     }
 
     /// A step that would be tried again is held until a person has said what became of its effects. An attempt that is under way, and a
-    /// result that is being judged, are not disturbed.
+    /// result that is being judged, are not disturbed; nor is a group that took the step's place in another plan.
     pub(super) fn hold_for_effects(&mut self, i: u32) {
+        if self.board.is_group(i) {
+            return;
+        }
         let held = match self.board.cell(i).status {
             StepStatus::Ready | StepStatus::Blocked | StepStatus::Retrying => true,
             StepStatus::Failed => !self.board.has_ended(i),
