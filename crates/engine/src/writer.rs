@@ -8,7 +8,7 @@
 use crate::cache::Cache;
 use crate::clock::Entropy;
 use crate::leases::Leases;
-use crate::live::Live;
+use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
 use crate::store::{Reader, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
@@ -16,6 +16,7 @@ use ephor_core::command::{Answer, Command, Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
 use ephor_core::namespace::NamespaceEvent;
+use ephor_core::planted::{self, Fault};
 use ephor_core::policy::Policy;
 use ephor_core::review::Judge;
 use ephor_core::status::Status;
@@ -153,6 +154,11 @@ pub(crate) struct Writer<S> {
     earliest_wake: Option<i64>,
     /// The position of the last event written.
     position: u64,
+    /// After how many events a stream gets a snapshot.
+    pub(crate) snapshot_every: u64,
+    /// Rare branches that were reached since somebody asked.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) reached: Vec<&'static str>,
 }
 
 /// An agent as the writer knows it.
@@ -210,6 +216,9 @@ impl<S: Store> Writer<S> {
             quarantine: HashMap::new(),
             earliest_wake: None,
             position,
+            snapshot_every: SNAPSHOT_EVERY,
+            #[cfg(any(test, feature = "simulation"))]
+            reached: Vec::new(),
         };
         writer.read_agents()?;
         writer.read_mailbox()?;
@@ -251,6 +260,9 @@ impl<S: Store> Writer<S> {
     }
 
     fn read_mailbox(&mut self) -> Result<(), StoreError> {
+        if planted::is(Fault::MailUnread) {
+            return Ok(());
+        }
         let waiting = self.reader.mail_targets(MAIL_TARGETS)?;
         let full = waiting.len() >= MAIL_TARGETS as usize;
         let listening = waiting.into_iter().filter_map(StreamId::task).filter(|task| !self.quarantine.contains_key(task));
@@ -287,7 +299,9 @@ impl<S: Store> Writer<S> {
                     if inside {
                         dead.push((task, lease.work.clone(), lease.attempt));
                     }
-                    self.leases().grant(task, lease.into(), mono);
+                    if !planted::is(Fault::LeaseUnwatched) {
+                        self.leases().grant(task, lease.into(), mono);
+                    }
                 }
                 self.cache.put(task, live);
             }
@@ -346,6 +360,16 @@ impl<S: Store> Writer<S> {
         }
         Ok(())
     }
+
+    /// Notes that a rare branch was reached.
+    #[cfg(any(test, feature = "simulation"))]
+    fn reach(&mut self, branch: &'static str) {
+        self.reached.push(branch);
+    }
+
+    /// Nobody counts.
+    #[cfg(not(any(test, feature = "simulation")))]
+    fn reach(&mut self, _: &'static str) {}
 
     /// Whether another batch should run at once.
     pub(crate) fn has_more(&self) -> bool {

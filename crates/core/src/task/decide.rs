@@ -76,6 +76,9 @@ impl Task {
             Command::Archive => already(self.archived, Event::Archived),
             Command::Erase => already(self.erased, Event::Erased),
             Command::Note { text } => Ok(Draft::because(Event::ReviewNoted, bounded(&text)?).into()),
+            Command::Report { work, attempt, .. } if planted::is(Fault::LateReportApplied) => {
+                Ok(Draft::new(Event::Started { work, attempt, timeout_at: None }).into())
+            }
             Command::Report { work, attempt, outcome, .. } if !self.said_before(&work, attempt, &outcome) => {
                 Ok(self.too_late(&work, attempt, &outcome))
             }
@@ -189,6 +192,9 @@ impl Task {
         cx: &Context<'_>,
     ) -> Result<Decided, Refusal> {
         let Some(review) = self.review.as_ref().filter(|r| asked.is_none_or(|id| id == r.id)) else {
+            if let Some(last) = self.reviews.last().filter(|_| planted::is(Fault::VoteAfterVerdict)) {
+                return Ok(Draft::new(Event::VoteCast { review: last.id, judge, vote, confidence }).into());
+            }
             return match self.reviews.is_empty() {
                 true => Err(self.not_now("vote on", "no review of it is open")),
                 false => Err(Refusal::AlreadySettled { what: "the review" }),

@@ -31,6 +31,7 @@ use crate::event::{Actor, EndReason, Event, Private, ReviewOpened, Submitted};
 use crate::expr;
 use crate::id::{AgentId, EffectId, ReviewId, TaskId};
 use crate::plan::Step;
+use crate::planted::{self, Fault};
 use crate::review::{Ballot, Question, Tally, Verdict};
 use crate::spec::{ExecutionMode, OnUnknown, Priority};
 use crate::status::{Status, StepStatus};
@@ -300,7 +301,7 @@ impl Task {
         let mut done = Handled { moves: Vec::new(), answer: Ok(Answer::Done), unsettled: false, corrupt: None };
         // What others said is heard before time takes its course: nobody ends without having heard who waits for it.
         let (listens, more) = match &command {
-            Command::Take { more, .. } => (self.born_at.is_some(), *more),
+            Command::Take { more, .. } => (self.born_at.is_some() && !planted::is(Fault::MailAfterTime), *more),
             _ => (false, false),
         };
         if !listens {

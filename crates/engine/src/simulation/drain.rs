@@ -135,7 +135,11 @@ impl World {
     /// What waits for an agent that does not come any more is ended by hand; nothing else should need it.
     fn impatient(&mut self, task: TaskId) -> Checked {
         let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
-        if waiting.iter().any(|w| w.reason == "RUNNING") {
+        let now = self.now();
+        let moves = |w: &ephor_core::task::Waiting| {
+            w.reason == "RUNNING" || (w.reason == "TIMER" && w.until.is_some_and(|at| at.0 > now))
+        };
+        if waiting.iter().any(moves) {
             // It moves again, now that what it waited for is over.
             return Ok(());
         }

@@ -165,11 +165,16 @@ impl Batch {
 
     /// Takes a guard along; what it holds nobody else in this batch may hold.
     pub(super) fn hold(&mut self, group: GroupNo, guard: Guard) {
-        if let Guard::Unique { key, until, value, stream } = &guard {
+        self.remember(&guard);
+        self.guards.push((group, guard));
+    }
+
+    /// Lets this batch know who holds a key.
+    pub(super) fn remember(&mut self, guard: &Guard) {
+        if let Guard::Unique { key, until, value, stream } = guard {
             let row = UniqueRow { key: key.clone(), until: *until, value: value.clone(), stream: *stream };
             self.uniques.insert(key.clone(), row);
         }
-        self.guards.push((group, guard));
     }
 
     /// How many groups there were, joined ones counted.

@@ -8,6 +8,7 @@ use crate::store::{Cursor, Store, StoreError};
 use ephor_core::agent::AgentStatus;
 use ephor_core::command::{self, Answer, Command, Refusal};
 use ephor_core::event::Actor;
+use ephor_core::planted::{self, Fault};
 use ephor_core::work::WorkItem;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ impl<S: Store> Writer<S> {
         let reply = match self.work_for(batch, Ask { ticket, item: 0 }, &claim)? {
             Ok(items) if items.is_empty() && claim.until > batch.mono => {
                 let capabilities = self.agents[&claim.wish.agent_id].capabilities.clone();
+                self.reach("claim parked");
                 self.parked.park(ticket, claim, capabilities);
                 return Ok(());
             }
@@ -64,6 +66,7 @@ impl<S: Store> Writer<S> {
         };
         let again = self.repeated(batch, claim)?;
         if !again.is_empty() {
+            self.reach("claim repeated");
             return Ok(Ok(again));
         }
         let asked =
@@ -88,6 +91,9 @@ impl<S: Store> Writer<S> {
                     if let Answer::Work(item) = done.answer {
                         batch.claims.entry(wish.claim_id).or_default().push((task, item.work.clone()));
                         items.push(*item);
+                        if searched {
+                            self.reach("claim served from the index");
+                        }
                     }
                 }
                 Err(_) => {
@@ -104,6 +110,9 @@ impl<S: Store> Writer<S> {
 
     /// What this claim was given before and still holds: its answer got lost.
     fn repeated(&mut self, batch: &mut Batch, claim: &Claim) -> Result<Vec<WorkItem>, StoreError> {
+        if planted::is(Fault::ClaimForgotten) {
+            return Ok(Vec::new());
+        }
         let mut held = self.leases().of_claim(claim.wish.claim_id, claim.wish.agent_id);
         held.extend(batch.claims.get(&claim.wish.claim_id).into_iter().flatten().cloned());
         let mut items = Vec::new();

@@ -5,6 +5,7 @@ use super::{Done, Known, Reply, Ticket, Writer};
 use crate::store::{Change, Conflict, Erasure, Group, Row, Store, StoreError};
 use ephor_core::command::Refusal;
 use ephor_core::id::{StreamId, StreamKind, TaskId};
+use ephor_core::planted::{self, Fault};
 use ephor_core::task::Task;
 use std::collections::{HashMap, HashSet};
 
@@ -36,6 +37,12 @@ impl<S: Store> Writer<S> {
                 Err(StoreError::Full(why)) => {
                     tracing::warn!(why, "no space left to write");
                     self.forget();
+                    if planted::is(Fault::CacheKept) {
+                        self.keep_untouched(&mut batch);
+                    }
+                    if planted::is(Fault::AnswerBeforeCommit) {
+                        return Ok(batch.replies);
+                    }
                     return Ok(batch.replies.into_iter().map(|(ticket, _)| (ticket, Reply::Full)).collect());
                 }
                 Err(fatal) => return Err(fatal),
@@ -64,7 +71,7 @@ impl<S: Store> Writer<S> {
                 continue;
             }
             let row = touched.live.row(touched.open.as_deref(), batch.now);
-            let erased = erased.get(id);
+            let erased = erased.get(id).filter(|_| !planted::is(Fault::ErasureHalf));
             if touched.events.is_empty() && row.is_none() && touched.mail_taken.is_empty() && erased.is_none() {
                 continue;
             }
@@ -77,9 +84,9 @@ impl<S: Store> Writer<S> {
                 follows: touched.follows,
                 events: std::mem::take(&mut touched.events),
                 row: row.clone(),
-                mail_taken: std::mem::take(&mut touched.mail_taken),
+                mail_taken: if planted::is(Fault::MailKept) { Vec::new() } else { std::mem::take(&mut touched.mail_taken) },
                 blobs: std::mem::take(&mut touched.blobs),
-                snapshot: touched.live.freeze(),
+                snapshot: touched.live.freeze(self.snapshot_every),
             });
             groups[at].erase.extend(erased.map(|version| Erasure { stream: StreamId::from(*id), version: *version }));
             if row.is_some() {

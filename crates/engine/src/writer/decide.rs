@@ -11,6 +11,7 @@ use ephor_core::command::{Answer, Birth, Command, Context, Handled, Move, Refusa
 use ephor_core::event::{Actor, Event, Letter, Private, SCHEMA};
 use ephor_core::id::{AgentId, StreamId, StreamKind, TaskId};
 use ephor_core::namespace::NamespaceEvent;
+use ephor_core::planted::{self, Fault};
 use ephor_core::status::Status;
 use ephor_core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,8 @@ impl<S: Store> Writer<S> {
         for other in depends_on.into_iter().chain(parent) {
             batch.join_task(group, other);
         }
+        // What it gives birth to at once finds its names taken.
+        guards.into_iter().for_each(|guard| batch.hold(group, guard));
         let idempotency = submit.idempotency.take();
         let done =
             self.give_birth(batch, group, Birth { id: submit.id, submission: submit.submission }, &submit.actor, &ended)?;
@@ -127,9 +130,12 @@ impl<S: Store> Writer<S> {
             let remembered = Remembered { digest, task: submit.id, status: done.status };
             let value = serde_json::to_string(&remembered).expect("plain data");
             let until = Some(batch.now.plus(IDEMPOTENCY_MS).0);
-            guards.push(Guard::Unique { key, until, value, stream: submit.id.into() });
+            let guard = Guard::Unique { key, until, value, stream: submit.id.into() };
+            match planted::is(Fault::KeyNotCommitted) {
+                true => batch.remember(&guard),
+                false => batch.hold(group, guard),
+            }
         }
-        guards.into_iter().for_each(|guard| batch.hold(group, guard));
         Ok(Ok(done))
     }
 
@@ -340,9 +346,11 @@ impl<S: Store> Writer<S> {
         }
         held?.into_iter().for_each(|guard| batch.hold(group, guard));
         if unsettled {
+            self.reach("settled in parts");
             batch.unsettled.push(task);
         }
-        for birth in self.encode(batch, task, moves) {
+        let births = self.encode(batch, task, moves);
+        for birth in births.into_iter().filter(|_| !planted::is(Fault::BirthLost)) {
             if let Err(refusal) = self.bear(batch, task, birth)? {
                 // What may be born was asked before it was decided: a refusal here is a fault of the rules.
                 return Ok(Err(self.put_in_quarantine(batch, task, format!("a birth was refused: {refusal}"))));
@@ -352,7 +360,8 @@ impl<S: Store> Writer<S> {
         touched.open = touched.live.task.open_keys();
         let (status, version) = (touched.live.task.status(), touched.live.task.version);
         let rank = touched.live.task.facts.due_at.or(touched.live.task.born_at()).unwrap_or_default();
-        if self.ready.update(task, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
+        if !planted::is(Fault::OfferForgotten)
+            && self.ready.update(task, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
             && let Some(open) = &touched.open
         {
             self.parked.wake(open);
@@ -364,7 +373,7 @@ impl<S: Store> Writer<S> {
     fn bear(&mut self, batch: &mut Batch, parent: TaskId, mut birth: Birth) -> Result<Result<Done, Refusal>, StoreError> {
         let touched = &batch.tasks[&parent];
         let (group, author) = (touched.group, touched.live.author());
-        birth.submission.facts.author = Some(author.into());
+        birth.submission.facts.author = Some(author.into()).filter(|_| !planted::is(Fault::AuthorForgotten));
         let depends_on = birth.submission.facts.depends_on.clone();
         let ended = match self.ended_of(batch, &depends_on)? {
             Ok(ended) => ended,
@@ -386,10 +395,15 @@ impl<S: Store> Writer<S> {
             let event = touched.live.encode(&made, batch.now, version, &mut *self.entropy, &mut touched.blobs);
             touched.events.push(event);
             lease_changes(&made.event, made.private.as_ref(), &mut touched.leases);
-            for (ordinal, (target, letter, output)) in made.mail.into_iter().enumerate() {
+            let mail = if planted::is(Fault::MailLost) { Vec::new() } else { made.mail };
+            for (ordinal, (target, letter, output)) in mail.into_iter().enumerate() {
                 let body = serde_json::to_string(&Envelope { letter, output }).expect("letters are plain data");
                 let id = mail_id(source, version, ordinal as u32);
-                batch.mail.push((touched.group, MailRow { target: target.into(), id, source, source_version: version, body }));
+                let row = MailRow { target: target.into(), id, source, source_version: version, body };
+                if planted::is(Fault::MailDoubled) {
+                    batch.mail.push((touched.group, MailRow { id: mail_id(source, version, u32::MAX), ..row.clone() }));
+                }
+                batch.mail.push((touched.group, row));
             }
             births.extend(made.births);
         }
@@ -512,8 +526,10 @@ fn plain_event(
 /// The keys that nobody else may hold for this submission to be accepted, and until when.
 pub(super) fn unique_keys(facts: &ephor_core::event::Submitted, window_ends: i64) -> Vec<(String, Option<i64>)> {
     let source = facts.source.as_deref().unwrap_or("");
-    let external = facts.external_id.as_ref().map(|id| (external_key(&facts.namespace, source, id), None));
-    let subject = facts.subject_ref_id.as_ref().map(|id| {
+    let named = |_: &&Box<str>| !planted::is(Fault::NameShared);
+    let external = facts.external_id.as_ref().filter(named).map(|id| (external_key(&facts.namespace, source, id), None));
+    let windowed = |_: &&Box<str>| !planted::is(Fault::WindowIgnored);
+    let subject = facts.subject_ref_id.as_ref().filter(windowed).map(|id| {
         let kind = facts.subject_ref_type.as_deref().unwrap_or("");
         // Parts are separated by a character that none of them may hold.
         (format!("dup:{}\n{}\n{kind}\n{id}\n{source}", facts.namespace, facts.task_type), Some(window_ends))

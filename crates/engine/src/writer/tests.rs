@@ -364,6 +364,15 @@ fn a_child_takes_its_names_and_a_step_whose_name_is_taken_fails_and_says_so() {
 }
 
 #[test]
+fn a_child_does_not_take_the_name_that_its_parent_takes_in_the_same_breath() {
+    let mut desk = desk();
+    let plan = json!({"steps": [run("a", json!({"title": "part", "external_id": "x"}))]});
+    let parent = desk.submit(json!({"title": "parent", "external_id": "x", "max_retries": 0, "plan": plan}));
+    assert_eq!(desk.status(parent), Status::Failed);
+    desk.healthy();
+}
+
+#[test]
 fn a_child_hears_that_what_it_waits_for_has_ended_long_ago() {
     let mut desk = desk();
     let before = desk.submit(json!({"title": "before"}));
