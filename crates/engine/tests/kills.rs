@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
 use support::count;
 use support::ledger::{Ledger, Told};
 use support::traffic::{Crew, Dice, hasty};
@@ -98,8 +99,18 @@ fn no_answer_is_lost_and_no_token_runs_back_when_the_process_is_killed_at_any_mo
                 }
             }
         }
-        // What is left can go on.
+        // What is left can go on, and what the dead held is taken from them.
         let engine = Engine::open(Settings { policy: hasty(), ..Settings::new(&database) }).unwrap();
+        runtime().block_on(async {
+            let crew = Crew::enter(engine.clone(), 1, |_| ()).await.unwrap();
+            crew.live(0, u64::MAX, 1).await.unwrap();
+            let freed = async {
+                while engine.gauges().leases > 0 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), freed).await.expect("silence ends every lease");
+        });
         engine.stop();
         looked_up += ledger.verify(&*engine.reader(), "opened again");
         answers += ledger.answers;
@@ -120,7 +131,7 @@ fn no_answer_is_lost_and_no_token_runs_back_when_the_process_is_killed_at_any_mo
 fn the_process_that_is_killed() -> ExitCode {
     let Some(database) = std::env::var_os(DATABASE) else { return ExitCode::SUCCESS };
     let seed: u64 = std::env::var(SEED).unwrap().parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let runtime = runtime();
     say("opening");
     let engine = Engine::open(Settings { policy: hasty(), ..Settings::new(database) }).unwrap();
     say("open");
@@ -132,6 +143,10 @@ fn the_process_that_is_killed() -> ExitCode {
         }
     });
     ExitCode::FAILURE
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
 }
 
 /// One line, out of this process before anything else is done.
