@@ -21,6 +21,7 @@ pub const SCHEMA: u16 = 1;
 
 /// What has happened to a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Event {
     /// It was accepted.
@@ -367,6 +368,7 @@ fn sound(event: Event) -> Result<Event, String> {
 
 /// What a task is from its birth on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Submitted {
     /// Where it belongs.
     pub namespace: Box<str>,
@@ -471,6 +473,7 @@ fn is_zero(n: &u16) -> bool {
 
 /// The task another one is part of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Parent {
     /// Which task.
     pub task: TaskId,
@@ -481,6 +484,7 @@ pub struct Parent {
 
 /// What a check at submit found (S1-22…28).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding {
     /// Which check: `description`, `deadline`.
     pub check: Box<str>,
@@ -492,6 +496,7 @@ pub struct Finding {
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CheckResult {
     /// Nothing to say.
@@ -506,6 +511,7 @@ pub enum CheckResult {
 
 /// A new plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Planned {
     /// Which version of the plan, from 1.
     pub plan_version: u32,
@@ -524,6 +530,7 @@ pub struct Planned {
 
 /// A claim that was granted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Assigned {
     /// Which work.
     pub work: WorkKey,
@@ -548,6 +555,7 @@ pub struct Assigned {
 
 /// A step's attempt that worked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Succeeded {
     /// Which work.
     pub work: WorkKey,
@@ -563,6 +571,7 @@ pub struct Succeeded {
 
 /// An attempt that did not work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failed {
     /// Which work.
     pub work: WorkKey,
@@ -577,6 +586,7 @@ pub struct Failed {
 
 /// Why a step is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SkipReason {
     /// Its condition was false.
@@ -589,6 +599,7 @@ pub enum SkipReason {
 
 /// A judged gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GateJudged {
     /// Which step.
     pub step: Box<str>,
@@ -618,6 +629,7 @@ fn is_zero_u32(n: &u32) -> bool {
 
 /// A review that was opened, with the terms it is counted by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReviewOpened {
     /// Which one.
     pub review: ReviewId,
@@ -638,6 +650,7 @@ pub struct ReviewOpened {
 
 /// What follows when the task has failed once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AfterFailure {
     /// It is tried again.
@@ -658,6 +671,7 @@ pub enum AfterFailure {
 
 /// Why a decision is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EscalationReason {
     /// All retries are spent.
@@ -674,6 +688,7 @@ pub enum EscalationReason {
 
 /// What was decided about an escalated task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DecisionWord {
     /// It ends.
@@ -686,6 +701,7 @@ pub enum DecisionWord {
 
 /// What an override does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OverrideWord {
     /// The task counts as done.
@@ -704,6 +720,7 @@ pub enum OverrideWord {
 
 /// A change of what was submitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Modified {
     /// Which version of the request, from 2.
     pub request_version: u32,
@@ -726,6 +743,7 @@ pub struct Modified {
 
 /// A granted effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectGranted {
     /// Which effect; the token.
     pub effect: EffectId,
@@ -743,6 +761,7 @@ pub struct EffectGranted {
 
 /// Why a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EndReason {
     /// A step failed for good and no retry is left.
@@ -775,6 +794,7 @@ pub enum EndReason {
 
 /// What one task tells another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Letter {
     /// I am part of you.
@@ -813,6 +833,7 @@ pub enum Letter {
 
 /// What people and agents wrote, beside an event that holds only structure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Private {
     /// The words of a request.
@@ -833,6 +854,7 @@ pub enum Private {
 
 /// The words of a request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct RequestText {
     /// One line.
@@ -871,6 +893,7 @@ pub struct RequestText {
 
 /// The changed words of a request; what is missing stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TextChanges {
     /// Why it was changed.
@@ -898,6 +921,7 @@ pub struct Actor {
 
 /// The kind of actor (S4-56).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ActorKind {
     /// A part of Ephor.

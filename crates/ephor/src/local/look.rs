@@ -21,8 +21,8 @@ const PREFIX_LOOKS: u32 = 100_000;
 
 /// A store to look at.
 #[derive(Clone)]
-pub(super) struct Look {
-    pub(super) reader: Arc<dyn Reader>,
+pub(crate) struct Look {
+    pub(crate) reader: Arc<dyn Reader>,
 }
 
 impl Look {
@@ -183,7 +183,7 @@ pub(super) fn event_view(stored: &StoredEvent) -> Result<EventView, ApiError> {
 }
 
 /// The store's trouble, told to whoever asked.
-pub(super) fn store(error: StoreError) -> ApiError {
+pub(crate) fn store(error: StoreError) -> ApiError {
     match &error {
         StoreError::Full(_) => ApiError::new(Kind::Busy, "DISK_FULL", &error).then("make space; nothing was lost"),
         StoreError::Unusable(_) => ApiError::new(Kind::Failed, "UNUSABLE", &error),
