@@ -10,6 +10,7 @@ const CAPABILITIES_MAX: usize = 1_000;
 
 /// What has happened to an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AgentEvent {
     /// It became known, or said anew what it can do.
@@ -36,6 +37,7 @@ impl AgentEvent {
 
 /// What an agent says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     /// For people.
@@ -68,6 +70,7 @@ pub enum AgentCommand {
 
 /// Where an agent is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AgentStatus {
     /// Gets work.

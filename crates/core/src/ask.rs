@@ -12,6 +12,7 @@ use serde_json::Value;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "ask", rename_all = "SCREAMING_SNAKE_CASE", deny_unknown_fields)]
 pub enum Ask {
     /// Hold.
@@ -129,6 +130,7 @@ pub enum Ask {
 
 /// A change of what was submitted; what is missing stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Modification {
     /// The version of the task the change was made for.

@@ -21,6 +21,7 @@ pub const SCHEMA: u16 = 1;
 
 /// What has happened to a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Event {
     /// It was accepted.
@@ -367,6 +368,7 @@ fn sound(event: Event) -> Result<Event, String> {
 
 /// What a task is from its birth on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Submitted {
     /// Where it belongs.
     pub namespace: Box<str>,
@@ -474,6 +476,7 @@ fn is_zero(n: &u16) -> bool {
 
 /// The task another one is part of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Parent {
     /// Which task.
     pub task: TaskId,
@@ -484,6 +487,7 @@ pub struct Parent {
 
 /// What a check at submit found (S1-22…28).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding {
     /// Which check: `description`, `deadline`.
     pub check: Box<str>,
@@ -495,6 +499,7 @@ pub struct Finding {
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CheckResult {
     /// Nothing to say.
@@ -509,6 +514,7 @@ pub enum CheckResult {
 
 /// A new plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Planned {
     /// Which version of the plan, from 1.
     pub plan_version: u32,
@@ -527,6 +533,7 @@ pub struct Planned {
 
 /// A claim that was granted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Assigned {
     /// Which work.
     pub work: WorkKey,
@@ -551,6 +558,7 @@ pub struct Assigned {
 
 /// A step's attempt that worked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Succeeded {
     /// Which work.
     pub work: WorkKey,
@@ -566,6 +574,7 @@ pub struct Succeeded {
 
 /// An attempt that did not work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failed {
     /// Which work.
     pub work: WorkKey,
@@ -580,6 +589,7 @@ pub struct Failed {
 
 /// Why a step is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SkipReason {
     /// Its condition was false.
@@ -592,6 +602,7 @@ pub enum SkipReason {
 
 /// A judged gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GateJudged {
     /// Which step.
     pub step: Box<str>,
@@ -621,6 +632,7 @@ fn is_zero_u32(n: &u32) -> bool {
 
 /// A review that was opened, with the terms it is counted by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReviewOpened {
     /// Which one.
     pub review: ReviewId,
@@ -641,6 +653,7 @@ pub struct ReviewOpened {
 
 /// What follows when the task has failed once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AfterFailure {
     /// It is tried again.
@@ -661,6 +674,7 @@ pub enum AfterFailure {
 
 /// Why a decision is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EscalationReason {
     /// All retries are spent.
@@ -677,6 +691,7 @@ pub enum EscalationReason {
 
 /// What was decided about an escalated task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum DecisionWord {
     /// It ends.
@@ -689,6 +704,7 @@ pub enum DecisionWord {
 
 /// What an override does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OverrideWord {
     /// The task counts as done.
@@ -707,6 +723,7 @@ pub enum OverrideWord {
 
 /// A change of what was submitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Modified {
     /// Which version of the request, from 2.
     pub request_version: u32,
@@ -729,6 +746,7 @@ pub struct Modified {
 
 /// A granted effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectGranted {
     /// Which effect; the token.
     pub effect: EffectId,
@@ -746,6 +764,7 @@ pub struct EffectGranted {
 
 /// Why a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EndReason {
     /// A step failed for good and no retry is left.
@@ -778,6 +797,7 @@ pub enum EndReason {
 
 /// What one task tells another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Letter {
     /// I am part of you.
@@ -816,6 +836,7 @@ pub enum Letter {
 
 /// What people and agents wrote, beside an event that holds only structure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Private {
     /// The words of a request.
@@ -836,6 +857,7 @@ pub enum Private {
 
 /// The words of a request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct RequestText {
     /// One line.
@@ -874,6 +896,7 @@ pub struct RequestText {
 
 /// The changed words of a request; what is missing stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TextChanges {
     /// Why it was changed.
@@ -901,6 +924,7 @@ pub struct Actor {
 
 /// The kind of actor (S4-56).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ActorKind {
     /// A part of Ephor.

@@ -19,6 +19,8 @@ pub mod expr;
 pub mod gate;
 pub mod id;
 pub mod namespace;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod plan;
 pub mod planted;
 #[cfg(feature = "rules")]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What has happened in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum NamespaceEvent {
     /// A request was refused by validation.

@@ -32,6 +32,7 @@ const PROBLEMS_MAX: usize = 20;
 
 /// A checked plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Plan {
     /// Parents before their children, siblings in the order written.
     pub steps: Vec<Step>,
@@ -39,6 +40,7 @@ pub struct Plan {
 
 /// A step or group of a checked plan. Holds structure only; what people wrote is in `StepText`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Step {
     /// Its place in the tree: `1.2.3`.
     pub path: Box<str>,
@@ -107,6 +109,7 @@ fn is_zero(n: &u32) -> bool {
 
 /// What people wrote about a step; private, and the same index as its step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepText {
     /// One line.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -121,6 +124,7 @@ pub struct StepText {
 
 /// Something wrong with a request: where, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// Where: `plan.steps[2].when`, `step 1.2`.
     pub field: String,

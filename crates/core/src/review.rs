@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 /// What the council is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Question {
     /// May it start?
@@ -16,6 +17,7 @@ pub enum Question {
 
 /// Who may vote, and with what weight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Judge {
     /// An agent's id or a person's name.
     pub id: Box<str>,
@@ -28,6 +30,7 @@ pub struct Judge {
 
 /// A judge's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum VoteWord {
     /// In favour.
@@ -45,6 +48,7 @@ pub enum VoteWord {
 
 /// What the council says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Verdict {
     /// Yes.
@@ -61,6 +65,7 @@ pub enum Verdict {
 
 /// How the votes stood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Tally {
     /// Weight in favour, conditional votes included.
@@ -79,6 +84,7 @@ pub struct Tally {
 
 /// The terms of a review and the votes so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ballot {
     /// Who may vote.
     pub judges: Vec<Judge>,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 /// A task as it is submitted. Only `description` or `title` must be given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Request {
     /// One line for lists; the first line of the description where it is missing.
@@ -125,6 +126,7 @@ fn is_false(b: &bool) -> bool {
 
 /// A plan as it is written: a tree of steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PlanSpec {
     /// The steps and groups of steps.
@@ -142,6 +144,7 @@ pub struct PlanSpec {
 
 /// One step as it is written; with `steps` it is a group.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct StepSpec {
     /// The writer's name for it, unique in the plan; others refer to it by this or by its path (`1.2`).
@@ -216,11 +219,13 @@ pub struct StepSpec {
     pub sequential: bool,
     /// The steps of this group.
     #[serde(alias = "subtasks", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(no_recursion))]
     pub steps: Vec<StepSpec>,
 }
 
 /// When a failed attempt of a step is repeated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
     /// Attempts in all, the first one counted.
@@ -254,6 +259,7 @@ impl Default for RetryPolicy {
 
 /// Makes a task come again at a fixed interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Recurrence {
     /// From one due time to the next.
@@ -265,6 +271,7 @@ pub struct Recurrence {
 
 /// A check on a step's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GateSpec {
     /// What kind of check.
@@ -291,6 +298,7 @@ pub struct GateSpec {
 
 /// The six kinds of quality gate (S1-57…62).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum GateKind {
     /// The rules of a language.
@@ -335,6 +343,7 @@ impl GateKind {
 
 /// The order among waiting tasks, highest last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Priority {
     /// When nothing else is to be done.
@@ -356,6 +365,7 @@ pub enum Priority {
 
 /// How likely and how bad harm would be, lowest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Risk {
     /// The council may advise.
@@ -371,6 +381,7 @@ pub enum Risk {
 
 /// How steps are confirmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionMode {
     /// Independent steps run side by side, gates by themselves.
@@ -384,6 +395,7 @@ pub enum ExecutionMode {
 
 /// Which effects on the outside may happen without a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Autonomy {
     /// None: drafts only.
@@ -396,6 +408,7 @@ pub enum Autonomy {
 
 /// What to do when nobody knows whether an outside effect happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnUnknown {
     /// A person is asked.
@@ -409,6 +422,7 @@ pub enum OnUnknown {
 
 /// What kind of trouble ended an attempt; retry policies and the failure analyst tell them apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorClass {
     /// It took longer than it may.

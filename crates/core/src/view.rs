@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 /// A task, whole but for its steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskView {
     /// Its id.
     pub id: TaskId,
@@ -202,6 +203,7 @@ fn is_false(b: &bool) -> bool {
 
 /// How many steps are in which status; groups are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct StepCounts {
     /// All of them.
@@ -274,6 +276,7 @@ impl StepCounts {
 
 /// What went wrong last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LastError {
     /// In which step.
     pub step: String,
@@ -283,6 +286,7 @@ pub struct LastError {
 
 /// A step or a group of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepView {
     /// Its place in the tree: `1.2.3`.
     pub path: String,
@@ -393,6 +397,7 @@ impl StepView {
 
 /// One gate of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GateView {
     /// Which kind.
     pub kind: GateKind,
@@ -408,6 +413,7 @@ pub struct GateView {
 
 /// Where a gate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum GateStatus {
     /// There is nothing to judge yet.
@@ -420,6 +426,7 @@ pub enum GateStatus {
 
 /// A task in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskRow {
     /// Its id.
     pub id: TaskId,
@@ -460,6 +467,7 @@ pub struct TaskRow {
 
 /// A recorded event. `version` is its place in its stream, `position` its place among all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventView {
     /// Its place among all events.
     pub position: u64,
@@ -526,6 +534,7 @@ impl EventView {
 
 /// A plan, checked, with what follows from its shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlanView {
     /// Which version of the plan, from 1; 0 for one that belongs to no task.
     pub plan_version: u32,
@@ -553,6 +562,7 @@ pub struct PlanView {
 
 /// A step or group of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlannedStep {
     /// Its place in the tree.
     pub path: String,
@@ -639,6 +649,7 @@ impl PlanView {
 
 /// A review by the council, open or decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReviewView {
     /// Which one.
     pub id: ReviewId,
@@ -659,6 +670,7 @@ pub struct ReviewView {
 
 /// What an open review is counted by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TermsView {
     /// Who may vote, and what they said so far.
     pub judges: Vec<JudgeView>,
@@ -675,6 +687,7 @@ pub struct TermsView {
 
 /// A judge of a review.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JudgeView {
     /// An agent's id or a person's name.
     pub id: String,
@@ -690,6 +703,7 @@ pub struct JudgeView {
 
 /// An effect on the outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectView {
     /// Which one; the token it was done with.
     pub id: EffectId,
@@ -710,6 +724,7 @@ pub struct EffectView {
 
 /// The result of one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OutputView {
     /// Its path.
     pub step: String,
@@ -724,6 +739,7 @@ pub struct OutputView {
 
 /// One thing a task waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Waiting {
     /// A word for programs: `APPROVAL`, `NO_AGENT`, `DUE`.
     pub reason: String,

@@ -62,6 +62,7 @@ impl<'de> Deserialize<'de> for WorkKey {
 
 /// An agent's wish for work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClaimRequest {
     /// Who asks.
     pub agent_id: AgentId,
@@ -83,6 +84,7 @@ fn yes() -> bool {
 
 /// A piece of work under a lease.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WorkItem {
     /// The task it belongs to.
     pub task_id: TaskId,
@@ -122,6 +124,7 @@ pub struct WorkItem {
 
 /// An effect to be looked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectProbe {
     /// Which effect.
     pub effect_id: EffectId,
@@ -131,6 +134,7 @@ pub struct EffectProbe {
 
 /// A sign of life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Heartbeat {
     /// The task.
     pub task_id: TaskId,
@@ -148,6 +152,7 @@ pub struct Heartbeat {
 
 /// What the holder of a lease should do now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeartbeatAnswer {
     /// Go on or stop.
     pub then: Then,
@@ -158,6 +163,7 @@ pub struct HeartbeatAnswer {
 
 /// Go on or stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Then {
     /// The lease is renewed.
@@ -170,6 +176,7 @@ pub enum Then {
 
 /// The end of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Report {
     /// The task.
     pub task_id: TaskId,
@@ -183,6 +190,7 @@ pub struct Report {
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
     /// It worked.
@@ -215,6 +223,7 @@ impl From<Result<Success, Failure>> for Outcome {
 
 /// What came of an attempt that worked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Success {
     /// The result, read by later steps.
@@ -229,6 +238,7 @@ pub struct Success {
 
 /// Why an attempt did not work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Failure {
     /// What kind of trouble.
@@ -257,6 +267,7 @@ impl Failure {
 
 /// A judgement about a result: evidence from a report, or the answer to a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Judgement {
     /// Which kind of gate it speaks to.
     pub kind: crate::spec::GateKind,
@@ -275,6 +286,7 @@ pub struct Judgement {
 
 /// One thing found wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Violation {
     /// How bad.
     #[serde(default)]
@@ -288,6 +300,7 @@ pub struct Violation {
 
 /// A way on after an attempt of the task failed (S1-115…119).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Advice {
     /// Try again as planned.
@@ -308,6 +321,7 @@ pub enum Advice {
 
 /// What became of a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportAnswer {
     /// Where the task is now.
     pub status: crate::status::Status,
@@ -315,6 +329,7 @@ pub struct ReportAnswer {
 
 /// The wish to act on the outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectRequest {
     /// The task.
     pub task_id: TaskId,
@@ -330,6 +345,7 @@ pub struct EffectRequest {
 
 /// The right to act once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectGrant {
     /// The token: the effect's id.
     pub effect_id: EffectId,
@@ -344,6 +360,7 @@ pub struct EffectGrant {
 
 /// What became of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EffectOutcome {
     /// It happened.

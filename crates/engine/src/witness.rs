@@ -625,11 +625,13 @@ impl Witness {
     }
 
     /// Whose task it is.
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn author(&self) -> Option<&str> {
         self.author.as_deref()
     }
 
     /// The tasks it depends on and has not yet heard the end of.
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn dependencies(&self) -> &BTreeSet<TaskId> {
         &self.dependencies
     }

@@ -4,6 +4,7 @@
 use crate::api::{Answer, Api, ApiError, Kind};
 use ephor_core::time::WireTime;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -26,6 +27,9 @@ pub trait Host: Send + Sync {
     /// Moves a database to the newest form, or back by some steps, or only looks; answers with every step there is.
     fn migrate<'a>(&'a self, place: &'a Place, migration: Migration) -> Answer<'a, Vec<MigrationView>>;
 
+    /// Serves a database over HTTP, with the built-in agents at work beside it.
+    fn serve<'a>(&'a self, place: &'a Place, serving: Serving) -> Answer<'a, Box<dyn Served>>;
+
     /// The launcher of the sandbox: what this program is when `shell.run` starts it again. Speaks on standard input and output.
     fn sandbox_exec(&self) -> ExitCode;
 }
@@ -37,6 +41,32 @@ pub trait Session: Send + Sync {
 
     /// Lets running work end or gives it back, writes what is owed, and lets go of the database.
     fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// A server that runs.
+pub trait Served: Send + Sync {
+    /// Where it listens.
+    fn address(&self) -> SocketAddr;
+
+    /// Where the operator's token is kept.
+    fn token_file(&self) -> &Path;
+
+    /// Resolves when it can go on no longer, with the reason.
+    fn broken(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>>;
+
+    /// Takes no more requests, lets those under way and running work end, and lets go of the database.
+    fn stop(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// How a database is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Names to answer to beside the address and those of this machine.
+    pub hosts: Vec<String>,
+    /// What the built-in agents may touch; none work where it is missing.
+    pub workshop: Option<Workshop>,
 }
 
 /// Where the engine is.
@@ -136,6 +166,10 @@ impl Host for NoEngine {
     }
 
     fn migrate<'a>(&'a self, _: &'a Place, _: Migration) -> Answer<'a, Vec<MigrationView>> {
+        Self::none()
+    }
+
+    fn serve<'a>(&'a self, _: &'a Place, _: Serving) -> Answer<'a, Box<dyn Served>> {
         Self::none()
     }
 

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         let (interrupter, interrupts) = Interrupts::new();
         tokio::spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            while asked_to_end().await {
                 if !interrupter.interrupt() {
                     std::process::exit(Exit::Interrupted as i32);
                 }
@@ -36,4 +36,14 @@ fn main() -> ExitCode {
         command_line(args, &host, &mut terminal).await
     });
     exit.into()
+}
+
+/// Waits for Ctrl-C or SIGTERM. `false` where neither can be caught.
+async fn asked_to_end() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return tokio::signal::ctrl_c().await.is_ok() };
+    tokio::select! {
+        came = tokio::signal::ctrl_c() => came.is_ok(),
+        came = terminate.recv() => came.is_some(),
+    }
 }

@@ -137,7 +137,7 @@ impl World {
         let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
         let now = self.now();
         let moves = |w: &ephor_core::task::Waiting| {
-            w.reason == "RUNNING" || (w.reason == "TIMER" && w.until.is_some_and(|at| at.0 > now))
+            w.reason == "RUNNING" || (matches!(w.reason.as_str(), "TIMER" | "DUE") && w.until.is_some_and(|at| at.0 > now))
         };
         if waiting.iter().any(moves) {
             // It moves again, now that what it waited for is over.

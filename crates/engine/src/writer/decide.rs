@@ -32,6 +32,13 @@ struct Remembered {
     digest: String,
     task: TaskId,
     status: Status,
+    /// At which version; earlier releases did not say, and answered 1.
+    #[serde(default = "one")]
+    version: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 impl<S: Store> Writer<S> {
@@ -85,7 +92,8 @@ impl<S: Store> Writer<S> {
             }
             // The answer of then: it waits for the same commit where that is still under way.
             batch.rely_on(ask, known.task);
-            let done = Done { task: Some(known.task), status: known.status, version: 1, answer: Answer::Done, repeated: true };
+            let Remembered { task, status, version, digest: _ } = known;
+            let done = Done { task: Some(task), status, version, answer: Answer::Done, repeated: true };
             return Ok(Ok(done));
         }
         let mut guards = Vec::new();
@@ -127,7 +135,7 @@ impl<S: Store> Writer<S> {
         batch.depends.push((ask, group));
         let Ok(done) = done else { return Ok(done) };
         if let Some(Idempotency { key, digest }) = idempotency {
-            let remembered = Remembered { digest, task: submit.id, status: done.status };
+            let remembered = Remembered { digest, task: submit.id, status: done.status, version: done.version };
             let value = serde_json::to_string(&remembered).expect("plain data");
             let until = Some(batch.now.plus(IDEMPOTENCY_MS).0);
             let guard = Guard::Unique { key, until, value, stream: submit.id.into() };
@@ -526,10 +534,10 @@ fn plain_event(
 /// The keys that nobody else may hold for this submission to be accepted, and until when.
 pub(super) fn unique_keys(facts: &ephor_core::event::Submitted, window_ends: i64) -> Vec<(String, Option<i64>)> {
     let source = facts.source.as_deref().unwrap_or("");
-    let named = |_: &&Box<str>| !planted::is(Fault::NameShared);
-    let external = facts.external_id.as_ref().filter(named).map(|id| (external_key(&facts.namespace, source, id), None));
-    let windowed = |_: &&Box<str>| !planted::is(Fault::WindowIgnored);
-    let subject = facts.subject_ref_id.as_ref().filter(windowed).map(|id| {
+    let named = !planted::is(Fault::NameShared);
+    let external = facts.external_id.as_ref().filter(|_| named).map(|id| (external_key(&facts.namespace, source, id), None));
+    let windowed = !planted::is(Fault::WindowIgnored);
+    let subject = facts.subject_ref_id.as_ref().filter(|_| windowed).map(|id| {
         let kind = facts.subject_ref_type.as_deref().unwrap_or("");
         // Parts are separated by a character that none of them may hold.
         (format!("dup:{}\n{}\n{kind}\n{id}\n{source}", facts.namespace, facts.task_type), Some(window_ends))

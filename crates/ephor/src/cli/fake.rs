@@ -4,7 +4,7 @@
 use super::terminal::{Interrupter, Interrupts, Stream, Terminal, Wishes};
 use super::{Exit, main};
 use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
-use crate::host::{Check, Host, Migration, MigrationView, Need, Place, Session};
+use crate::host::{Check, Host, Migration, MigrationView, Need, Place, Served, Serving, Session};
 use ephor_core::ask::Ask;
 use ephor_core::command::{Answer as Said, Claim, Command, Context, Handled, Refusal};
 use ephor_core::event::{Actor, SCHEMA};
@@ -319,6 +319,10 @@ impl Host for FakeHost {
         }
         self.0.opened.lock().unwrap().push(need);
         ready(Ok(Box::new(Way(self.0.clone())) as Box<dyn Session>))
+    }
+
+    fn serve<'a>(&'a self, _: &'a Place, _: Serving) -> Answer<'a, Box<dyn Served>> {
+        ready(Err(ApiError::new(Kind::Unreachable, "NO_ENGINE", "a fake has no socket")))
     }
 
     fn doctor<'a>(&'a self, _: &'a Place) -> Answer<'a, Vec<Check>> {

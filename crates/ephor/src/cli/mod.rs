@@ -13,6 +13,7 @@ mod maintenance;
 mod plan;
 mod review;
 mod run;
+mod serve;
 mod show;
 mod style;
 mod table;
@@ -87,6 +88,8 @@ struct Globals {
 enum Command {
     /// Do the job in a file, or the jobs in a folder, in this process
     Run(run::RunArgs),
+    /// Serve a database over HTTP
+    Serve(serve::ServeArgs),
     /// Create tasks, look at them, steer them
     #[command(subcommand)]
     Task(task::TaskCommand),
@@ -169,6 +172,7 @@ fn told_by_clap(error: &clap::Error, terminal: &mut Terminal) -> Exit {
 async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::run(args, cx).await,
+        Command::Serve(args) => serve::run(args, cx).await,
         Command::Task(command) => task::run(command, cx).await,
         Command::Plan(command) => plan::run(command, cx).await,
         Command::Review(command) => review::run(command, cx).await,

@@ -16,7 +16,7 @@ use std::time::Duration;
 const POLL_MS: u64 = 200;
 
 /// The engine or store in this process, asked by one person.
-pub(super) struct LocalApi {
+pub(crate) struct LocalApi {
     pub(super) look: Look,
     /// Missing when the store is only looked at.
     pub(super) engine: Option<Engine>,
@@ -26,6 +26,11 @@ pub(super) struct LocalApi {
 }
 
 impl LocalApi {
+    /// Bound to an actor and, where one is given, to a namespace for what does not say.
+    pub(crate) fn new(look: Look, engine: Option<Engine>, actor: Actor, namespace: Option<String>) -> Self {
+        Self { look, engine, actor, namespace }
+    }
+
     fn engine(&self) -> Result<&Engine, ApiError> {
         self.engine.as_ref().ok_or_else(|| {
             ApiError::new(Kind::Conflict, "READ_ONLY", "this was opened to look, not to decide")
@@ -160,7 +165,7 @@ impl LocalApi {
 }
 
 /// The engine's trouble, told to whoever asked.
-pub(super) fn trouble(error: EngineError, task: Option<TaskId>) -> ApiError {
+pub(crate) fn trouble(error: EngineError, task: Option<TaskId>) -> ApiError {
     match error {
         EngineError::Refused(refusal) => match task {
             Some(task) => ApiError::refused(refusal, task),

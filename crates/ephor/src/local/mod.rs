@@ -5,8 +5,13 @@ mod api;
 mod check;
 mod look;
 mod selftest;
+mod serve;
 mod session;
+mod token;
 mod transport;
 
+pub(crate) use api::{LocalApi, trouble};
+pub(crate) use look::{Look, PAGE, PAGE_MAX, event_view, store};
 pub use session::LocalHost;
+pub(crate) use session::blocking;
 pub use transport::InProcess;

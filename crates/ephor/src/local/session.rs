@@ -5,7 +5,7 @@ use super::look::{Look, store};
 use super::transport::InProcess;
 use super::{check, selftest};
 use crate::api::{Answer, Api, ApiError, Kind};
-use crate::host::{Check, Host, Migration, MigrationView, Need, Place, Session, Workshop};
+use crate::host::{Check, Host, Migration, MigrationView, Need, Place, Served, Serving, Session, Workshop};
 use ephor_agents::{Builtin, Config, http, sandbox, secrets, shell};
 use ephor_core::agent::Registration;
 use ephor_core::event::Actor;
@@ -54,7 +54,7 @@ impl Host for LocalHost {
     fn doctor<'a>(&'a self, place: &'a Place) -> Answer<'a, Vec<Check>> {
         Box::pin(async move {
             let database = database(place)?;
-            blocking(move || check::doctor(&*reader(&database)?)).await
+            blocking(move || check::doctor(&still(&database)?)).await
         })
     }
 
@@ -65,7 +65,7 @@ impl Host for LocalHost {
                 return Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", message).then("ephor audit verify"));
             }
             let database = database(place)?;
-            blocking(move || check::verify(&*reader(&database)?)).await
+            blocking(move || check::verify(&still(&database)?)).await
         })
     }
 
@@ -102,13 +102,17 @@ impl Host for LocalHost {
         })
     }
 
+    fn serve<'a>(&'a self, place: &'a Place, serving: Serving) -> Answer<'a, Box<dyn Served>> {
+        Box::pin(super::serve::serve(place, serving))
+    }
+
     fn sandbox_exec(&self) -> ExitCode {
         sandbox::exec_main()
     }
 }
 
 /// The file behind a place.
-fn database(place: &Place) -> Result<PathBuf, ApiError> {
+pub(super) fn database(place: &Place) -> Result<PathBuf, ApiError> {
     let wrong = |message: String| Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", message));
     if let Some(server) = &place.server {
         return wrong(format!("{server}: this release has no server yet; leave it out to work on the database itself"));
@@ -125,7 +129,7 @@ fn database(place: &Place) -> Result<PathBuf, ApiError> {
 }
 
 /// Runs something that blocks where it may.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::new(Kind::Failed, "INTERNAL", e))?
@@ -152,13 +156,19 @@ fn reader(database: &Path) -> Result<Arc<dyn ephor_engine::store::Reader>, ApiEr
     Ok(Arc::new(SqliteReader::open(&Options::new(database)).map_err(store)?))
 }
 
+/// A database as it is at this moment, whatever is written beside.
+fn still(database: &Path) -> Result<SqliteReader, ApiError> {
+    exists(database)?;
+    SqliteReader::open_still(&Options::new(database)).map_err(store)
+}
+
 fn look_at(database: &Path, namespace: Option<String>) -> Result<LocalSession, ApiError> {
     let look = Look { reader: reader(database)? };
     let api = LocalApi { look, engine: None, actor: Actor::human(OPERATOR), namespace };
     Ok(LocalSession { api, crew: None })
 }
 
-async fn start(database: &Path, namespace: Option<String>) -> Result<LocalSession, ApiError> {
+pub(super) async fn start(database: &Path, namespace: Option<String>) -> Result<LocalSession, ApiError> {
     let mut settings = Settings::new(database);
     // Whoever has the database file may decide alone where no council exists; the review says so.
     settings.policy = Policy { solo: true, ..Policy::default() };
@@ -181,9 +191,14 @@ struct Crew {
 }
 
 impl LocalSession {
+    /// The engine of a session that decides.
+    pub(super) fn engine(&self) -> Engine {
+        self.api.engine.clone().expect("only a session that decides is asked for its engine")
+    }
+
     /// Lets the built-in agents work in this process.
-    async fn employ(&mut self, database: &Path, workshop: Workshop) -> Result<(), ApiError> {
-        let engine = self.api.engine.clone().expect("only a session that decides employs agents");
+    pub(super) async fn employ(&mut self, database: &Path, workshop: Workshop) -> Result<(), ApiError> {
+        let engine = self.engine();
         let broken = |e: &dyn std::fmt::Display| ApiError::new(Kind::Failed, "INTERNAL", e);
         let program = std::env::current_exe().map_err(|e| broken(&e))?;
         let config = Config {

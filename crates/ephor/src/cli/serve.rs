@@ -1,0 +1,64 @@
+//! `ephor serve`: the engine on the network, until somebody stops it.
+
+use super::Cx;
+use super::failure::{Exit, Failure};
+use crate::host::{Serving, Workshop};
+use clap::Args;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// The port of the sources (S4-63).
+const PORT: u16 = 4000;
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:4000, or the port in PORT]
+    #[arg(long, env = "EPHOR_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// A further name to answer to; may be said more than once
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+    /// Let no built-in agents work here
+    #[arg(long)]
+    no_agents: bool,
+    /// How many pieces of work the built-in agents do at once
+    #[arg(long, value_name = "NUMBER")]
+    agents: Option<u32>,
+    /// A folder the built-in agents may read; may be said more than once [default: none]
+    #[arg(long, value_name = "FOLDER")]
+    read: Vec<PathBuf>,
+    /// The folder they write below
+    #[arg(long, value_name = "FOLDER", default_value = "ephor-out")]
+    out: PathBuf,
+}
+
+pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let listen = match args.listen {
+        Some(listen) => listen,
+        None => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port()?),
+    };
+    let workshop = (!args.no_agents).then_some(Workshop { agents: args.agents, read: args.read, out: args.out });
+    let serving = Serving { listen, hosts: args.allow_host, workshop };
+    let served = cx.host.serve(&cx.place(), serving).await?;
+    cx.terminal.out.line(format!("listening on http://{}", served.address()));
+    cx.say(format!("browse the interface at http://{}/api-docs", served.address()));
+    cx.say(format!("the operator's token is in {}", served.token_file().display()));
+    let why = tokio::select! {
+        why = served.broken() => Some(why),
+        () = cx.terminal.interrupts.next() => None,
+    };
+    cx.say("stopping");
+    served.stop().await;
+    match why {
+        Some(why) => Err(crate::api::ApiError::new(crate::api::Kind::Failed, "STOPPED", why).into()),
+        None => Ok(Exit::Done),
+    }
+}
+
+/// The port the environment names, or the default.
+fn port() -> Result<u16, Failure> {
+    match std::env::var("PORT") {
+        Ok(text) if !text.is_empty() => text.parse().map_err(|_| Failure::usage(format!("PORT is {text:?}, which is no port"))),
+        _ => Ok(PORT),
+    }
+}

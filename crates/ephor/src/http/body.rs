@@ -1,0 +1,220 @@
+//! Bodies of requests: JSON into a wire type, with the field named where something is wrong. What is written in camelCase is read as
+//! well, and answered alike.
+
+use super::case::{self, Wanted};
+use super::words;
+use crate::api::{ApiError, Kind};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use ephor_core::plan::Problem as FieldProblem;
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// How deep JSON may be nested (promise 28).
+const DEPTH_MAX: usize = 64;
+
+/// A JSON body, read into `T`.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        is_json(request.headers())?;
+        let wanted = request.extensions().get::<Wanted>().cloned();
+        let bytes = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        let (value, camel) = read(&bytes)?;
+        if let (true, Some(wanted)) = (camel, wanted) {
+            wanted.camel_unless_said();
+        }
+        Ok(Self(value))
+    }
+}
+
+/// Another type than JSON could be sent by any page in a browser without asking first.
+pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let essence = said.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json") {
+        return Ok(());
+    }
+    Err(ApiError::new(Kind::Invalid, "WRONG_TYPE", "the body has to be JSON").because("send Content-Type: application/json"))
+}
+
+/// A body that could not be received whole.
+pub(crate) fn unreadable(rejection: BytesRejection) -> ApiError {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(Kind::Invalid, "TOO_LARGE", "the body is too large")
+            .because("1 MiB is allowed; batches and payloads have routes of their own"),
+        _ => ApiError::new(Kind::Invalid, "VALIDATION_FAILED", "the body could not be read").because(rejection),
+    }
+}
+
+/// Reads JSON. Says whether it was written in camelCase. The ordinary case, snake_case with words in capitals, is read in one go.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, bool), ApiError> {
+    read_as(bytes, |_| Ok(false))
+}
+
+/// The same for what may also come in an older form: `reshape` brings that into the present one, and says whether it had to.
+pub(crate) fn read_as<T: DeserializeOwned>(
+    bytes: &[u8],
+    reshape: impl FnOnce(&mut Map<String, Value>) -> Result<bool, FieldProblem>,
+) -> Result<(T, bool), ApiError> {
+    let empty = bytes.iter().all(u8::is_ascii_whitespace);
+    let bytes = if empty { b"{}".as_slice() } else { bytes };
+    if too_deep(bytes) {
+        let why = format!("at most {DEPTH_MAX} levels are allowed");
+        return Err(ApiError::invalid("the body is nested too deeply", vec![FieldProblem::new("body", why)]));
+    }
+    let error = match parse(serde_json::Deserializer::from_slice(bytes)) {
+        Ok(value) => return Ok((value, false)),
+        Err(error) => error,
+    };
+    // Otherwise written, or wrong: which of them the fields will tell. A field given twice is always wrong.
+    let Ok(mut json) = serde_json::from_slice::<Once>(bytes).map(|once| once.0) else { return Err(error) };
+    let camel = case::to_snake(&mut json);
+    let reshaped = match json.as_object_mut() {
+        Some(map) => reshape(map).map_err(|problem| ApiError::invalid("the request was refused", vec![problem]))?,
+        None => false,
+    };
+    if !(words::as_inside(&mut json) || camel || reshaped) {
+        return Err(error);
+    }
+    let value = serde_path_to_error::deserialize(json).map_err(|e| wrong(&e.path().to_string(), e.inner()))?;
+    Ok((value, camel))
+}
+
+/// JSON in which no field is given twice.
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(OnceVisitor).map(Self)
+    }
+}
+
+struct OnceVisitor;
+
+impl<'de> Visitor<'de> for OnceVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Once(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            let Once(value) = fields.next_value()?;
+            if map.contains_key(&name) {
+                return Err(serde::de::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            map.insert(name, value);
+        }
+        Ok(map.into())
+    }
+}
+
+fn parse<'de, T: DeserializeOwned>(mut json: serde_json::Deserializer<serde_json::de::SliceRead<'de>>) -> Result<T, ApiError> {
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|e| wrong(&e.path().to_string(), e.inner()))?;
+    json.end().map_err(|e| wrong("body", &e))?;
+    Ok(value)
+}
+
+/// What is wrong, by the path of the field.
+fn wrong(path: &str, error: &serde_json::Error) -> ApiError {
+    let field = if path == "." { "body" } else { path };
+    ApiError::invalid("the request was refused", vec![FieldProblem::new(field, error.to_string())])
+}
+
+/// Whether brackets are nested deeper than allowed; what stands in strings does not count.
+fn too_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut inside, mut escaped) = (0usize, false, false);
+    for byte in bytes {
+        match (inside, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (true, b'"') => inside = false,
+            (false, b'"') => inside = true,
+            (false, b'{' | b'[') => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return true;
+                }
+            }
+            (false, b'}' | b']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ephor_core::spec::Request as Task;
+
+    fn problem(body: &str) -> String {
+        let error = read::<Task>(body.as_bytes()).unwrap_err();
+        format!("{}: {}", error.problems[0].field, error.problems[0].message)
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_field_and_what_is_allowed() {
+        assert!(problem(r#"{"title": 5}"#).starts_with("title: invalid type: integer"));
+        let unknown = problem(r#"{"titel": "x"}"#);
+        assert!(unknown.contains("unknown field `titel`, expected one of") && unknown.contains("`title`"), "{unknown}");
+        assert!(problem(r#"{"plan": {"steps": [{"id": "a", "needs": 5}]}}"#).starts_with("plan.steps[0].needs: "));
+        assert!(problem("{} {}").contains("trailing"));
+        assert!(problem(&"[".repeat(100_000)).contains("64 levels"));
+    }
+
+    #[test]
+    fn camel_case_is_read_too_and_free_json_stays_as_it_is() {
+        let (task, camel) = read::<Task>(br#"{"title": "x", "externalId": "e", "payload": {"daysOverdue": 3}}"#).unwrap();
+        assert!(camel);
+        assert_eq!(task.external_id.as_deref(), Some("e"));
+        assert_eq!(task.payload["daysOverdue"], 3);
+        let (_, camel) = read::<Task>(br#"{"title": "x", "payload": {"daysOverdue": 3}}"#).unwrap();
+        assert!(!camel);
+    }
+}

@@ -1,0 +1,166 @@
+//! The case of words: everything inside is snake_case; who asks in camelCase is answered in camelCase, and `?case=` overrides.
+//! What callers wrote themselves (payloads, parameters, outputs) is never touched.
+
+use crate::api::ApiError;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use ephor_core::plan::Problem as FieldProblem;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Free JSON of callers and agents: below these names nothing is renamed.
+pub(crate) const FREE: [&str; 12] = [
+    "payload",
+    "context",
+    "params",
+    "with",
+    "output",
+    "outputs",
+    "metrics",
+    "private",
+    "subject",
+    "resource_limits",
+    "result",
+    "env",
+];
+/// The largest answer whose words are renamed; lists are cut into pages well below it.
+const ANSWER_MAX: usize = 64 << 20;
+
+const AS_ASKED: u8 = 0;
+const SNAKE: u8 = 1;
+const CAMEL: u8 = 2;
+
+/// The case an answer is wanted in; set by the query, else by the body.
+#[derive(Clone)]
+pub(crate) struct Wanted(Arc<AtomicU8>);
+
+impl Wanted {
+    /// The body was in camelCase; the answer will be too, unless the query says otherwise.
+    pub(crate) fn camel_unless_said(&self) {
+        // A failed exchange means that the query has said it.
+        let _said = self.0.compare_exchange(AS_ASKED, CAMEL, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn is_camel(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == CAMEL
+    }
+}
+
+/// Answers in the case of the request.
+pub(crate) async fn answer_alike(mut request: Request, next: Next) -> Response {
+    let said = match in_query(request.uri().query().unwrap_or_default()) {
+        Ok(said) => said,
+        Err(error) => return error.into_response(),
+    };
+    let wanted = Wanted(Arc::new(AtomicU8::new(said)));
+    request.extensions_mut().insert(wanted.clone());
+    let response = next.run(request).await;
+    if wanted.is_camel() { renamed(response).await } else { response }
+}
+
+fn in_query(query: &str) -> Result<u8, ApiError> {
+    match query.split('&').find_map(|pair| pair.strip_prefix("case=")) {
+        None => Ok(AS_ASKED),
+        Some("snake") => Ok(SNAKE),
+        Some("camel") => Ok(CAMEL),
+        Some(_) => Err(ApiError::invalid("the query was refused", vec![FieldProblem::new("case", "snake or camel")])),
+    }
+}
+
+/// The same answer in camelCase, where it is JSON.
+async fn renamed(response: Response) -> Response {
+    let is_json = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|t| t.ends_with("json"));
+    if !is_json {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let Ok(bytes) = to_bytes(body, ANSWER_MAX).await else {
+        return ApiError::new(crate::api::Kind::Failed, "INTERNAL", "the answer is too large for another case").into_response();
+    };
+    let Ok(mut json) = serde_json::from_slice::<Value>(&bytes) else {
+        return Response::from_parts(head, Body::from(bytes));
+    };
+    rename(&mut json, &|word| camel(word));
+    let body = json.to_string();
+    head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Response::from_parts(head, Body::from(body))
+}
+
+/// Renames what is in camelCase. Answers whether anything was.
+pub(crate) fn to_snake(json: &mut Value) -> bool {
+    rename(json, &|word| snake(word))
+}
+
+fn rename(json: &mut Value, to: &impl Fn(&str) -> Option<String>) -> bool {
+    match json {
+        Value::Object(map) => {
+            let mut any = false;
+            let renamed = std::mem::take(map).into_iter().map(|(key, mut value)| {
+                let other = to(&key);
+                any |= other.is_some();
+                let free = FREE.contains(&key.as_str()) || other.as_deref().is_some_and(|o| FREE.contains(&o));
+                if !free {
+                    any |= rename(&mut value, to);
+                }
+                (other.unwrap_or(key), value)
+            });
+            *map = renamed.collect::<Map<_, _>>();
+            any
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |any, item| rename(item, to) | any),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// `externalId` as `external_id`; `None` where nothing changes. Words in capitals, and names of things, are no camelCase.
+pub(crate) fn snake(word: &str) -> Option<String> {
+    let camel = word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.chars().all(|c| c.is_ascii_alphanumeric())
+        && word.chars().any(|c| c.is_ascii_uppercase());
+    camel.then(|| {
+        let mut text = String::with_capacity(word.len() + 4);
+        for letter in word.chars() {
+            if letter.is_ascii_uppercase() {
+                text.push('_');
+            }
+            text.push(letter.to_ascii_lowercase());
+        }
+        text
+    })
+}
+
+/// `external_id` as `externalId`; `None` where nothing changes.
+fn camel(word: &str) -> Option<String> {
+    let snake = word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    snake.then(|| {
+        let mut parts = word.split('_');
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let mut letters = part.chars();
+            text.extend(letters.next().map(|c| c.to_ascii_uppercase()));
+            text.push_str(letters.as_str());
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn words_change_their_case_and_free_json_does_not() {
+        let mut json = json!({"subjectRefId": "x", "payload": {"dueDate": 1}, "steps": [{"maxAttempts": 2}], "ID": 1});
+        assert!(to_snake(&mut json));
+        assert_eq!(json, json!({"subject_ref_id": "x", "payload": {"dueDate": 1}, "steps": [{"max_attempts": 2}], "ID": 1}));
+        assert!(!to_snake(&mut json));
+        rename(&mut json, &|w| camel(w));
+        assert_eq!(json["subjectRefId"], "x");
+        assert_eq!(json["steps"][0]["maxAttempts"], 2);
+    }
+}

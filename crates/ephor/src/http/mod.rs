@@ -1,0 +1,60 @@
+//! The engine on the network: REST under `/api/v1`, its OpenAPI document and a page to browse it, health.
+//!
+//! A request passes, in this order: `guard` (is this host meant, who is it, may they), the body (`body`), its handler (a file for each
+//! noun), and on the way back the case of its words (`case`). Handlers speak to the engine through [`crate::api::Api`] where the command
+//! line does too; what only agents and programs need they ask the engine itself. Every operation stands in `operations` with the
+//! permission it needs; one that does not is refused.
+
+mod auth;
+mod body;
+mod case;
+mod errors;
+mod events;
+mod guard;
+mod health;
+mod lifecycle;
+mod openapi;
+mod operations;
+mod problem;
+mod query;
+mod server;
+mod sse;
+mod streams;
+mod tasks;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use server::{Running, ServeOptions, serve};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use server::Server;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+/// How large a body may be (promise 28); batches and payloads have limits of their own.
+const BODY_MAX: usize = 1 << 20;
+
+/// Every route, and the document that describes them.
+fn documented() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::with_openapi(openapi::head())
+        .merge(health::routes())
+        .merge(tasks::routes())
+        .merge(events::routes())
+        .merge(lifecycle::routes())
+}
+
+/// The whole interface over one server.
+pub(crate) fn router(server: Arc<Server>) -> Router {
+    let (routes, document) = documented().split_for_parts();
+    routes
+        .merge(openapi::pages(document))
+        .fallback(problem::no_such_route)
+        .layer(from_fn(case::answer_alike))
+        .layer(from_fn_with_state(server.clone(), guard::admit))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(server)
+}

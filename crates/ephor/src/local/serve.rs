@@ -1,0 +1,63 @@
+//! Serving: the engine, its built-in agents and the HTTP interface in one process.
+
+use super::session::{LocalSession, database, start};
+use super::token;
+use crate::api::ApiError;
+use crate::host::{Place, Served, Serving, Session};
+use crate::http::{self, Running, ServeOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+
+/// A database that is served.
+struct Serves {
+    running: Running,
+    session: LocalSession,
+    token_file: PathBuf,
+}
+
+/// Starts the engine, then its agents, then listens.
+pub(super) async fn serve(place: &Place, serving: Serving) -> Result<Box<dyn Served>, ApiError> {
+    let database = database(place)?;
+    let mut session = start(&database, place.namespace.clone()).await?;
+    match begin(&mut session, &database, serving).await {
+        Ok((running, token_file)) => Ok(Box::new(Serves { running, session, token_file })),
+        Err(error) => {
+            Box::new(session).close().await;
+            Err(error)
+        }
+    }
+}
+
+async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) -> Result<(Running, PathBuf), ApiError> {
+    let token_file = token::file(database);
+    let operator_token = token::read_or_make(&token_file)?;
+    if let Some(workshop) = serving.workshop {
+        session.employ(database, workshop).await?;
+    }
+    let options = ServeOptions { listen: serving.listen, hosts: serving.hosts, operator_token };
+    Ok((http::serve(session.engine(), options).await?, token_file))
+}
+
+impl Served for Serves {
+    fn address(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    fn token_file(&self) -> &Path {
+        &self.token_file
+    }
+
+    fn broken(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        let engine = self.session.engine();
+        Box::pin(async move { engine.stopped().await })
+    }
+
+    fn stop(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let Self { running, session, token_file: _ } = *self;
+            running.stop().await;
+            Box::new(session).close().await;
+        })
+    }
+}
