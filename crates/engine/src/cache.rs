@@ -5,6 +5,10 @@ use crate::live::Live;
 use ephor_core::id::TaskId;
 use std::collections::BTreeMap;
 
+/// Tasks that are not needed any more. They stay in their boxes: to take one out would copy kilobytes.
+#[allow(clippy::vec_box)]
+pub(crate) type Waste = Vec<Box<Live>>;
+
 /// Decoded tasks, most recently used last.
 pub(crate) struct Cache {
     tasks: IdMap<TaskId, Kept>,
@@ -41,8 +45,8 @@ impl Cache {
     }
 
     /// Puts a task in. Answers those that had to make room for it.
-    pub(crate) fn put(&mut self, task: TaskId, live: Box<Live>) -> Vec<Box<Live>> {
-        let mut out: Vec<_> = self.take(task).into_iter().collect();
+    pub(crate) fn put(&mut self, task: TaskId, live: Box<Live>) -> Waste {
+        let mut out: Waste = self.take(task).into_iter().collect();
         self.clock += 1;
         let weight = live.weight();
         self.weight += weight;

@@ -1,46 +1,53 @@
 //! From the batch to the store, and what follows once it is written: caches, leases, mail, answers.
 
-use super::batch::{Batch, LeaseChange, Touched};
+use super::batch::{Ask, Batch, GroupNo, LeaseChange, Touched};
 use super::underway::{Sent, Underway};
-use super::{Known, Reply, Ticket, Writer};
-use crate::store::{Change, Conflict, Group, Row, Store, StoreError, Written};
+use super::{Done, Known, Reply, Ticket, Writer};
+use crate::store::{Change, Conflict, Erasure, Group, Row, Store, StoreError, Written};
+use ephor_core::command::Refusal;
 use ephor_core::id::{StreamId, StreamKind, TaskId};
+use ephor_core::planted::{self, Fault};
 use std::collections::{HashMap, HashSet};
 
 impl<S: Store> Writer<S> {
     /// Gives a batch to the store. Its tasks are in memory at once as it leaves them; nobody is answered before it is confirmed.
     pub(super) fn send(&mut self, mut batch: Batch) -> Result<(), StoreError> {
-        let (groups, members, wake) = self.groups(&mut batch);
-        if groups.is_empty() {
+        let spoiled = batch.spoiled();
+        let (groups, members, wake) = self.groups(&mut batch, &spoiled);
+        if groups.is_empty() && spoiled.is_empty() {
             self.keep_untouched(&mut batch);
-            // An erasure that was decided before may still have to be carried out: the process ended in between.
-            let full = self.erase(&batch.erase)?;
-            self.answers.extend(answers(batch.replies, &full, Reply::Full));
+            self.answers.extend(batch.replies);
             return Ok(());
         }
         let events: usize = groups.iter().flat_map(|g| &g.changes).map(|c| c.events.len()).sum();
         // What is not about tasks alone is seldom, and simpler to know written before anything else is decided.
-        let tasks_alone = batch.agents.is_empty() && batch.namespaces.is_empty() && batch.erase.is_empty();
-        let touched = batch.order.iter().copied().collect();
+        let tasks_alone = batch.agents.is_empty() && batch.namespaces.is_empty() && spoiled.is_empty();
         let mailed = batch.mail.iter().filter_map(|(_, mail)| mail.target.task()).collect();
-        let tasks = self.keep(&mut batch);
-        self.pen.begin(groups, batch.now.0, events, std::mem::take(&mut self.waste));
-        self.underway = Some(Underway { batch, members, events: events as u64, tasks, wake, touched, mailed });
+        let tasks = self.keep(&mut batch, &spoiled);
+        let touched = tasks.iter().map(|sent| sent.id).collect();
+        let empty = groups.is_empty();
+        let underway = Underway { batch, members, events: events as u64, tasks, wake, spoiled, touched, mailed };
+        if empty {
+            self.written(underway, HashSet::new());
+            return Ok(());
+        }
+        self.pen.begin(groups, underway.batch.now.0, events, std::mem::take(&mut self.waste));
+        self.underway = Some(underway);
         if self.pen.is_done() || !tasks_alone {
             self.settle()?;
-            self.spoiled = None;
+            self.undone = None;
         }
         Ok(())
     }
 
-    /// Puts the tasks of a batch back where the next one finds them.
-    fn keep(&mut self, batch: &mut Batch) -> Vec<Sent> {
+    /// Puts the tasks of a batch back where the next one finds them. What is not written is read again.
+    fn keep(&mut self, batch: &mut Batch, spoiled: &HashMap<GroupNo, TaskId>) -> Vec<Sent> {
         let leases = self.leases.clone();
         let leases = leases.lock().expect("nobody panics while holding the leases");
         let mut sent = Vec::with_capacity(batch.order.len());
         for id in std::mem::take(&mut batch.order) {
             let touched = batch.tasks.remove(&id).expect("what is in the order was touched");
-            let Touched { live, group, leases: changes, .. } = *touched;
+            let Touched { live, group, follows, leases: changes, .. } = *touched;
             let granted = changes.iter().filter_map(|change| match change {
                 LeaseChange::Grant(granted) => Some((&granted.work, granted.attempt)),
                 LeaseChange::Stop(_) | LeaseChange::Guide(_) => None,
@@ -48,11 +55,11 @@ impl<S: Store> Writer<S> {
             let over = leases.held(id).chain(granted).filter(|(work, attempt)| !live.task.holds(work, *attempt));
             let over = over.map(|(work, attempt)| (work.clone(), attempt)).collect();
             let ended = live.task.end().is_some();
-            sent.push(Sent { id, group, ended, leases: changes, over });
-            if !ended && !self.quarantine.contains_key(&id) {
-                self.waste.extend(self.cache.put(id, live));
-            } else {
+            sent.push(Sent { id, group, ended, born: follows == 0, leases: changes, over });
+            if ended || spoiled.contains_key(&batch.root(group)) {
                 self.waste.push(live);
+            } else {
+                self.waste.extend(self.cache.put(id, live));
             }
         }
         sent
@@ -70,15 +77,16 @@ impl<S: Store> Writer<S> {
                 self.tell(conflict, *member);
                 refused.insert(*member);
                 // Something decided meanwhile may rest on what was refused.
-                self.spoiled = Some(Reply::Conflict);
+                self.undone = Some(Reply::Conflict);
             }
         }
-        self.written(underway, &refused)
+        self.written(underway, refused);
+        Ok(())
     }
 
     /// The groups to be written, which group of the batch each one is, and when the clock has to look again. What did not change is
     /// left out.
-    fn groups(&mut self, batch: &mut Batch) -> (Vec<Group>, Vec<usize>, Option<i64>) {
+    fn groups(&mut self, batch: &mut Batch, spoiled: &HashMap<GroupNo, TaskId>) -> (Vec<Group>, Vec<GroupNo>, Option<i64>) {
         let mut wake: Option<i64> = None;
         let mut by_root: HashMap<usize, usize> = HashMap::new();
         let mut groups: Vec<Group> = Vec::new();
@@ -92,13 +100,15 @@ impl<S: Store> Writer<S> {
                 groups.len() - 1
             })
         };
+        let erased: HashMap<TaskId, u64> = batch.erase.drain(..).collect();
         for id in &batch.order {
             let touched = batch.tasks.get_mut(id).expect("what is in the order was touched");
-            if self.quarantine.contains_key(id) {
+            if spoiled.contains_key(&roots[touched.group]) {
                 continue;
             }
             let row = touched.live.row(touched.open.as_deref(), batch.now);
-            if touched.events.is_empty() && row.is_none() && touched.mail_taken.is_empty() {
+            let erased = erased.get(id).filter(|_| !planted::is(Fault::ErasureHalf));
+            if touched.events.is_empty() && row.is_none() && touched.mail_taken.is_empty() && erased.is_none() {
                 continue;
             }
             if let Some(at) = row.as_ref().and_then(|r| r.wake_at) {
@@ -110,10 +120,11 @@ impl<S: Store> Writer<S> {
                 follows: touched.follows,
                 events: std::mem::take(&mut touched.events),
                 row: row.clone(),
-                mail_taken: std::mem::take(&mut touched.mail_taken),
+                mail_taken: if planted::is(Fault::MailKept) { Vec::new() } else { std::mem::take(&mut touched.mail_taken) },
                 blobs: std::mem::take(&mut touched.blobs),
-                snapshot: touched.live.freeze(),
+                snapshot: touched.live.freeze(self.snapshot_every),
             });
+            groups[at].erase.extend(erased.map(|version| Erasure { stream: StreamId::from(*id), version: *version }));
             if row.is_some() {
                 touched.live.row = row;
             }
@@ -147,30 +158,38 @@ impl<S: Store> Writer<S> {
                 snapshot: None,
             });
         }
-        for (group, guard) in batch.guards.drain(..) {
+        for (group, guard) in batch.guards.drain(..).filter(|(group, _)| !spoiled.contains_key(&roots[*group])) {
             let at = place(roots[group], &mut groups);
             groups[at].guards.push(guard);
         }
-        for (group, mail) in &batch.mail {
+        for (group, mail) in batch.mail.iter().filter(|(group, _)| !spoiled.contains_key(&roots[*group])) {
             let at = place(roots[*group], &mut groups);
             groups[at].mail.push(mail.clone());
         }
         (groups, members, wake)
     }
 
-    /// Everything but the refused groups is written: memory follows.
-    fn written(&mut self, underway: Underway, refused: &HashSet<usize>) -> Result<(), StoreError> {
-        let Underway { batch, tasks, wake, .. } = underway;
+    /// Everything but what contradicts the rules or was refused is written: memory follows.
+    fn written(&mut self, underway: Underway, refused: HashSet<GroupNo>) {
+        let Underway { batch, tasks, wake, spoiled, .. } = underway;
         self.earliest_wake = self.earliest_wake.into_iter().chain(wake).min();
-        let roots: Vec<usize> = (0..batch.groups()).map(|g| batch.root(g)).collect();
-        let stands = |group: usize| !refused.contains(&roots[group]);
+        let roots: Vec<GroupNo> = (0..batch.groups()).map(|g| batch.root(g)).collect();
+        let stands = |group: GroupNo| !refused.contains(&roots[group]) && !spoiled.contains_key(&roots[group]);
         for (_, mail) in batch.mail.iter().filter(|(group, _)| stands(*group)) {
-            self.mailbox.extend(mail.target.task());
+            self.mailbox.extend(mail.target.task().filter(|task| !self.quarantine.contains_key(task)));
         }
+        let mut lost = HashMap::new();
         for sent in tasks {
-            if !stands(sent.group) || self.quarantine.contains_key(&sent.id) {
+            if let Some(why) = spoiled.get(&roots[sent.group]) {
+                lost.insert(sent.id, *why);
+            }
+            if !stands(sent.group) {
                 self.cache.take(sent.id);
                 self.ready.clear();
+                // What it took of its mail is still in the store.
+                if !sent.born && !self.quarantine.contains_key(&sent.id) {
+                    self.mailbox.insert(sent.id);
+                }
                 continue;
             }
             if sent.ended {
@@ -183,30 +202,17 @@ impl<S: Store> Writer<S> {
             self.count_helpers();
             self.parked.wake_those(|waiting| waiting == id);
         }
-        self.again.extend(batch.unsettled);
-        let lost: HashSet<Ticket> =
-            batch.depends.iter().filter(|(_, group)| !stands(*group)).map(|(ticket, _)| *ticket).collect();
-        let erased: Vec<_> = batch.erase.iter().filter(|(ticket, _)| !lost.contains(ticket)).copied().collect();
-        let full = self.erase(&erased)?;
-        self.answers.extend(answers(answers(batch.replies, &lost, Reply::Conflict), &full, Reply::Full));
-        Ok(())
-    }
-
-    /// Deletes what was private of tasks whose erasure is written. Answers who has to ask again because there was no space.
-    fn erase(&mut self, tasks: &[(Ticket, TaskId)]) -> Result<HashSet<Ticket>, StoreError> {
-        let mut full = HashSet::new();
-        for (ticket, task) in tasks {
-            let erased = self.pen.store().erase((*task).into());
-            match erased {
-                Ok(()) => drop(self.cache.take(*task)),
-                Err(StoreError::Full(why)) => {
-                    tracing::warn!(%task, why, "no space left to erase");
-                    full.insert(*ticket);
-                }
-                Err(fatal) => return Err(fatal),
+        self.again.extend(batch.unsettled.into_iter().filter(|task| !self.quarantine.contains_key(task)));
+        let mut answers = Answers { conflicts: HashSet::new(), spoiled: HashMap::new(), lost, quarantine: &self.quarantine };
+        for (ask, group) in batch.depends {
+            if refused.contains(&roots[group]) {
+                answers.conflicts.insert(ask.ticket);
+            } else if let Some(task) = spoiled.get(&roots[group]) {
+                answers.spoiled.insert(ask, *task);
             }
         }
-        Ok(full)
+        let replies = batch.replies.into_iter().map(|(ticket, reply)| (ticket, answers.of(ticket, reply)));
+        self.answers.extend(replies);
     }
 
     fn change_leases(&self, sent: Sent, mono: u64) {
@@ -232,7 +238,7 @@ impl<S: Store> Writer<S> {
         for id in std::mem::take(&mut batch.order) {
             let touched = batch.tasks.remove(&id).expect("what is in the order was touched");
             if touched.live.task.end().is_none() && !self.quarantine.contains_key(&id) {
-                self.cache.put(id, touched.live);
+                self.waste.extend(self.cache.put(id, touched.live));
             }
         }
     }
@@ -252,8 +258,43 @@ impl<S: Store> Writer<S> {
     }
 }
 
-/// The answers, but for those who get this one instead.
-fn answers(replies: Vec<(Ticket, Reply)>, those: &HashSet<Ticket>, instead: Reply) -> Vec<(Ticket, Reply)> {
-    let answer = |(ticket, reply)| if those.contains(&ticket) { (ticket, instead.clone()) } else { (ticket, reply) };
-    replies.into_iter().map(answer).collect()
+/// What those are answered whose answer relied on something that was not written.
+struct Answers<'a> {
+    /// They ask again.
+    conflicts: HashSet<Ticket>,
+    /// They hear which task is the reason.
+    spoiled: HashMap<Ask, TaskId>,
+    /// The tasks of which nothing is written, and which one is the reason.
+    lost: HashMap<TaskId, TaskId>,
+    quarantine: &'a HashMap<TaskId, String>,
+}
+
+impl Answers<'_> {
+    fn of(&self, ticket: Ticket, reply: Reply) -> Reply {
+        if self.conflicts.contains(&ticket) {
+            return Reply::Conflict;
+        }
+        match reply {
+            Reply::One(done) => Reply::One(self.item(Ask { ticket, item: 0 }, done)),
+            Reply::Many(all) => {
+                Reply::Many(all.into_iter().enumerate().map(|(item, done)| self.item(Ask { ticket, item }, done)).collect())
+            }
+            // Work of which no `ASSIGNED` is written is nobody's.
+            Reply::Work(items) => Reply::Work(items.map(|mut items| {
+                items.retain(|item| !self.lost.contains_key(&item.task_id));
+                items
+            })),
+            Reply::Full | Reply::Conflict => reply,
+        }
+    }
+
+    fn item(&self, ask: Ask, done: Result<Done, Refusal>) -> Result<Done, Refusal> {
+        match self.spoiled.get(&ask) {
+            Some(task) => {
+                let why = self.quarantine.get(task).cloned().unwrap_or_default();
+                Err(Refusal::Corrupt { task: task.to_string(), why })
+            }
+            None => done,
+        }
+    }
 }

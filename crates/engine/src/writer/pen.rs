@@ -1,7 +1,7 @@
 //! The hand that writes. A large batch is written by a thread of its own, so that the next one is decided meanwhile; at most one is
 //! under way. A small one is written at once: handing it over would cost more than deciding what comes next.
 
-use crate::live::Live;
+use crate::cache::Waste;
 use crate::store::{Conflict, Group, Store, StoreError, Written};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 type Said = Result<Vec<Result<Written, Conflict>>, StoreError>;
 
 /// What is to be written, when it was decided, and what nobody needs any more.
-type Order = (Vec<Group>, i64, Vec<Box<Live>>);
+type Order = (Vec<Group>, i64, Waste);
 
 /// From how many events on a batch is handed over. Deciding so many takes about as long as waking two threads.
 const HANDED_OVER: usize = 64;
@@ -55,7 +55,7 @@ impl<S: Store> Pen<S> {
     }
 
     /// Gives a batch to the store. The one before must have been asked about.
-    pub(super) fn begin(&mut self, groups: Vec<Group>, at: i64, events: usize, waste: Vec<Box<Live>>) {
+    pub(super) fn begin(&mut self, groups: Vec<Group>, at: i64, events: usize, waste: Waste) {
         let groups = match &mut self.way {
             Way::Behind(scribe) if events >= HANDED_OVER => match scribe.give((groups, at, waste)) {
                 Ok(()) => {

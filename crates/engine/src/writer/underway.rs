@@ -4,9 +4,11 @@
 use super::batch::{Batch, GroupNo, LeaseChange};
 use super::{Reply, Writer};
 use crate::ids::IdSet;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, UniqueRow};
 use ephor_core::id::{ClaimId, TaskId};
+use ephor_core::planted::{self, Fault};
 use ephor_core::work::WorkKey;
+use std::collections::HashMap;
 
 /// A batch on its way to the disk.
 pub(super) struct Underway {
@@ -20,6 +22,8 @@ pub(super) struct Underway {
     pub(super) tasks: Vec<Sent>,
     /// When the clock has to look at one of them again.
     pub(super) wake: Option<i64>,
+    /// Its groups that are not written, and the task that is the reason.
+    pub(super) spoiled: HashMap<GroupNo, TaskId>,
     /// The same tasks, to be found.
     pub(super) touched: IdSet<TaskId>,
     /// Whom it sends mail.
@@ -31,10 +35,19 @@ pub(super) struct Sent {
     pub(super) id: TaskId,
     pub(super) group: GroupNo,
     pub(super) ended: bool,
+    /// Whether it was born in this batch.
+    pub(super) born: bool,
     /// What its leases become once this is written.
     pub(super) leases: Vec<LeaseChange>,
     /// Attempts that hold nothing any more then.
     pub(super) over: Vec<(WorkKey, u32)>,
+}
+
+impl Underway {
+    /// Who holds a unique key once this is written, if that is because of it.
+    pub(super) fn holder(&self, key: &str) -> Option<&UniqueRow> {
+        self.batch.holder(key)
+    }
 }
 
 impl<S: Store> Writer<S> {
@@ -47,7 +60,7 @@ impl<S: Store> Writer<S> {
             }
             self.settle()?;
         }
-        if let Some(instead) = self.spoiled.take() {
+        if let Some(instead) = self.undone.take() {
             self.answers.extend(batch.replies.into_iter().map(|(ticket, _)| (ticket, instead.clone())));
             self.forget();
             return Ok(());
@@ -62,13 +75,13 @@ impl<S: Store> Writer<S> {
 
     /// Waits for mail to a task that is being written, or being taken.
     pub(super) fn await_mail(&mut self, task: TaskId) -> Result<(), StoreError> {
-        let has_mail = self.mailbox.contains(&task);
+        let has_mail = self.mail_unread || self.mailbox.contains(&task);
         self.await_if(|underway| underway.mailed.contains(&task) || (has_mail && underway.touched.contains(&task)))
     }
 
     /// Waits for a unique key that is being written.
     pub(super) fn await_key(&mut self, key: &str) -> Result<(), StoreError> {
-        self.await_if(|underway| underway.batch.uniques.contains_key(key))
+        self.await_if(|underway| underway.holder(key).is_some())
     }
 
     /// Waits for what a claim is being granted.
@@ -90,11 +103,12 @@ impl<S: Store> Writer<S> {
             Ok(results) => self.confirmed(underway, &results),
             Err(StoreError::Full(why)) => {
                 tracing::warn!(why, "no space left to write");
-                for sent in &underway.tasks {
+                for sent in underway.tasks.iter().filter(|_| !planted::is(Fault::CacheKept)) {
                     self.cache.take(sent.id);
                 }
-                self.answers.extend(underway.batch.replies.into_iter().map(|(ticket, _)| (ticket, Reply::Full)));
-                self.spoiled = Some(Reply::Full);
+                let answer = |reply| if planted::is(Fault::AnswerBeforeCommit) { reply } else { Reply::Full };
+                self.answers.extend(underway.batch.replies.into_iter().map(|(ticket, reply)| (ticket, answer(reply))));
+                self.undone = Some(Reply::Full);
                 self.forget();
                 Ok(())
             }

@@ -8,13 +8,20 @@
 mod auth;
 mod body;
 mod case;
+mod errors;
+mod events;
 mod guard;
 mod health;
+mod lifecycle;
 mod openapi;
 mod operations;
 mod problem;
+mod query;
 mod server;
+mod sse;
+mod streams;
 mod tasks;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +40,11 @@ const BODY_MAX: usize = 1 << 20;
 
 /// Every route, and the document that describes them.
 fn documented() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::with_openapi(openapi::head()).merge(health::routes()).merge(tasks::routes())
+    OpenApiRouter::with_openapi(openapi::head())
+        .merge(health::routes())
+        .merge(tasks::routes())
+        .merge(events::routes())
+        .merge(lifecycle::routes())
 }
 
 /// The whole interface over one server.

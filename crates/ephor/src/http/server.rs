@@ -1,6 +1,7 @@
 //! A server: an engine, who may ask it, and the socket it listens on; how it starts and how it ends.
 
 use super::auth::Principal;
+use super::streams::Streams;
 use crate::api::{Api, ApiError, Kind};
 use crate::local::{LocalApi, Look};
 use ephor_engine::Engine;
@@ -36,12 +37,36 @@ pub(crate) struct Server {
     operator_token: String,
     /// Turns true when the server stops: streams and long polls end then.
     stopping: watch::Receiver<bool>,
+    streams: Streams,
 }
 
 impl Server {
+    /// A server over an engine that listens there, until `stopping` turns true.
+    pub(crate) fn new(engine: Engine, options: ServeOptions, listen: SocketAddr, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            look: Look { reader: engine.reader() },
+            engine,
+            listen,
+            hosts: options.hosts,
+            operator_token: options.operator_token,
+            stopping,
+            streams: Streams::default(),
+        }
+    }
+
     /// The engine itself.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What can be read.
+    pub(crate) fn look(&self) -> &Look {
+        &self.look
+    }
+
+    /// Who holds a stream open.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// What can be asked, bound to who asks.
@@ -114,14 +139,7 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Running, Api
     let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
     let (stop, stopping) = watch::channel(false);
-    let server = Arc::new(Server {
-        look: Look { reader: engine.reader() },
-        engine,
-        listen: address,
-        hosts: options.hosts,
-        operator_token: options.operator_token,
-        stopping,
-    });
+    let server = Arc::new(Server::new(engine, options, address, stopping));
     let app = super::router(server.clone());
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move { server.stopping().await });
     let serving = tokio::spawn(serving.into_future());

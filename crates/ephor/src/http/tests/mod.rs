@@ -1,5 +1,12 @@
 //! The interface, asked without a socket.
 
+mod batch;
+mod desk;
+mod generated;
+mod malformed;
+mod streams;
+mod tasks;
+
 use super::documented;
 use super::operations::{OPERATIONS, PAGES};
 use std::collections::BTreeSet;
