@@ -16,6 +16,7 @@ use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId};
 use ephor_core::spec::{PlanSpec, Request, StepSpec};
 use ephor_core::work::{ClaimRequest, Outcome, Report, Success, WorkItem};
+use ephor_engine::doctor::doctor;
 use ephor_engine::{Engine, Settings};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -118,7 +119,14 @@ impl House {
         self.engine.reader().position().expect("a readable store")
     }
 
-    /// Stops the engine and answers how long the bare loop takes for the transactions after a position.
+    /// Stops the engine; what it wrote in all that haste has to be well.
+    fn close(&self) {
+        self.engine.stop();
+        let report = doctor(&*self.engine.reader(), self.engine.now()).expect("a readable store");
+        assert!(report.findings.is_empty(), "{:#?}", report.findings);
+    }
+
+    /// How long the bare loop takes for the transactions after a position.
     fn floor(&self, after: u64, until: u64) -> floor::Floor {
         floor::replay(&self.path, after as i64, until as i64)
     }
@@ -194,7 +202,7 @@ async fn submits(folder: &Path) {
     let part = Part::begin(&house, "(a) submit, batches of 1,000", 5 * TASKS);
     house.submit_batches(5 * TASKS).await;
     part.end(&house);
-    house.engine.stop();
+    house.close();
 }
 
 async fn claims(folder: &Path) {
@@ -211,7 +219,7 @@ async fn claims(folder: &Path) {
     tokio::join!(house.submit_one_by_one(TASKS), house.work(TASKS, CALLERS, 1));
     part.end(&house);
     println!("    memory after (b) {:.0} MB", memory());
-    house.engine.stop();
+    house.close();
     drop(house);
 }
 
@@ -249,7 +257,7 @@ async fn starts(folder: &Path) {
         at(0.95),
         at(0.99)
     );
-    house.engine.stop();
+    house.close();
 }
 
 /// (d); answers the pace.
@@ -260,7 +268,7 @@ async fn sequences(folder: &Path) -> f64 {
     let part = Part::begin(&house, "(d) 500 tasks of 10 steps in sequence", 5_000);
     house.work(5_000, 8, 64).await;
     let pace = part.end(&house);
-    house.engine.stop();
+    house.close();
     pace
 }
 
@@ -276,7 +284,7 @@ async fn long_plans(folder: &Path, steady: f64) {
         if !sequential {
             println!("    a step side by side costs {:.2} times one of (d)", steady / rate);
         }
-        house.engine.stop();
+        house.close();
     }
     // The same pace as (e) in sequence, one step at a time, but in plans of ten: what the length of the plan costs.
     let house = House::new(folder, "e3").await;
@@ -286,7 +294,7 @@ async fn long_plans(folder: &Path, steady: f64) {
     let part = Part::begin(&house, "(e) for comparison: (d) with one worker, one by one", 2_000);
     house.work(2_000, 1, 1).await;
     part.end(&house);
-    house.engine.stop();
+    house.close();
 }
 
 async fn full_store(folder: &Path) {
@@ -317,7 +325,7 @@ async fn start_up(folder: &Path) {
     let began = now();
     let house = House::new(folder, "g").await;
     println!("(g) cold start, agents registered {:.0} ms, idle memory {:.0} MB", began.elapsed().as_secs_f64() * 1e3, memory());
-    house.engine.stop();
+    house.close();
 }
 
 /// This process's own memory, in MB.
