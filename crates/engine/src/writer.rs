@@ -85,6 +85,15 @@ impl Job {
     fn count(&self) -> usize {
         if let Self::Many(jobs) = self { jobs.len() } else { 1 }
     }
+
+    /// Whether the clock asks.
+    fn is_wake(&self) -> bool {
+        match self {
+            Self::Task { command, .. } => matches!(command, Command::Wake),
+            Self::Many(jobs) => jobs.iter().any(Self::is_wake),
+            Self::Submit(_) | Self::Claim(_) | Self::Agent { .. } | Self::Namespace { .. } | Self::Erase { .. } => false,
+        }
+    }
 }
 
 /// The birth of a task, and what guards it.
@@ -374,6 +383,13 @@ impl<S: Store> Writer<S> {
     /// leave jobs to be decided while a part of them is being written; whoever calls goes on until none is left. An error means that
     /// nobody may be answered and this writer is at its end.
     pub(crate) fn batch(&mut self, jobs: &mut Jobs, now: Time, mono: u64) -> Result<Vec<(Ticket, Reply)>, StoreError> {
+        // All of a commit has one time, that of its first job. What is due now must not be looked at as of then.
+        if self.open.as_ref().is_some_and(|open| open.now < now) && jobs.iter().any(|(_, job)| job.is_wake()) {
+            self.settle()?;
+            if let Some(open) = self.open.take() {
+                self.hand_over(open)?;
+            }
+        }
         let mut batch = match self.open.take() {
             Some(open) => open,
             None => {
@@ -381,7 +397,7 @@ impl<S: Store> Writer<S> {
                 Batch::new(now, mono)
             }
         };
-        (batch.now, batch.mono) = (now, mono);
+        batch.mono = mono;
         let mut left: usize = jobs.iter().map(|(_, job)| job.count()).sum();
         while let Some((ticket, job)) = jobs.pop_front() {
             left -= job.count();

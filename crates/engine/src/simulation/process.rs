@@ -100,17 +100,19 @@ impl Process {
                 Item::Sweep => sweep = true,
             }
         }
-        let now = self.now();
         let mut replies = Vec::new();
         loop {
+            let now = self.now();
             let rest = jobs.split_off(first.min(jobs.len()));
             replies.extend(self.writer.batch(&mut jobs, now, self.clock.mono_ms())?);
             if rest.is_empty() {
                 break;
             }
             jobs = rest;
+            self.clock.pass(1);
         }
         replies.extend(self.writer.finish()?);
+        let now = self.now();
         if note {
             self.writer.note(now)?;
         }
