@@ -9,8 +9,8 @@ use crate::lock::Lock;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{Reader, Store, StoreError};
 use crate::ticker;
-use crate::writer::{Claim, Job, Reply, Submit, Writer};
-pub use crate::writer::{Done, Gauges, Idempotency};
+use crate::writer::{Asked, Claim, Job, Reply, Submit, Writer};
+pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
 use ephor_core::event::Actor;
@@ -251,6 +251,11 @@ impl Engine {
     /// Asks something of a task.
     pub async fn command(&self, task: TaskId, command: Command, actor: Actor) -> Result<Done, EngineError> {
         one(self.ask("default", Job::Task { task, command, actor }).await?)
+    }
+
+    /// The same under terms: refused when the task is at another version, and harmless to say again under the same key.
+    pub async fn command_under(&self, task: TaskId, command: Command, actor: Actor, terms: Terms) -> Result<Done, EngineError> {
+        one(self.ask("default", Job::Asked(Box::new(Asked { task, command, actor, terms }))).await?)
     }
 
     /// Makes an agent known, or says anew what it can do.

@@ -24,12 +24,15 @@ use ephor_core::work::{ClaimRequest, WorkItem};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+mod asked;
 mod batch;
 mod claim;
 mod commit;
 pub(crate) mod decide;
 mod parked;
 
+pub(crate) use asked::Asked;
+pub use asked::Terms;
 use batch::Batch;
 use parked::Parked;
 
@@ -48,6 +51,8 @@ pub(crate) enum Job {
     Submit(Box<Submit>),
     /// Something is asked of a task.
     Task { task: TaskId, command: Command, actor: Actor },
+    /// The same under terms.
+    Asked(Box<Asked>),
     /// The same for several, answered one by one.
     Many(Vec<Job>),
     /// An agent asks for work.

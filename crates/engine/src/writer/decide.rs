@@ -26,13 +26,13 @@ pub(crate) struct Envelope {
 
 /// What the holder of an idempotency key leaves for whoever asks again.
 #[derive(Serialize, Deserialize)]
-struct Remembered {
-    digest: String,
-    task: TaskId,
-    status: Status,
+pub(super) struct Remembered {
+    pub(super) digest: String,
+    pub(super) task: TaskId,
+    pub(super) status: Status,
     /// At which version; earlier releases did not say, and answered 1.
     #[serde(default = "one")]
-    version: u64,
+    pub(super) version: u64,
 }
 
 fn one() -> u64 {
@@ -66,6 +66,7 @@ impl<S: Store> Writer<S> {
         match job {
             Job::Submit(submit) => self.submit(batch, ticket, *submit),
             Job::Task { task, command, actor } => self.command(batch, ticket, task, command, &actor),
+            Job::Asked(asked) => self.asked(batch, ticket, *asked),
             Job::Agent { id, command, actor } => self.agent(batch, ticket, id, command, &actor),
             Job::Erase { task, actor } => {
                 let done = self.command(batch, ticket, task, Command::Erase, &actor)?;
@@ -143,7 +144,7 @@ impl<S: Store> Writer<S> {
     }
 
     /// Who holds a unique key, in this batch or in the store.
-    fn holder(&self, batch: &Batch, key: &str) -> Result<Option<UniqueRow>, StoreError> {
+    pub(super) fn holder(&self, batch: &Batch, key: &str) -> Result<Option<UniqueRow>, StoreError> {
         match batch.holder(key) {
             Some(row) => Ok(Some(row.clone())),
             None => self.reader.unique(key, batch.now.0),
@@ -540,6 +541,6 @@ pub(crate) fn mail_id(source: StreamId, version: u64, ordinal: u32) -> [u8; 16] 
     digest[..16].try_into().expect("a digest has 32 bytes")
 }
 
-fn unreadable(row: &UniqueRow, error: &serde_json::Error) -> StoreError {
+pub(super) fn unreadable(row: &UniqueRow, error: &serde_json::Error) -> StoreError {
     StoreError::Corrupt { stream: row.stream, version: 0, why: format!("unique key {:?}: {error}", row.key) }
 }

@@ -11,7 +11,7 @@ use crate::http::server::Server;
 use crate::local::trouble;
 use axum::extract::{Path, State};
 use ephor_core::ask::{Ask, Modification};
-use ephor_core::command::{Command, Refusal};
+use ephor_core::command::Refusal;
 use ephor_core::event::OverrideWord;
 use ephor_core::id::TaskId;
 use ephor_core::spec::PlanSpec;
@@ -58,25 +58,13 @@ pub(super) async fn carry_out_as(
     terms: &Terms,
     actor: ephor_core::event::Actor,
 ) -> Result<Stamped, ApiError> {
-    let engine = server.engine();
-    let again = terms.idempotency(who, &format!("POST /tasks/{task}"), &ask);
-    let done = if ask == Ask::Erase {
-        terms.hold(server, task).await?;
-        engine.erase(task, actor).await
-    } else {
-        let mode = match &ask {
-            Ask::ReplacePlan { .. } => server.api(who).task(task).await?.execution_mode,
-            _ => Default::default(),
-        };
-        let refused = |problems| ApiError::from(Refusal::Invalid(problems));
-        let mut command = ask.command(&actor, mode).map_err(refused)?;
-        if let Command::Modify(changes) = &mut command {
-            changes.expected_version = changes.expected_version.or(terms.version);
-        }
-        let _ = again;
-        terms.hold(server, task).await?;
-        engine.command(task, command, actor).await
+    let mode = match &ask {
+        Ask::ReplacePlan { .. } => server.api(who).task(task).await?.execution_mode,
+        _ => Default::default(),
     };
+    let under = terms.of(who, task, &ask);
+    let command = ask.command(&actor, mode).map_err(|problems| ApiError::from(Refusal::Invalid(problems)))?;
+    let done = server.engine().command_under(task, command, actor, under).await;
     done.map_err(|e| trouble(e, Some(task)))?;
     server.api(who).task(task).await.map(Stamped)
 }
@@ -197,11 +185,7 @@ async fn signal(
     terms: Terms,
     payload: axum::body::Bytes,
 ) -> Result<Stamped, ApiError> {
-    // Free JSON: its words are nobody's business, so it is read past what renames them.
-    let payload = match payload.iter().all(u8::is_ascii_whitespace) {
-        true => Value::Null,
-        false => crate::http::body::read::<Value>(&payload)?.0,
-    };
+    let payload = crate::http::body::read_free(&payload)?;
     carry_out(&server, &who, task, Ask::Signal { name, payload }, &terms).await
 }
 
