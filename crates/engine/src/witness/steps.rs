@@ -229,7 +229,9 @@ impl Steps {
 
     /// Whether a step holds the task up because its attempts are spent.
     pub(super) fn any_failed(&self) -> bool {
-        self.list.iter().any(|s| s.stage == Stage::Failed && !s.step.optional)
+        let failed = |i: usize| self.list[i].stage == Stage::Failed && !self.list[i].step.optional;
+        // What is in a group that was left out was left out with it.
+        (0..self.list.len()).any(|i| failed(i) && !self.is_left_out(i))
     }
 
     /// From now on a person confirms each step that has not ended.

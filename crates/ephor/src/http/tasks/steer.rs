@@ -5,11 +5,13 @@ use super::read::Stamped;
 use super::terms::Terms;
 use crate::api::{Api, ApiError};
 use crate::http::auth::{Caller, Principal};
-use crate::http::body::Body;
+use crate::http::body::{Body, is_json, read_free};
 use crate::http::errors::Errors;
 use crate::http::server::Server;
 use crate::local::trouble;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use ephor_core::ask::{Ask, Modification};
 use ephor_core::command::Refusal;
 use ephor_core::event::OverrideWord;
@@ -17,7 +19,6 @@ use ephor_core::id::TaskId;
 use ephor_core::spec::PlanSpec;
 use ephor_core::view::TaskView;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -183,9 +184,13 @@ async fn signal(
     TaskPath(task): TaskPath,
     Path((_, name)): Path<(String, String)>,
     terms: Terms,
-    payload: axum::body::Bytes,
+    headers: HeaderMap,
+    payload: Bytes,
 ) -> Result<Stamped, ApiError> {
-    let payload = crate::http::body::read_free(&payload)?;
+    if !payload.is_empty() {
+        is_json(&headers)?;
+    }
+    let payload = read_free(&payload)?;
     carry_out(&server, &who, task, Ask::Signal { name, payload }, &terms).await
 }
 

@@ -253,7 +253,7 @@ fn made(
         body = value.to_string();
     }
     // Every other round as the operator, so that what takes a decision is reached too.
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         headers.push(("authorization".into(), format!("Bearer {TOKEN}")));
     }
     let shown = format!("{} {at} {body}", method.to_uppercase());

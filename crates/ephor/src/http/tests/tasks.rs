@@ -302,3 +302,24 @@ async fn what_is_said_again_under_its_key_is_done_once() {
     let ids: std::collections::BTreeSet<String> = all.iter().map(|a| a.json()["id"].to_string()).collect();
     assert_eq!(ids.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_is_kept_for_one_task_and_deleted_with_its_words() {
+    let desk = Desk::open();
+    let task = desk.submit(&named("x")).await;
+    let other = desk.submit(&named("y")).await;
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+    let kept = desk.ask("PUT", &format!("{task}/payloads"), &[], bytes.clone()).await.with(201).json();
+    assert_eq!(kept["size"], bytes.len());
+    let payload = kept["payload"].as_str().unwrap();
+    assert_eq!(desk.get(&format!("{task}/payloads/{payload}")).await.with(200).bytes, bytes);
+    for path in
+        [format!("{other}/payloads/{payload}"), format!("{task}/payloads/{}", &payload[32..]), format!("{task}/payloads/x")]
+    {
+        desk.get(&path).await.with(404);
+    }
+    desk.send("POST", &format!("{task}/cancel"), &json!({"reason": "done with"})).await.with(200);
+    desk.ask("PUT", &format!("{task}/payloads"), &[], "more").await.with(400);
+    desk.decide("POST", &format!("{task}/erase"), &json!({})).await.with(200);
+    desk.get(&format!("{task}/payloads/{payload}")).await.with(404);
+}
