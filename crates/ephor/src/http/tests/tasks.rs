@@ -280,6 +280,14 @@ async fn what_is_said_again_under_its_key_is_done_once() {
     let first = under("k", TASKS, r#"{"title": "x"}"#).await.with(201).json();
     assert_eq!(under("k", TASKS, r#"{ "title": "x" }"#).await.with(201).json(), first);
     assert_eq!(under("k", TASKS, r#"{"title": "y"}"#).await.with(422).json()["code"], "IDEMPOTENCY_MISMATCH");
+    let older = r#"{"type": "A", "mode": "AUTO"}"#;
+    let accepted = under("older", TASKS, older).await.with(201).json();
+    // The time of day, which an older form is read with, is another by then.
+    let then = desk.engine.now();
+    while desk.engine.now() == then {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(under("older", TASKS, older).await.with(201).json(), accepted);
     let task = format!("{TASKS}/{}", first["id"].as_str().unwrap());
     // The same key of another route is another key.
     let pause = format!("{task}/pause");
