@@ -160,6 +160,9 @@ fn ask_the_holder(database: &Path, place: &Place, error: ApiError) -> Result<Box
 /// The file behind a place.
 pub(super) fn database(place: &Place) -> Result<PathBuf, ApiError> {
     let wrong = |message: String| Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", message));
+    if let Some(server) = &place.server {
+        return wrong(format!("this works on a database itself, not over {server}; name one with --database"));
+    }
     let named = place.database.as_deref().unwrap_or(DATABASE);
     match named.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => Ok(path.trim_start_matches("//").into()),

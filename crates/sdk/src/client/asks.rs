@@ -109,11 +109,7 @@ impl Client {
     /// # Errors
     /// The server's no, or that it could not be reached.
     pub async fn retry(&self, task: &str, step: Option<&str>, reason: &str) -> Result<TaskView, ClientError> {
-        let body = match step {
-            Some(step) => json!({"step": step, "reason": reason}),
-            None => json!({"reason": reason}),
-        };
-        self.fetch(Call::post(["tasks", task, "retry"]).json(&body)).await
+        self.fetch(Call::post(["tasks", task, "retry"]).json(&json!({"step": step, "reason": reason}))).await
     }
 }
 
@@ -126,6 +122,10 @@ fn call(task: &str, ask: &Ask) -> Call {
         Ask::Modify(_) => "modify",
         Ask::Escalate { .. } => "escalate",
         Ask::Decide { .. } => "council-decision",
+        // Trying again overrules nobody: it takes no more than steering does.
+        Ask::Override { decision: OverrideWord::RetryStep, step, reason } => {
+            return Call::post(["tasks", task, "retry"]).json(&json!({"step": step, "reason": reason}));
+        }
         Ask::Override { .. } => "override",
         Ask::Guide { .. } => "guide",
         Ask::Signal { name, payload } => return Call::post(["tasks", task, "signals", name]).json(payload),
