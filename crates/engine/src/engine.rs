@@ -23,6 +23,7 @@ use ephor_core::time::Time;
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, WorkItem,
 };
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -225,33 +226,35 @@ impl Engine {
         one(self.ask(&namespace, Job::Submit(Box::new(submit))).await?)
     }
 
-    /// Submits several tasks; one answer for each, in order. Not atomic. While one part is being written the next is checked.
+    /// Submits several tasks; one answer for each, in order. Not atomic. While one part is being written the next is checked, and each
+    /// namespace in it waits its own turn.
     pub async fn submit_many(&self, requests: &[Request], actor: &Actor) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
-        let mut answers: Vec<Option<Result<Done, Refusal>>> = Vec::with_capacity(requests.len());
+        let mut answers: Vec<Option<Result<Done, Refusal>>> = vec![None; requests.len()];
         let mut under_way = Vec::new();
-        for part in requests.chunks(PART) {
-            let mut jobs = Vec::with_capacity(part.len());
-            for request in part {
-                answers.push(match self.check(request) {
+        for (part, from) in requests.chunks(PART).zip((0..).step_by(PART)) {
+            let mut by_namespace: BTreeMap<Box<str>, (Vec<usize>, Vec<Job>)> = BTreeMap::new();
+            for (request, place) in part.iter().zip(from..) {
+                match self.check(request) {
                     Ok(submission) => {
+                        let (places, jobs) = by_namespace.entry(submission.facts.namespace.clone()).or_default();
                         let submit = Submit { id: self.new_task_id(), submission, actor: actor.clone(), idempotency: None };
+                        places.push(place);
                         jobs.push(Job::Submit(Box::new(submit)));
-                        None
                     }
-                    Err(refusal) => Some(Err(refusal)),
-                });
+                    Err(refusal) => answers[place] = Some(Err(refusal)),
+                }
             }
-            if !jobs.is_empty() {
-                under_way.push(self.push("default", Job::Many(jobs))?);
+            for (namespace, (places, jobs)) in by_namespace {
+                under_way.push((places, self.push(&namespace, Job::Many(jobs))?));
             }
         }
-        let mut decided = Vec::with_capacity(requests.len());
-        for part in under_way {
-            decided.extend(self.many(part.await.map_err(|_| self.inner.why_stopped())?)?);
+        for (places, part) in under_way {
+            let decided = self.many(part.await.map_err(|_| self.inner.why_stopped())?)?;
+            for (place, answer) in places.into_iter().zip(decided) {
+                answers[place] = Some(answer);
+            }
         }
-        let mut decided = decided.into_iter();
-        let fill = |slot: Option<_>| slot.or_else(|| decided.next()).expect("there is one answer for each job");
-        Ok(answers.into_iter().map(fill).collect())
+        Ok(answers.into_iter().map(|answer| answer.expect("there is one answer for each job")).collect())
     }
 
     /// Asks something of a task.

@@ -69,7 +69,16 @@ impl World {
         let state = &mut *state;
         let (now, policy) = (self.now(), Policy { solo: true, ..Policy::default() });
         let judges = [ephor_core::review::Judge { id: "operator".into(), weight: 1, veto: false }];
-        let cx = Context { now, actor, policy: &policy, counter: 0, judges: &judges, analyst: false, ended: &[] };
+        let cx = Context {
+            now,
+            actor,
+            policy: &policy,
+            counter: 0,
+            judges: &judges,
+            analyst: false,
+            ended: &[],
+            births: &ephor_core::command::Unhindered,
+        };
         let task = state.tasks.entry(id).or_insert_with(|| Task::unborn(id));
         let before = task.version;
         let handled = task.handle(command, &cx);
