@@ -7,10 +7,10 @@ use crate::intake::{Intake, Item, NotTaken};
 use crate::leases::Leases;
 use crate::lock::Lock;
 use crate::store::sqlite::{Options, SqliteStore};
-use crate::store::{Reader, Store, StoreError};
+use crate::store::{Blob, Reader, Store, StoreError};
 use crate::ticker;
-use crate::writer::{Claim, Job, Reply, Submit, Writer};
-pub use crate::writer::{Done, Gauges, Idempotency};
+use crate::writer::{Asked, Claim, Job, Reply, Submit, Writer};
+pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
 use ephor_core::event::Actor;
@@ -23,6 +23,7 @@ use ephor_core::time::Time;
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, WorkItem,
 };
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -260,6 +261,33 @@ impl Engine {
     /// Asks something of a task.
     pub async fn command(&self, task: TaskId, command: Command, actor: Actor) -> Result<Done, EngineError> {
         one(self.ask("default", Job::Task { task, command, actor }).await?)
+    }
+
+    /// The same under terms: refused when the task is at another version, and harmless to say again under the same key.
+    pub async fn command_under(&self, task: TaskId, command: Command, actor: Actor, terms: Terms) -> Result<Done, EngineError> {
+        one(self.ask("default", Job::Asked(Box::new(Asked { task, command, actor, terms }))).await?)
+    }
+
+    /// Keeps a large value for a task that has not ended, and deletes it with what else was private of it. Answers the reference under
+    /// which `payload` finds it again; it tells nobody what the value is.
+    pub async fn keep(&self, task: TaskId, body: Vec<u8>) -> Result<String, EngineError> {
+        let mut salt = [0; 16];
+        self.inner.entropy.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut salt);
+        let hash = move || (payload_key(task, &salt, &body), body);
+        let (key, body) = tokio::task::spawn_blocking(hash).await.map_err(|e| EngineError::Stopped(e.to_string()))?;
+        let reference = format!("{}{key}", hex(&salt));
+        one(self.ask("default", Job::Keep { task, blob: Blob { key, body } }).await?)?;
+        Ok(reference)
+    }
+
+    /// A value that was kept for this very task; `None` where there is none, or no longer.
+    pub fn payload(&self, task: TaskId, reference: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some((salt, key)) = reference.split_at_checked(32) else { return Ok(None) };
+        let digits = |i: usize| salt.get(2 * i..2 * i + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..16).map(digits).collect();
+        let Some(Ok(salt)) = bytes.map(<[u8; 16]>::try_from) else { return Ok(None) };
+        let found = self.inner.reader.blob(key)?;
+        Ok(found.filter(|body| payload_key(task, &salt, body) == key))
     }
 
     /// Makes an agent known, or says anew what it can do.
@@ -565,6 +593,18 @@ fn one(reply: Reply) -> Result<Done, EngineError> {
         Reply::Conflict => Err(EngineError::Conflict),
         Reply::Many(_) | Reply::Work(_) => Err(EngineError::Stopped("an answer of another kind came back".into())),
     }
+}
+
+/// The key of a payload: it says whose it is, and cannot be guessed from what it is.
+fn payload_key(task: TaskId, salt: &[u8; 16], body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(task.to_string());
+    hash.update(crate::codec::private_digest(salt, body));
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The plan an outcome brings along, checked before the writer sees it.

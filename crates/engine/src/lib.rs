@@ -22,4 +22,4 @@ mod ticker;
 pub mod witness;
 mod writer;
 
-pub use engine::{Done, Engine, EngineError, Idempotency, Settings};
+pub use engine::{Done, Engine, EngineError, Idempotency, Settings, Terms};

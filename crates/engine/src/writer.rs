@@ -10,7 +10,7 @@ use crate::clock::Entropy;
 use crate::leases::Leases;
 use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
-use crate::store::{Reader, Store, StoreError, UniqueRow};
+use crate::store::{Blob, Reader, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
 use ephor_core::event::Actor;
@@ -25,6 +25,7 @@ use ephor_core::work::{ClaimRequest, WorkItem};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+mod asked;
 mod batch;
 mod births;
 mod claim;
@@ -34,6 +35,8 @@ mod parked;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use asked::Asked;
+pub use asked::Terms;
 use batch::Batch;
 use parked::Parked;
 
@@ -57,6 +60,10 @@ pub(crate) enum Job {
     Submit(Box<Submit>),
     /// Something is asked of a task.
     Task { task: TaskId, command: Command, actor: Actor },
+    /// The same under terms.
+    Asked(Box<Asked>),
+    /// A large value is to be kept for a task.
+    Keep { task: TaskId, blob: Blob },
     /// The same for several, answered one by one.
     Many(Vec<Job>),
     /// An agent asks for work.

@@ -72,7 +72,8 @@ impl<S: Store> Writer<S> {
             }
             let row = touched.live.row(touched.open.as_deref(), batch.now);
             let erased = erased.get(id).filter(|_| !planted::is(Fault::ErasureHalf));
-            if touched.events.is_empty() && row.is_none() && touched.mail_taken.is_empty() && erased.is_none() {
+            let taken = !touched.mail_taken.is_empty() || !touched.blobs.is_empty();
+            if touched.events.is_empty() && row.is_none() && !taken && erased.is_none() {
                 continue;
             }
             if let Some(at) = row.as_ref().and_then(|r| r.wake_at) {

@@ -1,7 +1,7 @@
 //! Every operation and the permission it needs: the one table to read when asking who may do what. A route that is not in it is
 //! refused to everybody, and a test compares it with the OpenAPI document in both directions.
 
-use super::auth::Permission::{self, Decide, Open, Read, Steer, Submit};
+use super::auth::Permission::{self, Decide, Open, Read, Steer, Submit, Work};
 use axum::http::Method;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -50,6 +50,8 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/tasks/{id}/accept-plan", Decide),
     ("POST", "/api/v1/tasks/{id}/effects/{effect}/outcome", Decide),
     ("POST", "/api/v1/tasks/{id}/erase", Decide),
+    ("PUT", "/api/v1/tasks/{id}/payloads", Work),
+    ("GET", "/api/v1/tasks/{id}/payloads/{payload}", Read),
     ("GET", "/api/v1/events", Read),
     ("GET", "/api/v1/event-types", Read),
     ("GET", "/api/v1/lifecycle", Open),
