@@ -5,10 +5,17 @@
 mod common;
 
 use common::{House, text};
+use ephor_core::work::{Outcome, Success};
+use ephor_sdk::agent::{Agent, Job, Running};
+use ephor_sdk::client::{Client, Config};
+use ephor_sdk::http::{Http, new_claim_id};
+use ephor_sdk::worker::{Options, Worker};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// A task that waits for a signal in its first step.
 fn waiting() -> Value {
@@ -163,6 +170,54 @@ fn agents_of_this_machine_work_for_a_server_and_drain_on_an_interrupt() {
     let mut words = String::new();
     lent.stderr.take().unwrap().read_to_string(&mut words).unwrap();
     assert!(words.contains("draining"), "{words}");
+}
+
+/// Holds its work until it is let go.
+#[derive(Clone, Default)]
+struct Holder {
+    began: Arc<Notify>,
+    let_go: Arc<Notify>,
+}
+
+impl Agent for Holder {
+    fn actions(&self) -> Vec<String> {
+        vec!["hold".into()]
+    }
+    fn run<'a>(&'a self, _: Job<'a>) -> Running<'a> {
+        Box::pin(async move {
+            self.began.notify_one();
+            self.let_go.notified().await;
+            Outcome::Succeeded(Success { output: "held".into(), ..Success::default() })
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_under_way_outlives_a_killed_server_and_is_reported_in_its_first_attempt() {
+    let house = House::new();
+    let mut server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let config = Config::new(&server.url);
+    let client = Client::new(config.clone()).unwrap();
+    let said = json!({"name": "holder", "external_id": "holder", "capabilities": ["hold"]});
+    let id = client.register(&serde_json::from_value(said).unwrap()).await.unwrap().id;
+    let holder = Holder::default();
+    let transport = Arc::new(Http::new(config, id).unwrap());
+    let options = Options { wait_ms: 1_000, ..Options::new(id) };
+    let worker = Worker::new(transport, options, [Arc::new(holder.clone()) as Arc<dyn Agent>], new_claim_id);
+    let (drain, drained) = tokio::sync::oneshot::channel::<()>();
+    let working = tokio::spawn(worker.run(async move { drop(drained.await) }));
+
+    let task = house.submit(&server, &json!({"title": "hold on", "action": "hold"}));
+    holder.began.notified().await;
+    server.kill();
+    // It ends while nobody is there to hear of it.
+    holder.let_go.notify_one();
+    let _server = house.serve(server.address(), &["--no-agents"]);
+    let ended = client.finished(&task).await.unwrap();
+    assert_eq!(ended.status.word(), "COMPLETED");
+    assert_eq!(client.steps(&task).await.unwrap()[0].attempt, 1);
+    drop(drain);
+    assert_eq!(working.await.unwrap().unreported, 0);
 }
 
 /// A built example of the sdk, beside the program itself.
