@@ -181,6 +181,12 @@ impl Engine {
         self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// Says beside the database where this process serves it, so that commands on this machine find it.
+    pub fn announce(&self, server: &str) -> std::io::Result<()> {
+        let mut lock = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.as_mut().map_or(Ok(()), |lock| lock.announce(server))
+    }
+
     /// Checks a request: pure, in parallel, before the writer's queue.
     pub fn check(&self, request: &Request) -> Result<Submission, Refusal> {
         request::check(request, self.now(), &self.inner.policy).map_err(Refusal::Invalid)
