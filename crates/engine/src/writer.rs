@@ -329,17 +329,7 @@ impl<S: Store> Writer<S> {
         if let Some(live) = self.cache.take(task) {
             return Ok(Some(live));
         }
-        match self.reader.load(task.into())? {
-            Some(mut loaded) => {
-                if loaded.snapshot.as_ref().is_some_and(|(version, body)| Live::thaw(*version, body).is_none()) {
-                    // Of another release, or damaged: the events are read from the first one on.
-                    loaded.snapshot = None;
-                    loaded.events = self.reader.stream_events(task.into(), 0, u32::MAX)?;
-                }
-                Live::replay(task, &loaded).map(|live| Some(Box::new(live)))
-            }
-            None => Ok(None),
-        }
+        Ok(Live::recall(&*self.reader, task)?.map(Box::new))
     }
 
     /// Decides all jobs, writes what came of them, and answers. Jobs that were parked earlier may be answered too. An error means
