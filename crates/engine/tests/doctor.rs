@@ -65,6 +65,14 @@ impl House {
         self.engine.report(vec![report], self.agent).await.unwrap().remove(0).unwrap();
     }
 
+    /// Waits for what follows by itself.
+    async fn happened(&self, task: TaskId, kind: &str) {
+        let mut feed = self.engine.feed(0);
+        let stream = StreamId::from(task);
+        let came = async { while !feed.next(100).await.unwrap().iter().any(|e| e.stream == stream && e.kind == kind) {} };
+        tokio::time::timeout(std::time::Duration::from_secs(30), came).await.unwrap_or_else(|_| panic!("{kind} never came"));
+    }
+
     /// Ends the engine; what it wrote is well.
     fn close(&self) {
         self.engine.stop();
@@ -138,6 +146,7 @@ async fn doctor_names_1_what_was_acknowledged_and_is_lost() {
     let house = House::new().await;
     let first = house.submit(json!({"action": "work"})).await;
     let second = house.submit(json!({"action": "work", "depends_on": [first]})).await;
+    house.happened(first, "MAIL_TAKEN").await;
     house.close();
     // The first ends, and the letter that tells the second is never sent; and a child is born that is nowhere.
     house.forge(first, json!({"CANCELLED": {"reason": "REQUESTED"}}), &Actor::human("ann"));
