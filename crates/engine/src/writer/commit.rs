@@ -145,6 +145,7 @@ impl<S: Store> Writer<S> {
             }
         }
         for (id, touched) in batch.agents.into_iter().filter(|(_, t)| stands(t.group)) {
+            self.directory.put(&touched.agent);
             self.agents.insert(id, Known::new(touched.agent, touched.hash));
             self.count_helpers();
             self.parked.wake_those(|waiting| waiting == id);

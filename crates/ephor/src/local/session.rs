@@ -218,6 +218,7 @@ impl LocalSession {
             capabilities: builtin.capabilities().into_iter().map(Into::into).collect(),
             external_id: Some(BUILTIN.into()),
             in_process: true,
+            ..Registration::default()
         };
         let id = engine.register(None, registration, Actor::settle()).await.map_err(|e| super::api::trouble(e, None))?;
         let mut options = worker::Options::new(id);
