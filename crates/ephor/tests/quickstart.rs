@@ -71,6 +71,8 @@ fn the_first_job_of_the_readme_reports_on_this_checkout() {
     let count: u32 = files.split_whitespace().find_map(|w| w.parse().ok()).unwrap();
     assert!(count > 50, "this checkout has more than {count} source files:\n{report}");
     assert!(report.contains("## The longest files") && report.contains(".rs: "), "{report}");
+    let kinds: Vec<String> = program.events().iter().map(|e| e["type"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((&*kinds[0], &*kinds[kinds.len() - 1]), ("SUBMITTED", "ARCHIVED"), "from submission to archive");
 }
 
 /// A job that takes a while: a chain of small steps with a timer between them.

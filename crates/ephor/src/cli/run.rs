@@ -76,6 +76,7 @@ pub(super) async fn run(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure>
             for task in &tasks {
                 outputs.push(api.outputs(*task).await?);
             }
+            archive(&mut followed, api).await?;
             Ok((followed, outputs, api.now()))
         })
         .await?;
@@ -171,6 +172,14 @@ async fn begin(job: &Job, anew: bool, api: &dyn Api, cx: &mut Cx<'_>) -> Result<
         }
     }
     unreachable!("the last attempt answers")
+}
+
+/// What went well leaves the live set: the job is done, from submission to archive. What did not stays in sight.
+async fn archive(followed: &mut Followed, api: &dyn Api) -> Result<(), Failure> {
+    for scene in followed.scenes.iter_mut().filter(|s| s.task.status == Status::Completed) {
+        scene.task = api.ask(scene.task.id, Ask::Archive).await?;
+    }
+    Ok(())
 }
 
 /// Puts a hold on what has not ended, so that nothing is under way when this process ends.

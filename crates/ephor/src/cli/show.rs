@@ -45,6 +45,7 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     fact("created", task.created_at.map(|at| when(at.0)));
     let took = task.started_at.map(|from| duration(task.ended_at.map_or(now, |at| at.0).since(from.0)));
     fact(if task.ended_at.is_some() { "took" } else { "runs for" }, took);
+    fact("archived", task.archived.then(|| "yes".into()));
     fact("retries", (task.retry_count > 0).then(|| format!("{} of {}", task.retry_count, task.max_retries)));
     fact("due", task.due_at.filter(|_| task.started_at.is_none()).map(|at| format!("{} ({})", at.0, until(at.0, now))));
     fact("deadline", task.deadline.filter(|_| task.ended_at.is_none()).map(|at| format!("{} ({})", at.0, until(at.0, now))));
