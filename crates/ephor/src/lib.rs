@@ -6,6 +6,7 @@ pub mod host;
 pub mod http;
 pub mod import;
 pub mod local;
+pub mod logs;
 
 /// The example in the documentation compiles and runs.
 #[cfg(doctest)]

@@ -6,6 +6,7 @@
 mod failure;
 mod follow;
 mod graph;
+mod key;
 mod lifecycle;
 mod lines;
 mod live;
@@ -99,6 +100,9 @@ enum Command {
     /// Vote, confirm results, show reviews
     #[command(subcommand)]
     Review(review::ReviewCommand),
+    /// Make keys, list them, take them back
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Why a task does not move, and what would free it
     Why(why::WhyArgs),
     /// The statuses of a task, and what may follow which
@@ -176,6 +180,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Task(command) => task::run(command, cx).await,
         Command::Plan(command) => plan::run(command, cx).await,
         Command::Review(command) => review::run(command, cx).await,
+        Command::Key(command) => key::run(command, cx).await,
         Command::Why(args) => why::run(&args, cx).await,
         Command::Lifecycle => Ok(lifecycle::run(cx)),
         Command::Doctor => maintenance::doctor(cx).await,

@@ -184,6 +184,8 @@ pub(super) fn event_view(stored: &StoredEvent) -> Result<EventView, ApiError> {
 
 /// The store's trouble, told to whoever asked.
 pub(crate) fn store(error: StoreError) -> ApiError {
+    // With everything that led to it; whoever asked hears the first sentence.
+    tracing::error!(error = crate::logs::chain(&error), "the store failed");
     match &error {
         StoreError::Full(_) => ApiError::new(Kind::Busy, "DISK_FULL", &error).then("make space; nothing was lost"),
         StoreError::Unusable(_) => ApiError::new(Kind::Failed, "UNUSABLE", &error),

@@ -3,11 +3,12 @@
 
 mod api;
 mod check;
+pub(crate) mod keys;
 mod look;
 mod selftest;
 mod serve;
 mod session;
-mod token;
+pub(crate) mod token;
 mod transport;
 
 pub(crate) use api::{LocalApi, trouble};

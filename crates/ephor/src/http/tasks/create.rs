@@ -41,8 +41,9 @@ pub(crate) struct Accepted {
 async fn create(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
-    Body(request): Body<Request>,
+    Body(mut request): Body<Request>,
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), ApiError> {
+    who.narrow(&mut request.namespace)?;
     let done = server.engine().submit(&request, who.actor(), None).await.map_err(|e| trouble(e, None))?;
     let id = done.task.expect("a submission is answered with its task");
     let mut headers = HeaderMap::new();
