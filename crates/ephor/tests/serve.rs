@@ -54,7 +54,9 @@ impl Server {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--max-time", "60", "--request", method]);
         curl.args(["--header", "Content-Type: application/json", "--data-binary", body]);
-        headers.iter().for_each(|header| drop(curl.args(["--header", header])));
+        for header in headers {
+            curl.args(["--header", header]);
+        }
         curl.arg(format!("{}{path}", self.address)).stdout(Stdio::piped()).stderr(Stdio::piped());
         curl
     }
@@ -124,7 +126,7 @@ fn a_server_that_is_told_to_stop_lets_everybody_go_in_time() {
     let mut server = Server::start(&[], &[]);
     server.ask("POST", "/api/v1/agents", &[], &json!({"name": "idle", "external_id": "idle", "capabilities": ["nothing"]}));
     // A step of a built-in agent that would go on for long, and a claim that would wait for long.
-    let slow = json!({"title": "slow", "action": "shell.run", "params": {"command": "sleep 300"}});
+    let slow = json!({"title": "slow", "plan": {"steps": [{"action": "shell.run", "params": {"command": "sleep 300"}}]}});
     let slow = server.ask("POST", "/api/v1/tasks", &[], &slow);
     let path = format!("/api/v1/tasks/{}", slow["id"].as_str().unwrap());
     let begun = until(PATIENCE, || (server.ask("GET", &path, &[], &json!({}))["status"] != "SCHEDULED").then_some(()));
@@ -156,8 +158,9 @@ fn secrets_are_in_no_log_whoever_brings_them() {
         let key = format!("Authorization: Bearer {}", key["key"].as_str().unwrap());
         let headers = [key.as_str(), "Cookie: ephor_session=canary7f3a9c21e5", "X-Api-Key: canary7f3a9c21e5"];
         let mail = "canary7f3a9c21e5@example.org";
-        let body = json!({"title": CANARY, "description": mail, "action": "shell.run", "payload": {"password": CANARY, "phone": "+49 30 7654321"},
-            "params": {"command": "echo canary7f3a9c21e5; echo ${secrets.TOKEN} >&2; exit 3"}, "max_retries": 0, "retry_policy": {"max_attempts": 1}});
+        let body = json!({"title": CANARY, "description": mail, "max_retries": 0, "payload": {"password": CANARY, "phone": "+49 30 7654321"},
+            "plan": {"steps": [{"action": "shell.run", "retry_policy": {"max_attempts": 1},
+                "params": {"command": "echo canary7f3a9c21e5; echo ${secrets.TOKEN} >&2; exit 3"}}]}});
         let made = server.ask("POST", "/api/v1/tasks", &headers, &body);
         let task = format!("/api/v1/tasks/{}", made["id"].as_str().unwrap_or_else(|| panic!("{made}")));
         let moved = || server.ask("GET", &task, &headers, &json!({}))["status"].as_str().filter(|s| *s == "FAILED").map(drop);
