@@ -63,7 +63,11 @@ pub fn doctor(reader: &dyn Reader, now: Time) -> Result<Report, StoreError> {
     let mut doctor = Doctor { reader, now, report: Report::default(), letters: HashMap::new() };
     doctor.tasks()?;
     doctor.agents()?;
+    for kind in [StreamKind::Constitution, StreamKind::Schedule, StreamKind::Namespace] {
+        doctor.pages(kind, |doctor, listed| doctor.links(listed.stream, |_, _| ()))?;
+    }
     doctor.mail()?;
+    doctor.counters()?;
     doctor.chain()?;
     for complaint in reader.check()? {
         doctor.found(Severity::Grave, Rule::Storage, None, None, complaint);
@@ -127,13 +131,17 @@ impl Doctor<'_> {
         let stream = listed.stream;
         let Some(id) = stream.task() else { return Ok(()) };
         let mut examined = Examined::new(id);
+        let snapshot = self.reader.snapshot(stream)?;
         let mut after = 0;
         loop {
-            let page = self.reader.stream_events(stream, after, PAGE)?;
+            let Some(page) = self.page(stream, after)? else { return Ok(()) };
             let Some(last) = page.last() else { break };
             after = last.version.max(after + 1);
             for stored in &page {
                 self.event(id, &mut examined, stored)?;
+                if let Some((at, body)) = snapshot.as_ref().filter(|(at, _)| *at == examined.task.version) {
+                    self.snapshot(stream, *at, body, &examined);
+                }
             }
         }
         if examined.task.version == 0 {
@@ -152,6 +160,25 @@ impl Doctor<'_> {
         }
         self.privacy(stream, &examined)?;
         self.names(stream, &examined)
+    }
+
+    /// The next events of a stream; `None` when one of them cannot be read, which is told. The walk over the whole log goes on behind it.
+    fn page(&mut self, stream: StreamId, after: u64) -> Result<Option<Vec<StoredEvent>>, StoreError> {
+        match self.reader.stream_events(stream, after, PAGE) {
+            Ok(page) => Ok(Some(page)),
+            Err(StoreError::Corrupt { version, why, .. }) => {
+                self.wrong(Rule::Storage, stream, version, format!("it cannot be read: {why}"));
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// A snapshot that this release would go on from says what the events say.
+    fn snapshot(&mut self, stream: StreamId, version: u64, body: &[u8], examined: &Examined) {
+        if live::Live::thaw(version, body).is_some_and(|frozen| frozen.task != examined.task) {
+            self.wrong(Rule::Differs, stream, version, "its snapshot is not what its events say".into());
+        }
     }
 
     fn event(&mut self, id: TaskId, examined: &mut Examined, stored: &StoredEvent) -> Result<(), StoreError> {
@@ -212,7 +239,7 @@ impl Doctor<'_> {
         let erased = examined.task.is_erased();
         let mut after = 0;
         loop {
-            let page = self.reader.stream_events(stream, after, PAGE)?;
+            let Some(page) = self.page(stream, after)? else { return Ok(()) };
             let Some(last) = page.last() else { return Ok(()) };
             after = last.version.max(after + 1);
             for stored in &page {
@@ -255,20 +282,39 @@ impl Doctor<'_> {
 
     fn agents(&mut self) -> Result<(), StoreError> {
         self.pages(StreamKind::Agent, |doctor, listed| {
-            let stream = listed.stream;
-            let mut agent = Agent::unknown(AgentId::from_bits(stream.bits));
-            let mut hash = crate::codec::GENESIS;
-            for stored in doctor.reader.stream_events(stream, 0, u32::MAX)? {
-                doctor.report.events += 1;
-                let breaches = examine::link(&mut hash, agent.version + 1, &stored);
-                doctor.breached(stream, stored.version, breaches);
-                match serde_json::from_str::<AgentEvent>(&stored.data) {
-                    Ok(event) => agent.evolve(&event),
-                    Err(error) => doctor.wrong(Rule::Storage, stream, stored.version, error.to_string()),
-                }
-            }
-            Ok(())
+            let mut agent = Agent::unknown(AgentId::from_bits(listed.stream.bits));
+            doctor.links(listed.stream, |doctor, stored| match serde_json::from_str::<AgentEvent>(&stored.data) {
+                Ok(event) => agent.evolve(&event),
+                Err(error) => doctor.wrong(Rule::Storage, stored.stream, stored.version, error.to_string()),
+            })
         })
+    }
+
+    /// A stream that is no task: its chain, and whatever else there is to say about each event.
+    fn links(&mut self, stream: StreamId, mut each: impl FnMut(&mut Self, &StoredEvent)) -> Result<(), StoreError> {
+        let (mut hash, mut version) = (crate::codec::GENESIS, 0);
+        loop {
+            let Some(page) = self.page(stream, version)? else { return Ok(()) };
+            let Some(last) = page.last() else { return Ok(()) };
+            let next = last.version.max(version + 1);
+            for stored in &page {
+                self.report.events += 1;
+                version += 1;
+                let breaches = examine::link(&mut hash, version, stored);
+                self.breached(stream, stored.version, breaches);
+                each(self, stored);
+            }
+            version = next;
+        }
+    }
+
+    /// Counters are what events add up to. No event of this release changes one, so none may stand.
+    fn counters(&mut self) -> Result<(), StoreError> {
+        for (key, value) in self.reader.counters()? {
+            let what = format!("the counter {key} stands at {value}, and no event explains it");
+            self.found(Severity::Grave, Rule::Differs, None, None, what);
+        }
+        Ok(())
     }
 
     /// The mail in the store is what was sent and not taken; those who have ended get none.
@@ -311,14 +357,8 @@ impl Doctor<'_> {
     /// The whole log in order: positions, time, commits. The chain of each stream was followed with its fold.
     fn chain(&mut self) -> Result<(), StoreError> {
         let mut chain = Chain::new();
-        let mut after = 0;
-        loop {
-            let page = self.reader.events(after, PAGE, None)?;
-            let Some(last) = page.last() else { break };
-            after = last.position;
-            page.iter().for_each(|stored| chain.event(stored));
-        }
-        chain.commits(self.reader)?;
+        chain.events(self.reader, |_, _| ())?;
+        chain.commits(self.reader, None)?;
         let seen = self.report.events;
         if chain.report.events != seen {
             let what = format!("the log has {} events, the streams have {seen}", chain.report.events);

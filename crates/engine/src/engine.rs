@@ -447,7 +447,16 @@ impl Engine {
 
     /// Events after a position, then those to come: no gap, no double.
     pub fn feed(&self, after: u64) -> Feed {
-        Feed::new(self.inner.reader.clone(), self.inner.position.subscribe(), self.inner.stopped.subscribe(), after)
+        self.feed_from(after, None)
+    }
+
+    /// The same of one task alone.
+    pub fn feed_of(&self, task: TaskId, after: u64) -> Feed {
+        self.feed_from(after, Some(task.into()))
+    }
+
+    fn feed_from(&self, after: u64, stream: Option<ephor_core::id::StreamId>) -> Feed {
+        Feed::new(self.inner.reader.clone(), self.inner.position.subscribe(), self.inner.stopped.subscribe(), after, stream)
     }
 
     /// The position of the last event written.

@@ -2,6 +2,7 @@
 //! is no gap and no double, however slow it is; that something came is told through memory.
 
 use crate::store::{Reader, StoreError, StoredEvent};
+use ephor_core::id::StreamId;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -11,6 +12,8 @@ pub struct Feed {
     written: watch::Receiver<u64>,
     stopped: watch::Receiver<Option<String>>,
     after: u64,
+    /// The only stream whose events it gives out; all where it is missing.
+    stream: Option<StreamId>,
 }
 
 impl Feed {
@@ -19,22 +22,26 @@ impl Feed {
         written: watch::Receiver<u64>,
         stopped: watch::Receiver<Option<String>>,
         after: u64,
+        stream: Option<StreamId>,
     ) -> Self {
-        Self { reader, written, stopped, after }
+        Self { reader, written, stopped, after, stream }
     }
 
     /// The next events, at least one and at most `limit`; waits for them. Empty once the engine has stopped and all was read.
     pub async fn next(&mut self, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         loop {
-            if *self.written.borrow_and_update() > self.after {
-                let (reader, after) = (self.reader.clone(), self.after);
-                let page = tokio::task::spawn_blocking(move || reader.events(after, limit, None))
+            let written = *self.written.borrow_and_update();
+            if written > self.after {
+                let (reader, after, stream) = (self.reader.clone(), self.after, self.stream);
+                let page = tokio::task::spawn_blocking(move || reader.events(after, limit, stream))
                     .await
                     .map_err(|e| StoreError::Unavailable(e.to_string()))??;
                 if let Some(last) = page.last() {
                     self.after = last.position;
                     return Ok(page);
                 }
+                // Nothing of this stream so far: what comes later has a higher position.
+                self.after = written;
             }
             if self.stopped.borrow().is_some() {
                 return Ok(Vec::new());
@@ -46,7 +53,7 @@ impl Feed {
         }
     }
 
-    /// The position of the last event that was given out.
+    /// The position up to which everything was given out.
     pub fn position(&self) -> u64 {
         self.after
     }

@@ -42,6 +42,9 @@ pub trait Reader: Send + Sync {
     /// The number, version, chain head, snapshot and later events of a stream; `None` when there is no such stream.
     fn load(&self, stream: StreamId) -> Result<Option<Loaded>, StoreError>;
 
+    /// A stream's snapshot and the version it was taken at, where it has one.
+    fn snapshot(&self, stream: StreamId) -> Result<Option<(u64, Vec<u8>)>, StoreError>;
+
     /// Where a stream's head is, without its events.
     fn head(&self, stream: StreamId) -> Result<Option<Head>, StoreError>;
 

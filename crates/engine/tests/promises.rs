@@ -12,8 +12,9 @@ use ephor_core::spec::Request;
 use ephor_core::status::Status;
 use ephor_core::time::{Time, WireDuration};
 use ephor_core::work::{ClaimRequest, Failure, Heartbeat, Outcome, Report, Success, Then, WorkItem};
+use ephor_engine::doctor::doctor;
 use ephor_engine::query::{self, AsOf};
-use ephor_engine::{Engine, EngineError, Idempotency, Settings};
+use ephor_engine::{Done, Engine, EngineError, Idempotency, Settings};
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -68,28 +69,41 @@ fn worked() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_hundred_requests_with_one_key_have_one_effect_and_one_answer() {
+async fn a_hundred_requests_with_one_key_have_one_effect_and_one_answer_after_a_restart_too() {
     let house = house(Policy::default()).await;
-    let request: Request = serde_json::from_value(json!({"title": "once"})).unwrap();
-    let key = || Some(Idempotency { key: "idem:default/ann/submit/k1".into(), digest: "d1".into() });
+    // Its birth is more than one event: the answer of then is not simply that of a first version.
+    let request: Request =
+        serde_json::from_value(json!({"title": "once", "execution_mode": "STRICT", "action": "work"})).unwrap();
+    let key = |digest: &str| Some(Idempotency { key: "idem:default/ann/submit/k1".into(), digest: digest.into() });
     let asking: Vec<_> = (0..100)
         .map(|_| {
-            let (engine, request) = (house.engine.clone(), request.clone());
-            tokio::spawn(async move { engine.submit(&request, Actor::human("ann"), key()).await.unwrap() })
+            let (engine, request, key) = (house.engine.clone(), request.clone(), key("d1"));
+            tokio::spawn(async move { engine.submit(&request, Actor::human("ann"), key).await.unwrap() })
         })
         .collect();
     let mut answers = Vec::new();
     for asked in asking {
         answers.push(asked.await.unwrap());
     }
-    assert!(answers.iter().all(|a| a.task == answers[0].task));
+    let said = |done: &Done| (done.task, done.version, done.status);
+    let first = said(answers.iter().find(|a| !a.repeated).unwrap());
+    assert!(answers.iter().all(|a| said(a) == first), "{answers:?}");
     assert_eq!(answers.iter().filter(|a| !a.repeated).count(), 1);
-    let all = house.engine.reader().list(&Default::default(), 10).unwrap();
-    assert_eq!(all.len(), 1);
-    let other = Some(Idempotency { key: "idem:default/ann/submit/k1".into(), digest: "d2".into() });
-    let refused = house.engine.submit(&request, Actor::human("ann"), other).await.unwrap_err();
+    assert_eq!(house.engine.reader().list(&Default::default(), 10).unwrap().len(), 1);
+    let refused = house.engine.submit(&request, Actor::human("ann"), key("d2")).await.unwrap_err();
     assert!(matches!(refused, EngineError::Refused(Refusal::IdempotencyMismatch)), "{refused}");
+
+    // The task goes on, the engine ends and comes again: the answer is still the first.
+    let cancel = Command::Cancel { reason: "enough".into(), force: true };
+    house.engine.command(first.0.unwrap(), cancel, Actor::human("ann")).await.unwrap();
     house.engine.stop();
+    let engine = Engine::open(Settings::new(house.folder.path().join("ephor.db"))).unwrap();
+    let again = engine.submit(&request, Actor::human("ann"), key("d1")).await.unwrap();
+    assert!(again.repeated && said(&again) == first, "{again:?}");
+    let refused = engine.submit(&request, Actor::human("ann"), key("d2")).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Refused(Refusal::IdempotencyMismatch)), "{refused}");
+    assert_eq!(engine.reader().list(&Default::default(), 10).unwrap().len(), 1);
+    engine.stop();
 }
 
 #[tokio::test]
@@ -194,6 +208,46 @@ async fn a_task_that_always_fails_ends_and_does_not_hold_back_others() {
     assert_eq!(poisoned, 30, "ten bad tasks of three attempts each, counted when claimed");
     for id in healthy {
         assert_eq!(house.task(id, AsOf::Now).unwrap().status(), Status::Completed);
+    }
+    house.engine.stop();
+}
+
+#[tokio::test]
+async fn a_task_that_kills_whoever_works_on_it_ends_and_does_not_hold_back_others() {
+    let house = house(Policy { lease: WireDuration { ms: 500 }, ..Policy::default() }).await;
+    let retry = json!({"max_attempts": 3, "initial": "1ms", "jitter": 0});
+    let (mut healthy, mut poison) = (Vec::new(), Vec::new());
+    for n in 0..90 {
+        if n % 9 == 0 {
+            // Of some the task is tried again as well; then somebody has to decide.
+            let retries = u32::from(n % 2 == 0);
+            let bad =
+                json!({"title": "bad", "action": "poison", "max_retries": retries, "retry_policy": retry, "priority": "HIGH"});
+            poison.push(house.submit(bad).await);
+        }
+        healthy.push(house.submit(json!({"title": "good"})).await);
+    }
+    let over = |id: &TaskId| {
+        let status = house.task(*id, AsOf::Now).unwrap().status();
+        status.is_final() || status == Status::Escalated
+    };
+    let mut deaths = std::collections::BTreeMap::new();
+    while !(healthy.iter().all(over) && poison.iter().all(over)) {
+        for item in house.claim(10, 1_000).await {
+            match item.action.as_str() {
+                // Nobody ever hears of this agent again.
+                "poison" => *deaths.entry(item.task_id).or_insert(0) += 1,
+                _ => drop(house.report(&item, worked()).await.unwrap()),
+            }
+        }
+    }
+    for id in &healthy {
+        assert_eq!(house.task(*id, AsOf::Now).unwrap().status(), Status::Completed);
+    }
+    for id in &poison {
+        let status = house.task(*id, AsOf::Now).unwrap().status();
+        assert!(matches!(status, Status::Failed | Status::Escalated), "{status}");
+        assert!((3..=6).contains(&deaths[id]), "every death counted as an attempt: {}", deaths[id]);
     }
     house.engine.stop();
 }
@@ -341,6 +395,8 @@ async fn a_long_history_is_not_replayed_and_a_snapshot_that_cannot_be_read_does_
     assert!(version >= 1_000 && loaded.events.len() < 200, "{version}");
     let before = query::task(&*engine.reader(), id, AsOf::Now).unwrap().unwrap();
     engine.stop();
+    let examined = doctor(&*engine.reader(), engine.now()).unwrap();
+    assert!(examined.is_well(), "its snapshot is what its events say: {examined:?}");
     drop(engine);
 
     for damaged in [None, Some(b"not a snapshot".to_vec()), Some(body[..body.len() / 2].to_vec())] {

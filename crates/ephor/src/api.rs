@@ -11,7 +11,7 @@ use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
-use ephor_core::time::Time;
+use ephor_core::time::{Time, WireTime};
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -104,6 +104,10 @@ pub struct TaskFilter {
     pub external_id: Option<String>,
     /// Only parts of this task.
     pub parent_task_id: Option<TaskId>,
+    /// Only those that may not start before an instant earlier than this; those without a due time are left out then.
+    pub due_before: Option<WireTime>,
+    /// Only those that may not start before an instant later than this; those without a due time are left out then.
+    pub due_after: Option<WireTime>,
     /// How many at most; 0 leaves it to the engine.
     pub limit: u32,
     /// Where the page before ended.

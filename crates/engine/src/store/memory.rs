@@ -416,6 +416,11 @@ impl Reader for MemoryReader {
         }))
     }
 
+    fn snapshot(&self, stream: StreamId) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let state = lock(&self.0);
+        Ok(state.number(stream).and_then(|number| state.stream(number).snapshot.clone()))
+    }
+
     fn head(&self, stream: StreamId) -> Result<Option<Head>, StoreError> {
         let state = lock(&self.0);
         Ok(state.number(stream).map(|number| state.head(number)))

@@ -30,6 +30,13 @@ struct Remembered {
     digest: String,
     task: TaskId,
     status: Status,
+    /// At which version; earlier releases did not say, and answered 1.
+    #[serde(default = "one")]
+    version: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 impl<S: Store> Writer<S> {
@@ -85,7 +92,8 @@ impl<S: Store> Writer<S> {
             if let Some(first) = batch.tasks.get(&known.task) {
                 batch.depends.push((ticket, first.group));
             }
-            let done = Done { task: Some(known.task), status: known.status, version: 1, answer: Answer::Done, repeated: true };
+            let Remembered { task, status, version, digest: _ } = known;
+            let done = Done { task: Some(task), status, version, answer: Answer::Done, repeated: true };
             return Ok(Ok(done));
         }
         let mut guards = Vec::new();
@@ -119,7 +127,7 @@ impl<S: Store> Writer<S> {
         batch.depends.push((ticket, group));
         let Ok(done) = done else { return Ok(done) };
         if let Some(Idempotency { key, digest }) = idempotency {
-            let remembered = Remembered { digest, task: submit.id, status: done.status };
+            let remembered = Remembered { digest, task: submit.id, status: done.status, version: done.version };
             let value = serde_json::to_string(&remembered).expect("plain data");
             let until = Some(batch.now.plus(IDEMPOTENCY_MS).0);
             guards.push(Guard::Unique { key, until, value, stream: submit.id.into() });

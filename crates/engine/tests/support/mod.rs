@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod ledger;
+pub(crate) mod traffic;
+
 use ephor_core::id::{StreamId, TaskId};
 use ephor_core::status::Status;
 use ephor_engine::codec::private_digest;
@@ -93,4 +96,9 @@ pub(crate) fn mail(from: u64, to: u64, id: u8) -> MailRow {
 /// A SQLite store, through a VFS if one is named.
 pub(crate) fn open(path: &Path, vfs: Option<&str>) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(&Options { vfs: vfs.map(Into::into), ..Options::new(path) }, NOW)
+}
+
+/// How often something is tried: what the environment says under this name, for longer runs, else `ordinarily`.
+pub(crate) fn count(name: &str, ordinarily: u64) -> u64 {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(ordinarily)
 }

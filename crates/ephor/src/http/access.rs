@@ -2,7 +2,7 @@
 
 use super::auth::{COOKIE, Caller, Principal, SESSION_LASTS, Shown, session_of};
 use super::body::Body;
-use super::problem::Errors;
+use super::errors::Errors;
 use super::server::Server;
 use crate::api::{ApiError, Kind};
 use crate::local::keys;
@@ -57,9 +57,10 @@ struct Me {
 #[utoipa::path(get, path = "/api/v1/me", tag = "access", responses((status = 200, body = Me), Errors))]
 async fn me(Caller(who): Caller) -> Json<Me> {
     let Principal { name, kind, roles, namespace, agent, shown, peer: _ } = (*who).clone();
+    let authenticated = who.is_authenticated();
     let key_id = if let Shown::Key(id) = shown { Some(id) } else { None };
     let namespace = namespace.map(Into::into);
-    Json(Me { name: name.into(), kind, roles, namespace, agent, key_id, authenticated: shown != Shown::Nothing })
+    Json(Me { name: name.into(), kind, roles, namespace, agent, key_id, authenticated })
 }
 
 /// Keys, in the order they were made; revoked and expired ones too

@@ -2,14 +2,16 @@
 //! well, and answered alike.
 
 use super::case::{self, Wanted};
+use super::words;
 use crate::api::{ApiError, Kind};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use ephor_core::plan::Problem as FieldProblem;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// How deep JSON may be nested (promise 28).
@@ -25,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        is_json(&request)?;
+        is_json(request.headers())?;
         let wanted = request.extensions().get::<Wanted>().cloned();
         let reading = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
         let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
@@ -38,8 +40,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 }
 
 /// Another type than JSON could be sent by any page in a browser without asking first.
-fn is_json(request: &Request) -> Result<(), ApiError> {
-    let said = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = said.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json") {
         return Ok(());
@@ -61,8 +63,16 @@ pub(crate) fn unreadable(rejection: BytesRejection) -> ApiError {
     }
 }
 
-/// Reads JSON. Says whether it was written in camelCase. The ordinary case, snake_case, is read in one go.
+/// Reads JSON. Says whether it was written in camelCase. The ordinary case, snake_case with words in capitals, is read in one go.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, bool), ApiError> {
+    read_as(bytes, |_| Ok(false))
+}
+
+/// The same for what may also come in an older form: `reshape` brings that into the present one, and says whether it had to.
+pub(crate) fn read_as<T: DeserializeOwned>(
+    bytes: &[u8],
+    reshape: impl FnOnce(&mut Map<String, Value>) -> Result<bool, FieldProblem>,
+) -> Result<(T, bool), ApiError> {
     let empty = bytes.iter().all(u8::is_ascii_whitespace);
     let bytes = if empty { b"{}".as_slice() } else { bytes };
     if too_deep(bytes) {
@@ -73,12 +83,85 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, bool), ApiEr
         Ok(value) => return Ok((value, false)),
         Err(error) => error,
     };
-    let Ok(mut json) = serde_json::from_slice::<Value>(bytes) else { return Err(error) };
-    if !case::to_snake(&mut json) {
+    // Otherwise written, or wrong: which of them the fields will tell. A field given twice is always wrong.
+    let Ok(mut json) = serde_json::from_slice::<Once>(bytes).map(|once| once.0) else { return Err(error) };
+    let camel = case::to_snake(&mut json);
+    let reshaped = match json.as_object_mut() {
+        Some(map) => reshape(map).map_err(|problem| ApiError::invalid("the request was refused", vec![problem]))?,
+        None => false,
+    };
+    if !(words::as_inside(&mut json) || camel || reshaped) {
         return Err(error);
     }
     let value = serde_path_to_error::deserialize(json).map_err(|e| wrong(&e.path().to_string(), e.inner()))?;
-    Ok((value, true))
+    Ok((value, camel))
+}
+
+/// JSON in which no field is given twice.
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(OnceVisitor).map(Self)
+    }
+}
+
+struct OnceVisitor;
+
+impl<'de> Visitor<'de> for OnceVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Once(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            let Once(value) = fields.next_value()?;
+            if map.contains_key(&name) {
+                return Err(serde::de::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            map.insert(name, value);
+        }
+        Ok(map.into())
+    }
 }
 
 fn parse<'de, T: DeserializeOwned>(mut json: serde_json::Deserializer<serde_json::de::SliceRead<'de>>) -> Result<T, ApiError> {

@@ -13,8 +13,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Free JSON of callers and agents: below these names nothing is renamed.
-const FREE: [&str; 11] =
-    ["payload", "context", "params", "output", "outputs", "metrics", "private", "subject", "resource_limits", "result", "env"];
+pub(crate) const FREE: [&str; 12] = [
+    "payload",
+    "context",
+    "params",
+    "with",
+    "output",
+    "outputs",
+    "metrics",
+    "private",
+    "subject",
+    "resource_limits",
+    "result",
+    "env",
+];
 /// The largest answer whose words are renamed; lists are cut into pages well below it.
 const ANSWER_MAX: usize = 64 << 20;
 
@@ -105,7 +117,7 @@ fn rename(json: &mut Value, to: &impl Fn(&str) -> Option<String>) -> bool {
 }
 
 /// `externalId` as `external_id`; `None` where nothing changes. Words in capitals, and names of things, are no camelCase.
-fn snake(word: &str) -> Option<String> {
+pub(crate) fn snake(word: &str) -> Option<String> {
     let camel = word.starts_with(|c: char| c.is_ascii_lowercase())
         && word.chars().all(|c| c.is_ascii_alphanumeric())
         && word.chars().any(|c| c.is_ascii_uppercase());

@@ -1,6 +1,6 @@
 //! The number of a request, and its line in the log: one for each, also for those whose caller left before the answer.
 
-use super::auth::{Caller, Shown};
+use super::auth::Caller;
 use super::problem::Problem;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method};
@@ -82,7 +82,7 @@ impl Line {
     fn ended(&mut self, response: &Response) {
         self.told = true;
         let status = response.status();
-        let who = response.extensions().get::<Caller>().filter(|Caller(who)| who.shown != Shown::Nothing);
+        let who = response.extensions().get::<Caller>().filter(|Caller(who)| who.is_authenticated());
         let who = who.map(|Caller(who)| &*who.name);
         let (id, method, path, ms) = (&*self.id, self.method.as_str(), self.path(), self.ms());
         let (task, agent) = (self.task.map(tracing::field::display), self.agent.map(tracing::field::display));

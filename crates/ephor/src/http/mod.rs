@@ -11,8 +11,11 @@ mod agents;
 mod auth;
 mod body;
 mod case;
+mod errors;
+mod events;
 mod guard;
 mod health;
+mod lifecycle;
 mod limits;
 mod line;
 mod listen;
@@ -21,7 +24,10 @@ mod operations;
 mod problem;
 mod query;
 mod server;
+mod sse;
+mod streams;
 mod tasks;
+mod words;
 mod work;
 
 #[cfg(test)]
@@ -48,6 +54,8 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(tasks::routes())
         .merge(agents::routes())
         .merge(work::routes())
+        .merge(events::routes())
+        .merge(lifecycle::routes())
 }
 
 /// The whole interface over one server.

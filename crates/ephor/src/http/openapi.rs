@@ -1,10 +1,12 @@
 //! The OpenAPI document, made from the code, and a page to browse it that needs no other host.
 
+use super::problem::Problem;
 use super::server::Server;
 use axum::Router;
 use std::sync::Arc;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// What the document says of the whole.
@@ -16,7 +18,10 @@ pub(crate) fn head() -> OpenApi {
         .license(Some(License::new("MIT OR Apache-2.0")))
         .build();
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    let components = ComponentsBuilder::new().security_scheme("key", bearer).build();
+    // Every error refers to it.
+    let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
+    Problem::schemas(&mut schemas);
+    let components = ComponentsBuilder::new().security_scheme("key", bearer).schemas_from_iter(schemas).build();
     OpenApiBuilder::new().info(info).components(Some(components)).build()
 }
 

@@ -1,7 +1,7 @@
 //! Every operation and the permission it needs: the one table to read when asking who may do what. A route that is not in it is
 //! refused to everybody, and a test compares it with the OpenAPI document in both directions.
 
-use super::auth::Permission::{self, Keys, Open, Read, Steer, Submit, Work};
+use super::auth::Permission::{self, Decide, Keys, Open, Read, Steer, Submit, Work};
 use axum::http::Method;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -17,8 +17,48 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/keys", Keys),
     ("DELETE", "/api/v1/keys/{id}", Keys),
     ("POST", "/api/v1/tasks", Submit),
+    ("POST", "/api/v1/tasks/batch", Submit),
+    ("GET", "/api/v1/tasks", Read),
     ("GET", "/api/v1/tasks/{id}", Read),
+    ("GET", "/api/v1/tasks/{id}/steps", Read),
+    ("GET", "/api/v1/tasks/{id}/plan", Read),
+    ("GET", "/api/v1/tasks/{id}/graph", Read),
+    ("GET", "/api/v1/tasks/{id}/outputs", Read),
+    ("GET", "/api/v1/tasks/{id}/result", Read),
+    ("GET", "/api/v1/tasks/{id}/reviews", Read),
+    ("GET", "/api/v1/tasks/{id}/effects", Read),
+    ("GET", "/api/v1/tasks/{id}/waiting", Read),
+    ("GET", "/api/v1/tasks/{id}/subtasks", Read),
+    ("GET", "/api/v1/tasks/{id}/allowed-transitions", Read),
+    ("GET", "/api/v1/tasks/{id}/interventions", Read),
+    ("GET", "/api/v1/tasks/{id}/events", Read),
+    ("GET", "/api/v1/tasks/{id}/progress", Read),
+    // IN_PROGRESS, COMPLETED and FAILED need the permission to work as well.
+    ("PATCH", "/api/v1/tasks/{id}", Steer),
+    ("DELETE", "/api/v1/tasks/{id}", Steer),
     ("POST", "/api/v1/tasks/{id}/pause", Steer),
+    ("POST", "/api/v1/tasks/{id}/resume", Steer),
+    ("POST", "/api/v1/tasks/{id}/cancel", Steer),
+    ("POST", "/api/v1/tasks/{id}/modify", Steer),
+    ("POST", "/api/v1/tasks/{id}/escalate", Steer),
+    ("POST", "/api/v1/tasks/{id}/guide", Steer),
+    ("POST", "/api/v1/tasks/{id}/signals/{name}", Steer),
+    ("PUT", "/api/v1/tasks/{id}/plan", Steer),
+    ("POST", "/api/v1/tasks/{id}/retry", Steer),
+    ("POST", "/api/v1/tasks/{id}/archive", Steer),
+    ("POST", "/api/v1/tasks/{id}/note", Steer),
+    // OVERRIDE needs the permission to decide as well.
+    ("POST", "/api/v1/tasks/{id}/interventions", Steer),
+    ("POST", "/api/v1/tasks/{id}/council-decision", Decide),
+    ("POST", "/api/v1/tasks/{id}/override", Decide),
+    ("POST", "/api/v1/tasks/{id}/vote", Decide),
+    ("POST", "/api/v1/tasks/{id}/confirm", Decide),
+    ("POST", "/api/v1/tasks/{id}/accept-plan", Decide),
+    ("POST", "/api/v1/tasks/{id}/effects/{effect}/outcome", Decide),
+    ("POST", "/api/v1/tasks/{id}/erase", Decide),
+    ("GET", "/api/v1/events", Read),
+    ("GET", "/api/v1/event-types", Read),
+    ("GET", "/api/v1/lifecycle", Read),
     ("GET", "/api/v1/tasks/{id}/logs", Read),
     ("POST", "/api/v1/agents", Work),
     ("GET", "/api/v1/agents", Read),

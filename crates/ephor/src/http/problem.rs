@@ -5,11 +5,8 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use ephor_core::plan::Problem as FieldProblem;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
-use utoipa::openapi::response::Response as Documented;
-use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder};
 
 /// How long a caller should wait who was told to come back, in seconds.
 const RETRY_AFTER_S: u64 = 1;
@@ -102,43 +99,6 @@ impl IntoResponse for ApiError {
         Problem::from(self).into_response()
     }
 }
-
-/// What any operation may be answered when it is not done.
-pub(crate) struct Errors;
-
-impl utoipa::IntoResponses for Errors {
-    fn responses() -> BTreeMap<String, RefOr<Documented>> {
-        let answer = |(status, why): &(&str, &str)| {
-            let content = ContentBuilder::new().schema(Some(reference())).build();
-            let response = ResponseBuilder::new().description(*why).content("application/problem+json", content).build();
-            ((*status).to_owned(), RefOr::T(response))
-        };
-        ERRORS.iter().map(answer).collect()
-    }
-}
-
-/// The schema by its name.
-fn reference() -> RefOr<utoipa::openapi::Schema> {
-    utoipa::openapi::Ref::from_schema_name(Problem::name()).into()
-}
-
-/// Each of them, and when.
-const ERRORS: [(&str, &str); 14] = [
-    ("400", "The request makes no sense, or not now"),
-    ("401", "It takes a key"),
-    ("403", "The caller may not"),
-    ("404", "There is no such thing, or not for the caller"),
-    ("405", "Not with this method"),
-    ("408", "The request took too long to arrive"),
-    ("409", "Not in the state it is in"),
-    ("413", "The body is too large"),
-    ("414", "The address is too long"),
-    ("415", "The body is of another type"),
-    ("422", "The same idempotency key with another request"),
-    ("429", "Too much at once"),
-    ("503", "Not now; ask again"),
-    ("507", "No space is left to write"),
-];
 
 /// Nothing is at this path.
 pub(crate) async fn no_such_route(uri: Uri) -> ApiError {

@@ -1,20 +1,100 @@
-//! Query strings, with the field named where something is wrong.
+//! Parameters behind the `?`: each known by name, in snake_case or camelCase; what is unknown or makes no sense is an error that names
+//! it. One given several times counts as a list.
 
+use super::case;
 use crate::api::ApiError;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ephor_core::plan::Problem as FieldProblem;
-use serde::de::DeserializeOwned;
+use ephor_core::status::Status;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 
-/// A query string, read into `T`.
+/// The parameters, read into `T`.
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let read = axum::extract::Query::<T>::try_from_uri(&parts.uri);
-        let wrong = |e| ApiError::invalid("the query was refused", vec![FieldProblem::new("query", e)]);
-        read.map(|axum::extract::Query(value)| Self(value)).map_err(|e| wrong(e.body_text()))
+        read(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+fn read<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    let mut given: Vec<(String, Cow<'_, str>)> = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let name = case::snake(&name).unwrap_or_else(|| name.into_owned());
+        match given.iter_mut().find(|(known, _)| *known == name) {
+            // `case` is for every request alike, and was read before.
+            _ if name == "case" => {}
+            Some((_, before)) => *before = format!("{before},{value}").into(),
+            None => given.push((name, value)),
+        }
+    }
+    let written = form_urlencoded::Serializer::new(String::new()).extend_pairs(&given).finish();
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(written.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|e| {
+        let path = e.path().to_string();
+        let field = if path == "." { "query".into() } else { path };
+        ApiError::invalid("the query was refused", vec![FieldProblem::new(field, e.inner().to_string())])
+    })
+}
+
+/// Several statuses, separated by commas, in any case and in the words of older interfaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Statuses(pub(crate) Vec<Status>);
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        words.map(|word| Status::read(word).ok_or_else(|| D::Error::custom(no_status(word)))).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// That a word is no status, and which ones are.
+pub(crate) fn no_status(word: &str) -> String {
+    format!("{word:?} is no status; there are {}", Status::ALL.map(Status::word).join(", "))
+}
+
+/// Several words, separated by commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Words(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Ok(Self(text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(default, deny_unknown_fields)]
+    struct Wanted {
+        status: Statuses,
+        owner_id: Option<String>,
+        limit: Option<u32>,
+    }
+
+    #[test]
+    fn parameters_are_read_in_either_case_and_several_times() {
+        let wanted: Wanted = read("status=pending&ownerId=A%20I&status=RUNNING&limit=5&case=camel").unwrap();
+        let expected =
+            Wanted { status: Statuses(vec![Status::Pending, Status::InProgress]), owner_id: Some("A I".into()), limit: Some(5) };
+        assert_eq!(wanted, expected);
+    }
+
+    #[test]
+    fn what_is_unknown_or_makes_no_sense_is_named() {
+        let wrong = |query| read::<Wanted>(query).unwrap_err().problems[0].to_string();
+        assert!(wrong("stauts=x").contains("unknown field `stauts`, expected one of `status`"), "{}", wrong("stauts=x"));
+        assert!(wrong("limit=many").starts_with("limit: "));
+        assert!(wrong("status=happy").contains("PENDING"));
     }
 }

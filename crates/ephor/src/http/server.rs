@@ -3,6 +3,7 @@
 use super::auth::{Keys, Principal, Sessions, Shown, same};
 use super::limits::{Limits, Meter, Place};
 use super::listen;
+use super::streams::Streams;
 use crate::api::{Api, ApiError, Kind};
 use crate::local::{LocalApi, Look, keys};
 use ephor_engine::Engine;
@@ -49,38 +50,39 @@ pub(crate) struct Server {
     meter: Meter,
     /// Turns true when the server stops: streams and long polls end then.
     stopping: watch::Receiver<bool>,
+    streams: Streams,
 }
 
 impl Server {
-    /// One without a socket.
-    #[cfg(test)]
-    pub(crate) fn in_test(engine: Engine, options: ServeOptions, stopping: watch::Receiver<bool>) -> Arc<Self> {
-        Arc::new(Self::new(engine, options.listen, options, (Vec::new(), Sessions::default()), stopping))
-    }
-
-    fn new(
-        engine: Engine,
-        listen: SocketAddr,
-        options: ServeOptions,
-        (keys, sessions): (Vec<keys::Known>, Sessions),
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
+    /// A server over an engine that listens there, until `stopping` turns true.
+    pub(crate) fn new(engine: Engine, options: ServeOptions, listen: SocketAddr, stopping: watch::Receiver<bool>) -> Self {
         Self {
             look: Look { reader: engine.reader() },
             engine,
             listen,
             hosts: options.hosts,
             operator_token: options.operator_token,
-            keys: Keys::new(keys),
-            sessions,
+            keys: Keys::default(),
+            sessions: Sessions::default(),
             meter: Meter::new(options.limits.unwrap_or_else(|| Limits::on(listen))),
             stopping,
+            streams: Streams::default(),
         }
     }
 
     /// The engine itself.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What can be read.
+    pub(crate) fn look(&self) -> &Look {
+        &self.look
+    }
+
+    /// Who holds a stream open.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// What can be asked, bound to who asks.
@@ -191,11 +193,11 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Running, Api
     let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
     let (stop, stopping) = watch::channel(false);
-    let sessions = Sessions::default();
-    let login = format!("http://{}/login?code={}", visited(address), sessions.link()?);
-    let server = Arc::new(Server::new(engine, address, options, (keys, sessions), stopping.clone()));
+    let mut server = Server::new(engine, options, address, stopping.clone());
+    server.keys = Keys::new(keys);
+    let login = format!("http://{}/login?code={}", visited(address), server.sessions.link()?);
     let limits = server.meter.limits().clone();
-    let serving = tokio::spawn(listen::run(listener, super::router(server), limits, stopping));
+    let serving = tokio::spawn(listen::run(listener, super::router(Arc::new(server)), limits, stopping));
     Ok(Running { address, login, stop, serving })
 }
 

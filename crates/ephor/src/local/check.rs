@@ -31,7 +31,8 @@ fn checks(name: &str, looked: String, findings: &[Finding]) -> Vec<Check> {
     }
     let told = |finding: &Finding| {
         let place = match (finding.stream, finding.version, finding.position) {
-            (Some(stream), Some(version), _) => format!("{stream} at version {version}: "),
+            (Some(stream), Some(version), Some(position)) => format!("position {position}, {stream} at version {version}: "),
+            (Some(stream), Some(version), None) => format!("{stream} at version {version}: "),
             (Some(stream), None, _) => format!("{stream}: "),
             (None, _, Some(position)) => format!("position {position}: "),
             (None, _, None) => String::new(),

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// How many rows a list shows where nothing is said, and at most.
-const PAGE: u32 = 50;
-const PAGE_MAX: u32 = 500;
+pub(crate) const PAGE: u32 = 50;
+pub(crate) const PAGE_MAX: u32 = 500;
 /// How many tasks are looked through for one whose id begins with some letters.
 const PREFIX_LOOKS: u32 = 100_000;
 
@@ -27,7 +27,7 @@ pub(crate) struct Look {
 
 impl Look {
     /// The task somebody means.
-    pub(super) fn find(&self, name: &str, now: Time) -> Result<TaskId, ApiError> {
+    pub(crate) fn find(&self, name: &str, now: Time) -> Result<TaskId, ApiError> {
         let unknown =
             || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {name:?}")).then("ephor task list --all");
         if let Ok(id) = name.parse::<TaskId>() {
@@ -75,13 +75,13 @@ impl Look {
     }
 
     /// One task, rebuilt.
-    pub(super) fn task(&self, id: TaskId) -> Result<Task, ApiError> {
+    pub(crate) fn task(&self, id: TaskId) -> Result<Task, ApiError> {
         let task = query::task(&*self.reader, id, AsOf::Now).map_err(store)?;
         task.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {id}")))
     }
 
     /// Tasks, newest first.
-    pub(super) fn tasks(&self, wanted: TaskFilter) -> Result<Page<TaskRow>, ApiError> {
+    pub(crate) fn tasks(&self, wanted: TaskFilter) -> Result<Page<TaskRow>, ApiError> {
         let below = wanted.after.as_deref().map(|cursor| {
             cursor.parse::<i64>().map_err(|_| ApiError::invalid(format!("{cursor:?} is no cursor of a list"), Vec::new()))
         });
@@ -95,8 +95,8 @@ impl Look {
             parent: wanted.parent_task_id.map(TaskId::bits),
             external_id: wanted.external_id,
             source: wanted.source,
-            due_before: None,
-            due_after: None,
+            due_before: wanted.due_before.map(|at| at.0.0),
+            due_after: wanted.due_after.map(|at| at.0.0),
             below: below.transpose()?,
         };
         let rows = self.reader.list(&filter, limit).map_err(store)?;
@@ -105,14 +105,14 @@ impl Look {
     }
 
     /// Events after a position.
-    pub(super) fn events(&self, wanted: EventQuery) -> Result<Vec<EventView>, ApiError> {
+    pub(crate) fn events(&self, wanted: EventQuery) -> Result<Vec<EventView>, ApiError> {
         let limit = if wanted.limit == 0 { PAGE_MAX } else { wanted.limit.min(10_000) };
         let stored = self.reader.events(wanted.after, limit, wanted.task.map(Into::into)).map_err(store)?;
         stored.iter().map(event_view).collect()
     }
 
     /// Steps with the latest signs of life.
-    pub(super) fn steps(&self, id: TaskId, live: &[Telemetry]) -> Result<Vec<StepView>, ApiError> {
+    pub(crate) fn steps(&self, id: TaskId, live: &[Telemetry]) -> Result<Vec<StepView>, ApiError> {
         let mut steps = self.task(id)?.step_views();
         let stored = self.reader.telemetry(id.into()).map_err(store)?;
         for beat in stored.iter().chain(live) {
@@ -154,7 +154,7 @@ fn priority(rank: i64) -> Priority {
 }
 
 /// An event as outsiders see it.
-pub(super) fn event_view(stored: &StoredEvent) -> Result<EventView, ApiError> {
+pub(crate) fn event_view(stored: &StoredEvent) -> Result<EventView, ApiError> {
     let actor = Actor::read(&stored.actor).unwrap_or_else(Actor::settle);
     let (data, private) = match stored.stream.kind {
         StreamKind::Task => {

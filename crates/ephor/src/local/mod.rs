@@ -12,7 +12,7 @@ pub(crate) mod token;
 mod transport;
 
 pub(crate) use api::{LocalApi, trouble};
-pub(crate) use look::{Look, store};
+pub(crate) use look::{Look, PAGE, PAGE_MAX, event_view, store};
 pub use session::LocalHost;
 pub(crate) use session::blocking;
 pub use transport::InProcess;

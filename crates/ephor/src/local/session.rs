@@ -54,7 +54,7 @@ impl Host for LocalHost {
     fn doctor<'a>(&'a self, place: &'a Place) -> Answer<'a, Vec<Check>> {
         Box::pin(async move {
             let database = database(place)?;
-            blocking(move || check::doctor(&*reader(&database)?)).await
+            blocking(move || check::doctor(&still(&database)?)).await
         })
     }
 
@@ -65,7 +65,7 @@ impl Host for LocalHost {
                 return Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", message).then("ephor audit verify"));
             }
             let database = database(place)?;
-            blocking(move || check::verify(&*reader(&database)?)).await
+            blocking(move || check::verify(&still(&database)?)).await
         })
     }
 
@@ -154,6 +154,12 @@ fn make_folder(database: &Path) -> Result<(), ApiError> {
 fn reader(database: &Path) -> Result<Arc<dyn ephor_engine::store::Reader>, ApiError> {
     exists(database)?;
     Ok(Arc::new(SqliteReader::open(&Options::new(database)).map_err(store)?))
+}
+
+/// A database as it is at this moment, whatever is written beside.
+fn still(database: &Path) -> Result<SqliteReader, ApiError> {
+    exists(database)?;
+    SqliteReader::open_still(&Options::new(database)).map_err(store)
 }
 
 fn look_at(database: &Path, namespace: Option<String>) -> Result<LocalSession, ApiError> {

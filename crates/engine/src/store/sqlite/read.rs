@@ -29,6 +29,14 @@ impl SqliteReader {
         Ok(Self { options: options.clone(), idle: Mutex::new(idle), returned: Condvar::new() })
     }
 
+    /// Opens a database to look at the whole as it is now, whatever is written meanwhile: one connection in one transaction.
+    pub fn open_still(options: &Options) -> Result<Self, StoreError> {
+        let db = connect_to_read(options)?;
+        db.execute_batch("begin")?;
+        migrate::expect_current(&db)?;
+        Ok(Self { options: options.clone(), idle: Mutex::new(vec![db]), returned: Condvar::new() })
+    }
+
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().expect("nothing panics between taking and returning a connection")
     }
@@ -99,6 +107,11 @@ fn head_of(db: &Connection, number: i64) -> Result<Head, StoreError> {
     Ok(found.unwrap_or(Head { number, version: 0, hash: GENESIS }))
 }
 
+fn snapshot_of(db: &Connection, number: i64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+    let sql = "select version, body from snapshots where stream = ?1";
+    one(db, sql, [number], |row| Ok((read_u64(row, 0)?, row.get(1)?)))
+}
+
 /// The version a stream was at when all had come to a position. Positions rise with versions, so it is found by halving.
 fn version_at(db: &Connection, number: i64, position: u64) -> Result<u64, StoreError> {
     let (mut at_most, mut beyond) = (0, head_of(db, number)?.version + 1);
@@ -116,16 +129,20 @@ fn version_at(db: &Connection, number: i64, position: u64) -> Result<u64, StoreE
 impl Reader for SqliteReader {
     fn load(&self, stream: StreamId) -> Result<Option<Loaded>, StoreError> {
         let db = self.connection();
-        // One snapshot for all that is read.
-        let db = db.unchecked_transaction()?;
+        // One moment for all that is read.
+        let _moment = db.is_autocommit().then(|| db.unchecked_transaction()).transpose()?;
         let sql = format!("select {} from streams s where s.id = ?1 and s.kind = ?2", *ROW);
         let Some((number, _, row)) = one(&db, &sql, params![stream.bits.to_be_bytes(), stream.kind.word()], read_row)? else {
             return Ok(None);
         };
-        let sql = "select version, body from snapshots where stream = ?1";
-        let snapshot = one(&db, sql, [number], |row| Ok((read_u64(row, 0)?, row.get(1)?)))?;
+        let snapshot = snapshot_of(&db, number)?;
         let events = events_of(&db, number, snapshot.as_ref().map_or(0, |(version, _)| *version), u32::MAX)?;
         Ok(Some(Loaded { head: head_of(&db, number)?, row, snapshot, events }))
+    }
+
+    fn snapshot(&self, stream: StreamId) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let db = self.connection();
+        Ok(number_of(&db, stream)?.map(|number| snapshot_of(&db, number)).transpose()?.flatten())
     }
 
     fn head(&self, stream: StreamId) -> Result<Option<Head>, StoreError> {

@@ -108,8 +108,18 @@ pub(super) fn write_private(event: &NewEvent) -> Private<'_> {
 pub(super) const EVENT: &str = "e.position, s.kind, s.id, e.version, e.at, e.kind, e.actor, e.status_before, e.status_after, \
      e.schema, e.data, e.digest, e.private, e.private_key is not null, b.body, e.hash";
 
-/// An event selected as `EVENT`.
+/// An event selected as `EVENT`. One that cannot be read is named.
 pub(super) fn read_event(row: &rusqlite::Row<'_>) -> Result<StoredEvent, StoreError> {
+    read_columns(row).map_err(|error| match error {
+        StoreError::Unusable(why) => match read_stream(row, 1) {
+            Ok(stream) => corrupt(stream, read_u64(row, 3).unwrap_or(0), why),
+            Err(unnamed) => unnamed,
+        },
+        other => other,
+    })
+}
+
+fn read_columns(row: &rusqlite::Row<'_>) -> Result<StoredEvent, StoreError> {
     let stream = read_stream(row, 1)?;
     let version = read_u64(row, 3)?;
     let wrong = |why: String| corrupt(stream, version, why);

@@ -4,7 +4,7 @@ mod path;
 mod steer;
 mod view;
 
-pub(crate) use path::{WorkerPath, found, may_speak_as};
+pub(crate) use path::{WorkerPath, found, may_speak_as, sees};
 
 use super::server::Server;
 use std::sync::Arc;

@@ -26,7 +26,7 @@ pub(crate) fn found(server: &Server, who: &Principal, name: &str) -> Result<Arc<
 }
 
 /// Whether an agent is within what a principal reaches.
-pub(super) fn sees(who: &Principal, agent: &Agent) -> bool {
+pub(crate) fn sees(who: &Principal, agent: &Agent) -> bool {
     let of = agent.registration.as_ref().and_then(|said| said.namespace.as_deref());
     who.namespace.is_none() || who.namespace.as_deref() == of
 }

@@ -5,7 +5,7 @@ use super::view::AgentView;
 use crate::api::{ApiError, Kind};
 use crate::http::auth::{Caller, Principal};
 use crate::http::body::Body;
-use crate::http::problem::Errors;
+use crate::http::errors::Errors;
 use crate::http::server::Server;
 use crate::local::trouble;
 use axum::Json;

@@ -3,7 +3,7 @@
 use super::path::{AgentPath, sees};
 use crate::api::ApiError;
 use crate::http::auth::Caller;
-use crate::http::problem::Errors;
+use crate::http::errors::Errors;
 use crate::http::query::Query;
 use crate::http::server::Server;
 use axum::Json;
@@ -128,9 +128,6 @@ struct Wanted {
     limit: Option<usize>,
     /// Where the page before ended.
     cursor: Option<AgentId>,
-    /// `snake` or `camel`.
-    #[serde(rename = "case")]
-    _case: Option<String>,
 }
 
 /// Agents, in the order they became known

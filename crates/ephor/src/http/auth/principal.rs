@@ -93,6 +93,11 @@ impl Principal {
         Self { name: "operator".into(), roles: vec![Role::Admin], shown, ..Self::nobody() }
     }
 
+    /// Whether it has shown who it is.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.shown != Shown::Nothing
+    }
+
     /// Whether it may at all.
     pub(crate) fn may(&self, needed: Permission) -> bool {
         needed == Permission::Open || self.roles.iter().any(|role| permissions(*role).contains(&needed))

@@ -1,13 +1,17 @@
 //! Submitting.
 
-use crate::api::ApiError;
-use crate::http::auth::Caller;
-use crate::http::body::Body;
-use crate::http::problem::Problem;
+use super::older;
+use super::terms::Terms;
+use crate::api::{ApiError, Kind};
+use crate::http::auth::{Caller, Principal};
+use crate::http::body::{PATIENCE, is_json, read_as, too_slow, unreadable};
+use crate::http::case::Wanted;
+use crate::http::errors::Errors;
 use crate::http::server::Server;
 use crate::local::trouble;
 use axum::Json;
-use axum::extract::State;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use ephor_core::id::TaskId;
 use ephor_core::spec::Request;
@@ -35,19 +39,59 @@ pub(crate) struct Accepted {
     version: u64,
 }
 
+/// A request in any form it may come in.
+struct Submission(Request);
+
+impl FromRequest<Arc<Server>> for Submission {
+    type Rejection = ApiError;
+
+    async fn from_request(request: axum::extract::Request, server: &Arc<Server>) -> Result<Self, ApiError> {
+        is_json(request.headers())?;
+        let wanted = request.extensions().get::<Wanted>().cloned();
+        let reading = tokio::time::timeout(PATIENCE, Bytes::from_request(request, server));
+        let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
+        let (request, camel) = read_as(&bytes, |map| older::reshape(map, server.engine().now()))?;
+        if let (true, Some(wanted)) = (camel, wanted) {
+            wanted.camel_unless_said();
+        }
+        Ok(Self(request))
+    }
+}
+
 /// Submit a task
+///
+/// A body with `type` or `mode` is read as an older interface writes it (see docs/api.md).
 #[utoipa::path(post, path = "/api/v1/tasks", tag = "tasks", request_body = Request,
-    responses((status = 201, body = Accepted), (status = 400, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same request with the same key has one effect")),
+    responses((status = 201, body = Accepted, headers(("Location" = String))), Errors))]
 async fn create(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
-    Body(mut request): Body<Request>,
+    terms: Terms,
+    Submission(mut request): Submission,
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), ApiError> {
-    who.narrow(&mut request.namespace)?;
-    let done = server.engine().submit(&request, who.actor(), None).await.map_err(|e| trouble(e, None))?;
+    belongs(&mut request, &who)?;
+    let idempotency = terms.idempotency(&who, "POST /tasks", &request);
+    let done = server.engine().submit(&request, who.actor(), idempotency).await.map_err(|e| trouble(e, None))?;
     let id = done.task.expect("a submission is answered with its task");
     let mut headers = HeaderMap::new();
     let location = format!("/api/v1/tasks/{id}");
     headers.insert(header::LOCATION, HeaderValue::try_from(location).expect("ids are letters and digits"));
     Ok((StatusCode::CREATED, headers, Json(Accepted { id, task_id: id, status: done.status, version: done.version })))
+}
+
+/// Where a request belongs that does not say; whoever is bound to one namespace submits to no other.
+pub(super) fn belongs(request: &mut Request, who: &Principal) -> Result<(), ApiError> {
+    match (&request.namespace, &who.namespace) {
+        (_, None) => Ok(()),
+        (None, Some(own)) => {
+            request.namespace = Some(own.to_string());
+            Ok(())
+        }
+        (Some(said), Some(own)) if **said == **own => Ok(()),
+        (Some(said), Some(own)) => {
+            Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", format!("{} may not submit to {said:?}", who.name))
+                .because(format!("its namespace is {own:?}")))
+        }
+    }
 }

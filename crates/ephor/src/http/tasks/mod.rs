@@ -1,10 +1,21 @@
 //! Tasks over HTTP: a file for what is alike.
 
+mod batch;
 mod create;
+mod decisions;
+mod graph;
+mod interventions;
+mod list;
+mod older;
+mod patch;
 mod path;
+mod progress;
 mod read;
+mod result;
 mod steer;
+mod terms;
 
+pub(crate) use list::{limit, link};
 pub(crate) use path::TaskPath;
 
 use super::server::Server;
@@ -12,5 +23,14 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::new().merge(create::routes()).merge(read::routes()).merge(steer::routes())
+    OpenApiRouter::new()
+        .merge(create::routes())
+        .merge(batch::routes())
+        .merge(list::routes())
+        .merge(read::routes())
+        .merge(patch::routes())
+        .merge(steer::routes())
+        .merge(decisions::routes())
+        .merge(interventions::routes())
+        .merge(progress::routes())
 }

@@ -1,45 +1,287 @@
-//! What people ask of a live task: a route for each verb.
+//! What people ask of a task: a route for each verb. The body is the verb's own fields; the answer is where the task is then.
 
 use super::TaskPath;
+use super::read::Stamped;
+use super::terms::Terms;
 use crate::api::{Api, ApiError};
-use crate::http::auth::Caller;
+use crate::http::auth::{Caller, Principal};
 use crate::http::body::Body;
-use crate::http::problem::Problem;
+use crate::http::errors::Errors;
 use crate::http::server::Server;
-use axum::Json;
-use axum::extract::State;
-use ephor_core::ask::Ask;
+use crate::local::trouble;
+use axum::extract::{Path, State};
+use ephor_core::ask::{Ask, Modification};
+use ephor_core::command::{Command, Refusal};
+use ephor_core::event::OverrideWord;
+use ephor_core::id::TaskId;
+use ephor_core::spec::PlanSpec;
 use ephor_core::view::TaskView;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::new().routes(routes!(pause))
+    OpenApiRouter::new()
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(cancel))
+        .routes(routes!(modify))
+        .routes(routes!(guide))
+        .routes(routes!(signal))
+        .routes(routes!(replace_plan))
+        .routes(routes!(retry))
+        .routes(routes!(archive))
+        .routes(routes!(delete))
+        .routes(routes!(note))
+}
+
+/// Does what is asked of a task, under the terms given, and shows it.
+pub(super) async fn carry_out(
+    server: &Server,
+    who: &Principal,
+    task: TaskId,
+    ask: Ask,
+    terms: &Terms,
+) -> Result<Stamped, ApiError> {
+    carry_out_as(server, who, task, ask, terms, who.actor()).await
+}
+
+/// The same in somebody else's name.
+pub(super) async fn carry_out_as(
+    server: &Server,
+    who: &Principal,
+    task: TaskId,
+    ask: Ask,
+    terms: &Terms,
+    actor: ephor_core::event::Actor,
+) -> Result<Stamped, ApiError> {
+    let engine = server.engine();
+    let again = terms.idempotency(who, &format!("POST /tasks/{task}"), &ask);
+    let done = if ask == Ask::Erase {
+        terms.hold(server, task).await?;
+        engine.erase(task, actor).await
+    } else {
+        let mode = match &ask {
+            Ask::ReplacePlan { .. } => server.api(who).task(task).await?.execution_mode,
+            _ => Default::default(),
+        };
+        let refused = |problems| ApiError::from(Refusal::Invalid(problems));
+        let mut command = ask.command(&actor, mode).map_err(refused)?;
+        if let Command::Modify(changes) = &mut command {
+            changes.expected_version = changes.expected_version.or(terms.version);
+        }
+        let _ = again;
+        terms.hold(server, task).await?;
+        engine.command(task, command, actor).await
+    };
+    done.map_err(|e| trouble(e, Some(task)))?;
+    server.api(who).task(task).await.map(Stamped)
 }
 
 /// A hold.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Pause {
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Pause {
     /// Why.
-    #[serde(default)]
-    reason: String,
+    pub(super) reason: String,
     /// Whether running attempts are told to stop; else they may finish.
-    #[serde(default)]
-    stop_running: bool,
+    pub(super) stop_running: bool,
 }
 
 /// Hold a task
-#[utoipa::path(post, path = "/api/v1/tasks/{id}/pause", tag = "tasks", params(("id" = String, Path, description = "The task")),
-    request_body = Pause, responses((status = 200, body = TaskView), (status = 400, body = Problem), (status = 404, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/pause", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Pause, responses((status = 200, body = TaskView), Errors))]
 async fn pause(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     TaskPath(task): TaskPath,
+    terms: Terms,
     Body(Pause { reason, stop_running }): Body<Pause>,
-) -> Result<Json<TaskView>, ApiError> {
-    Ok(Json(server.api(&who).ask(task, Ask::Pause { reason, stop_running }).await?))
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Pause { reason, stop_running }, &terms).await
+}
+
+/// Nothing more needs to be said.
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Nothing {
+    /// Why, for the caller's own log; the event does not keep it.
+    pub(super) reason: Option<String>,
+}
+
+/// Go on: from a hold, a stall, or what an agent reported in the way
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/resume", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Nothing, responses((status = 200, body = TaskView), Errors))]
+async fn resume(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(_): Body<Nothing>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Resume, &terms).await
+}
+
+/// An end without success.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cancel {
+    /// Why.
+    pub(super) reason: String,
+    /// Without waiting for agents.
+    #[serde(default)]
+    pub(super) force: bool,
+}
+
+/// End a task without success; agents at work are told first
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/cancel", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Cancel, responses((status = 200, body = TaskView), Errors))]
+async fn cancel(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(Cancel { reason, force }): Body<Cancel>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Cancel { reason, force }, &terms).await
+}
+
+/// Change what was submitted; what is left out stays
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/modify", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Modification, responses((status = 200, body = TaskView), Errors))]
+async fn modify(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(modification): Body<Modification>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Modify(Box::new(modification)), &terms).await
+}
+
+/// Words for whoever works on a task.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Words {
+    /// What.
+    pub(super) text: String,
+}
+
+/// Tell its agents what to keep in mind
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/guide", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Words, responses((status = 200, body = TaskView), Errors))]
+async fn guide(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(Words { text }): Body<Words>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Guide { text }, &terms).await
+}
+
+/// Tell a waiting step what happened outside
+///
+/// Any JSON; it becomes the output of the step that waits for this name, now or later.
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/signals/{name}", tag = "steering",
+    params(("id" = String, Path, description = "The task"), ("name" = String, Path, description = "What happened")),
+    request_body = Value, responses((status = 200, body = TaskView), Errors))]
+async fn signal(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    Path((_, name)): Path<(String, String)>,
+    terms: Terms,
+    payload: axum::body::Bytes,
+) -> Result<Stamped, ApiError> {
+    // Free JSON: its words are nobody's business, so it is read past what renames them.
+    let payload = match payload.iter().all(u8::is_ascii_whitespace) {
+        true => Value::Null,
+        false => crate::http::body::read::<Value>(&payload)?.0,
+    };
+    carry_out(&server, &who, task, Ask::Signal { name, payload }, &terms).await
+}
+
+/// Replace what is not finished of the plan
+#[utoipa::path(put, path = "/api/v1/tasks/{id}/plan", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = PlanSpec, responses((status = 200, body = TaskView), Errors))]
+async fn replace_plan(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(plan): Body<PlanSpec>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::ReplacePlan { plan: Box::new(plan) }, &terms).await
+}
+
+/// Another try.
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Retry {
+    /// Which step, by path or name; the one that failed or is held up where it is missing.
+    step: Option<String>,
+    /// Why.
+    reason: String,
+}
+
+/// Try a failed step again
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/retry", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Retry, responses((status = 200, body = TaskView), Errors))]
+async fn retry(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(Retry { step, reason }): Body<Retry>,
+) -> Result<Stamped, ApiError> {
+    let step = match step {
+        Some(step) => Some(step),
+        None => super::read::side(&server, task, |task| task.view().last_error.map(|e| e.step)).await?,
+    };
+    let reason = if reason.trim().is_empty() { "tried again on request".into() } else { reason };
+    carry_out(&server, &who, task, Ask::Override { decision: OverrideWord::RetryStep, step, reason }, &terms).await
+}
+
+/// Take an ended task out of the live set
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/archive", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Nothing, responses((status = 200, body = TaskView), Errors))]
+async fn archive(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(_): Body<Nothing>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Archive, &terms).await
+}
+
+/// Take an ended task out of the live set
+///
+/// One that has not ended is not deleted: cancel it first. What was private of it is deleted by `erase`.
+#[utoipa::path(delete, path = "/api/v1/tasks/{id}", tag = "steering", params(("id" = String, Path, description = "The task")),
+    responses((status = 200, body = TaskView), Errors))]
+async fn delete(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Archive, &terms).await
+}
+
+/// Add a remark to an ended task
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/note", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Words, responses((status = 200, body = TaskView), Errors))]
+async fn note(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(Words { text }): Body<Words>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Note { text }, &terms).await
 }

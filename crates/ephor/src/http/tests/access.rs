@@ -1,6 +1,6 @@
 //! Keys, sessions in browsers, pages of others.
 
-use super::{House, TOKEN};
+use super::house::{House, TOKEN};
 use axum::body::Body;
 use axum::http::Request;
 use ephor_core::time::Time;

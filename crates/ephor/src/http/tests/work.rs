@@ -1,6 +1,6 @@
 //! The life of an agent over HTTP.
 
-use super::House;
+use super::house::House;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use super::speaker::WorkPath;
 use crate::api::{ApiError, Kind};
 use crate::http::body::{PATIENCE, too_slow, unreadable};
-use crate::http::problem::Errors;
+use crate::http::errors::Errors;
 use crate::http::query::Query;
 use crate::http::server::Server;
 use crate::http::tasks::TaskPath;
@@ -37,9 +37,6 @@ struct Speaker {
     agent: Option<String>,
     /// The fencing token of the claim; whoever holds the lease may leave it out.
     attempt: Option<u32>,
-    /// `snake` or `camel`.
-    #[serde(rename = "case")]
-    _case: Option<String>,
 }
 
 /// Say something about work under way: text, or a JSON object with a `message` on each line
@@ -50,7 +47,7 @@ struct Speaker {
 async fn say(
     State(server): State<Arc<Server>>,
     path: WorkPath,
-    Query(Speaker { agent, attempt, _case }): Query<Speaker>,
+    Query(Speaker { agent, attempt }): Query<Speaker>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
@@ -122,9 +119,6 @@ impl From<WorkLog> for LogView {
 struct Part {
     /// Only of this step, by its path.
     step: Option<String>,
-    /// `snake` or `camel`.
-    #[serde(rename = "case")]
-    _case: Option<String>,
 }
 
 /// What agents say about their work on a task: the last of each piece, as long as the server remembers it
@@ -133,7 +127,7 @@ struct Part {
 async fn read(
     State(server): State<Arc<Server>>,
     TaskPath(task): TaskPath,
-    Query(Part { step, _case }): Query<Part>,
+    Query(Part { step }): Query<Part>,
 ) -> Result<Json<Vec<LogView>>, ApiError> {
     let logs = server.engine().work_logs(task);
     if logs.is_empty() {

@@ -5,7 +5,8 @@ use crate::api::{ApiError, Kind};
 use crate::http::agents::WorkerPath;
 use crate::http::auth::{Caller, Principal};
 use crate::http::body::Body;
-use crate::http::problem::{Errors, Problem};
+use crate::http::errors::Errors;
+use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::server::Server;
 use crate::local::trouble;
@@ -82,9 +83,6 @@ struct Patience {
     /// How long to wait for work, up to a minute; not at all where nothing is said.
     #[param(value_type = Option<String>)]
     wait: Option<WireDuration>,
-    /// `snake` or `camel`.
-    #[serde(rename = "case")]
-    _case: Option<String>,
 }
 
 /// The next piece of work: what the agent holds and has not reported, else a new one
@@ -95,7 +93,7 @@ async fn next(
     Caller(who): Caller,
     WorkerPath(agent): WorkerPath,
     method: axum::http::Method,
-    Query(Patience { wait, _case }): Query<Patience>,
+    Query(Patience { wait }): Query<Patience>,
 ) -> Result<Response, ApiError> {
     if method == axum::http::Method::HEAD {
         // Looking must not claim.

@@ -4,7 +4,7 @@ use super::REPORT_MAX;
 use super::speaker::WorkPath;
 use crate::api::{ApiError, Kind};
 use crate::http::body::Body;
-use crate::http::problem::Errors;
+use crate::http::errors::Errors;
 use crate::http::server::Server;
 use crate::local::trouble;
 use axum::Json;

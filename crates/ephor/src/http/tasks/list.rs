@@ -1,0 +1,208 @@
+//! Lists of tasks, newest first, page by page.
+
+use super::TaskPath;
+use crate::api::{Api, ApiError, Page, TaskFilter};
+use crate::http::auth::{Caller, Principal};
+use crate::http::errors::Errors;
+use crate::http::query::{Query, Statuses};
+use crate::http::server::Server;
+use crate::local::PAGE_MAX;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use ephor_core::plan::Problem as FieldProblem;
+use ephor_core::time::WireTime;
+use ephor_core::view::TaskRow;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(subtasks))
+}
+
+/// Which tasks are wanted; every part narrows the list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// Only these statuses, separated by commas, in any case.
+    #[param(value_type = Option<String>)]
+    status: Statuses,
+    /// Only those that have not ended.
+    live: bool,
+    /// Only of this namespace.
+    namespace: Option<String>,
+    /// Only of this type; `type` says the same.
+    #[serde(alias = "type")]
+    task_type: Option<String>,
+    /// Only of this owner.
+    owner_id: Option<String>,
+    /// Only from this source.
+    source: Option<String>,
+    /// Only with this name of the caller's own.
+    external_id: Option<String>,
+    /// Only parts of this task.
+    parent: Option<String>,
+    /// Only due before this instant; those without a due time are left out then.
+    #[serde(alias = "due_before")]
+    #[param(value_type = Option<WireTime>)]
+    before: Option<WireTime>,
+    /// Only due after this instant; those without a due time are left out then.
+    #[param(value_type = Option<WireTime>)]
+    after_due: Option<WireTime>,
+    /// How many at most, from 1 to 500; 50 where it is missing.
+    limit: Option<u32>,
+    /// Where the page before ended, as its `Link` says it.
+    cursor: Option<String>,
+}
+
+/// A part of a list, and where the next part is.
+type Part = (HeaderMap, Json<Vec<TaskRow>>);
+
+/// Tasks, newest first
+#[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks", params(Wanted),
+    responses((status = 200, body = Vec<TaskRow>, headers(("Link" = String, description = "The next page, where there is one"))), Errors))]
+async fn list(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    uri: Uri,
+    Query(wanted): Query<Wanted>,
+) -> Result<Part, ApiError> {
+    let parent_task_id = match &wanted.parent {
+        Some(name) => Some(server.api(&who).find(name).await?),
+        None => None,
+    };
+    page(&server, &who, &uri, TaskFilter { parent_task_id, ..wanted.filter()? }).await
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WantedPart {
+    /// How many at most, from 1 to 500; 50 where it is missing.
+    limit: Option<u32>,
+    /// Where the page before ended, as its `Link` says it.
+    cursor: Option<String>,
+}
+
+/// The tasks that are part of it, newest first
+#[utoipa::path(get, path = "/api/v1/tasks/{id}/subtasks", tag = "tasks",
+    params(("id" = String, Path, description = "The task"), WantedPart),
+    responses((status = 200, body = Vec<TaskRow>, headers(("Link" = String))), Errors))]
+async fn subtasks(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    uri: Uri,
+    TaskPath(task): TaskPath,
+    Query(part): Query<WantedPart>,
+) -> Result<Part, ApiError> {
+    // What does not exist has no parts; it is told apart from what has none.
+    super::read::side(&server, task, |_| ()).await?;
+    let wanted = Wanted { limit: part.limit, cursor: part.cursor, ..Wanted::default() };
+    page(&server, &who, &uri, TaskFilter { parent_task_id: Some(task), ..wanted.filter()? }).await
+}
+
+impl Wanted {
+    fn filter(self) -> Result<TaskFilter, ApiError> {
+        Ok(TaskFilter {
+            status: self.status.0,
+            live: self.live,
+            namespace: self.namespace,
+            task_type: self.task_type,
+            owner_id: self.owner_id,
+            source: self.source,
+            external_id: self.external_id,
+            parent_task_id: None,
+            due_before: self.before,
+            due_after: self.after_due,
+            limit: limit(self.limit)?.unwrap_or(0),
+            after: self.cursor,
+        })
+    }
+}
+
+/// How many rows are wanted, within what is allowed.
+pub(crate) fn limit(wanted: Option<u32>) -> Result<Option<u32>, ApiError> {
+    match wanted {
+        Some(limit) if !(1..=PAGE_MAX).contains(&limit) => {
+            let problem = FieldProblem::new("limit", format!("allowed are 1 to {PAGE_MAX}"));
+            Err(ApiError::invalid("the query was refused", vec![problem]))
+        }
+        fine => Ok(fine),
+    }
+}
+
+async fn page(server: &Server, who: &Principal, uri: &Uri, mut filter: TaskFilter) -> Result<Part, ApiError> {
+    // Whoever is bound to one namespace sees no other: a list of another is empty.
+    if let Some(own) = &who.namespace {
+        if filter.namespace.as_deref().is_some_and(|asked| *asked != **own) {
+            return Ok((HeaderMap::new(), Json(Vec::new())));
+        }
+        filter.namespace = Some(own.to_string());
+    }
+    let cursor = filter.after.take();
+    let list = TaskFilter { limit: 0, ..filter.clone() };
+    filter.after = cursor.map(|text| opened(&text, &list)).transpose()?;
+    let Page { items, next } = server.api(who).tasks(filter).await?;
+    let mut headers = HeaderMap::new();
+    if let Some(next) = next {
+        headers.insert(header::LINK, link(uri, &[("cursor", &sealed(&next, &list))]));
+    }
+    Ok((headers, Json(items)))
+}
+
+/// The next page: the same request with other values for these parameters.
+pub(crate) fn link(uri: &Uri, with: &[(&str, &str)]) -> HeaderValue {
+    let given = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let others = given.filter(|(name, _)| !with.iter().any(|(other, _)| name == other));
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(others).extend_pairs(with);
+    let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish());
+    HeaderValue::try_from(link).expect("a path and an encoded query are visible ASCII")
+}
+
+/// How many hexadecimal digits of a cursor say which list it belongs to.
+const SEAL: usize = 16;
+
+/// A cursor as it goes out. It belongs to one list, and says which.
+fn sealed(number: &str, list: &TaskFilter) -> String {
+    format!("{}{}", seal(number, list), number.bytes().map(|b| format!("{b:02x}")).collect::<String>())
+}
+
+fn opened(cursor: &str, list: &TaskFilter) -> Result<String, ApiError> {
+    let digits = cursor.get(SEAL..).unwrap_or_default();
+    let byte = |i| digits.get(i..i + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
+    let number = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|n| cursor.get(..SEAL) == Some(&seal(n, list)));
+    number.ok_or_else(|| {
+        let problem = FieldProblem::new("cursor", "is no cursor of this list; take it from the Link of the page before");
+        ApiError::invalid("the query was refused", vec![problem])
+    })
+}
+
+fn seal(number: &str, list: &TaskFilter) -> String {
+    let list = serde_json::to_string(list).expect("a filter is plain data");
+    let digest = Sha256::digest(format!("{number}\n{list}"));
+    digest.iter().take(SEAL / 2).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_opens_only_for_the_list_it_was_made_for() {
+        let list = TaskFilter { live: true, ..TaskFilter::default() };
+        let cursor = sealed("4711", &list);
+        assert_eq!(opened(&cursor, &list).unwrap(), "4711");
+        assert!(opened(&cursor, &TaskFilter::default()).is_err());
+        for wrong in ["", "x", "4711", "äöüäöüäöü", &cursor[1..], &format!("{cursor}0")] {
+            assert!(opened(wrong, &list).is_err(), "{wrong:?}");
+        }
+    }
+}

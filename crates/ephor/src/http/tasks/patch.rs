@@ -1,0 +1,323 @@
+//! PATCH, as an older interface writes it: a status that is wished for, by whom, and what changes. Each wish is translated into what
+//! leads there honestly: a claim, a report, a command. What nothing leads to is refused, with what would be allowed.
+
+use super::TaskPath;
+use super::read::{Stamped, side};
+use super::steer::carry_out_as;
+use super::terms::Terms;
+use crate::api::{Api, ApiError, Kind};
+use crate::http::agents::{may_speak_as, sees};
+use crate::http::auth::{Caller, Permission, Principal};
+use crate::http::body::Body;
+use crate::http::errors::Errors;
+use crate::http::query::no_status;
+use crate::http::server::Server;
+use crate::local::trouble;
+use axum::extract::State;
+use ephor_core::agent::Registration;
+use ephor_core::ask::{Ask, Modification};
+use ephor_core::command::{Claim, Command, Refusal};
+use ephor_core::event::{Actor, ActorKind, TextChanges};
+use ephor_core::id::{AgentId, TaskId};
+use ephor_core::plan::Problem as FieldProblem;
+use ephor_core::spec::{ErrorClass, ExecutionMode, Priority};
+use ephor_core::status::Status;
+use ephor_core::task::{LiveLease, Task};
+use ephor_core::time::WireTime;
+use ephor_core::view::TaskView;
+use ephor_core::work::{Failure, Outcome, Report, Success, WorkKey};
+use ephor_engine::EngineError;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::new().routes(routes!(patch))
+}
+
+/// What a PATCH may wish for a task in this status.
+pub(super) fn allowed(status: Status) -> &'static [&'static str] {
+    match status {
+        Status::Pending => &["SCHEDULED", "PAUSED", "CANCELLED"],
+        Status::Scheduled => &["IN_PROGRESS", "PAUSED", "CANCELLED"],
+        Status::Assigned | Status::InProgress => &["IN_PROGRESS", "COMPLETED", "FAILED", "PAUSED", "CANCELLED"],
+        Status::Paused | Status::Blocked | Status::Stalled => &["RUNNING", "CANCELLED"],
+        Status::Deliberating | Status::Review | Status::Retrying | Status::Escalated => &["PAUSED", "CANCELLED"],
+        Status::Completed | Status::Failed | Status::Cancelled | Status::Stopped => &[],
+    }
+}
+
+/// A status in any case, in the words of older interfaces too.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Wish(Status);
+
+impl<'de> Deserialize<'de> for Wish {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(from)?;
+        Status::read(&word).map(Self).ok_or_else(|| serde::de::Error::custom(no_status(&word)))
+    }
+}
+
+/// What is to become of a task, and what changes. At least one of both.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Patch {
+    /// The status that is wished for; `newStatus` says the same.
+    #[serde(alias = "new_status")]
+    #[schema(value_type = Option<Status>)]
+    status: Option<Wish>,
+    /// SCHEDULED: from when; at once where it is missing or past.
+    scheduled_at: Option<WireTime>,
+    /// The kind of who does it.
+    actor_type: Option<ActorKind>,
+    /// Who does it. IN_PROGRESS, COMPLETED and FAILED need it: it is the agent, by its id or its own name. One that nobody has heard of
+    /// becomes known by this.
+    actor_id: Option<String>,
+    /// COMPLETED: what came of it.
+    output: Value,
+    /// COMPLETED: figures about it.
+    metrics: Map<String, Value>,
+    /// FAILED: what happened; becomes `last_error`.
+    error: Option<String>,
+    /// Why.
+    reason: Option<String>,
+    /// The version of the task this is meant for, as `If-Match` says it too.
+    expected_version: Option<u64>,
+    /// The new priority.
+    priority: Option<Priority>,
+    /// The new deadline.
+    deadline: Option<WireTime>,
+    /// The new due time.
+    due_at: Option<WireTime>,
+    /// The new mode.
+    execution_mode: Option<ExecutionMode>,
+    /// The new description.
+    description: Option<String>,
+    /// The new requirements.
+    requirements: Option<Vec<String>>,
+    /// The new limits.
+    resource_limits: Option<Map<String, Value>>,
+}
+
+/// Move or change a task
+#[utoipa::path(patch, path = "/api/v1/tasks/{id}", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Patch, responses((status = 200, body = TaskView), Errors))]
+async fn patch(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    mut terms: Terms,
+    Body(patch): Body<Patch>,
+) -> Result<Stamped, ApiError> {
+    terms.version = terms.version.or(patch.expected_version);
+    let asked = Asked { server: &server, who: &who, task, actor: patch.actor(&who) };
+    let changes = patch.modification();
+    if changes.is_none() && patch.status.is_none() {
+        let problem = FieldProblem::new("status", "say which status is wished for, or what changes");
+        return Err(ApiError::invalid("the request was refused", vec![problem]));
+    }
+    let mut shown = None;
+    if let Some(changes) = changes {
+        shown = Some(asked.ask(Ask::Modify(Box::new(changes)), &terms).await?);
+        // It was meant for the version before the change, and that was so.
+        terms.version = None;
+    }
+    match patch.status {
+        Some(Wish(wish)) => asked.move_to(wish, &patch, &terms).await,
+        None => Ok(shown.expect("one of both was asked")),
+    }
+}
+
+impl Patch {
+    /// Who does it. Somebody who has shown who they are is recorded as that; of others the name they give is believed.
+    fn actor(&self, who: &Principal) -> Actor {
+        match &self.actor_id {
+            Some(id) if !who.is_authenticated() => {
+                let id = id.chars().filter(|c| !c.is_control()).take(256).collect::<String>();
+                Actor { kind: self.actor_type.unwrap_or(ActorKind::Human), id: id.into() }
+            }
+            _ => who.actor(),
+        }
+    }
+
+    fn modification(&self) -> Option<Modification> {
+        let changes = TextChanges {
+            reason: self.reason.clone().unwrap_or_default(),
+            description: self.description.clone(),
+            requirements: self.requirements.clone(),
+            resource_limits: self.resource_limits.clone(),
+        };
+        let modification = Modification {
+            expected_version: None,
+            priority: self.priority,
+            deadline: self.deadline,
+            due_at: self.due_at,
+            execution_mode: self.execution_mode,
+            changes,
+        };
+        let only_a_reason = Modification {
+            changes: TextChanges { reason: modification.changes.reason.clone(), ..TextChanges::default() },
+            ..Modification::default()
+        };
+        (modification != only_a_reason).then_some(modification)
+    }
+}
+
+/// What a PATCH is about: one task, asked by somebody in somebody's name.
+struct Asked<'a> {
+    server: &'a Server,
+    who: &'a Principal,
+    task: TaskId,
+    actor: Actor,
+}
+
+impl Asked<'_> {
+    async fn ask(&self, ask: Ask, terms: &Terms) -> Result<Stamped, ApiError> {
+        carry_out_as(self.server, self.who, self.task, ask, terms, self.actor.clone()).await
+    }
+
+    async fn show(&self) -> Result<Stamped, ApiError> {
+        self.server.api(self.who).task(self.task).await.map(Stamped)
+    }
+
+    async fn move_to(&self, wish: Status, patch: &Patch, terms: &Terms) -> Result<Stamped, ApiError> {
+        terms.hold(self.server, self.task).await?;
+        let (is, leases, open) = side(self.server, self.task, |t: &Task| (t.status(), t.live_leases(), t.open_keys())).await?;
+        let reason = patch.reason.clone().or_else(|| patch.error.clone());
+        if is.is_final() {
+            return Err(ApiError::refused(Refusal::Ended { status: is }, self.task));
+        }
+        match (wish, is) {
+            // What is so already is no move.
+            (Status::Scheduled, Status::Scheduled) | (Status::Paused, Status::Paused) | (Status::Pending, Status::Pending) => {
+                self.show().await
+            }
+            (Status::Scheduled, Status::Pending) => {
+                let now = self.server.engine().now();
+                let due_at = WireTime(patch.scheduled_at.map_or(now, |at| at.0.max(now)));
+                let modification = Modification { due_at: Some(due_at), ..Modification::default() };
+                self.ask(Ask::Modify(Box::new(modification)), terms).await
+            }
+            (Status::InProgress, Status::Paused | Status::Blocked | Status::Stalled) => self.ask(Ask::Resume, terms).await,
+            (Status::InProgress, Status::Scheduled | Status::Assigned | Status::InProgress) => {
+                self.claim(patch, &leases, open.as_deref(), is).await
+            }
+            (Status::Completed, Status::Assigned | Status::InProgress) => {
+                let success = Success { output: patch.output.clone(), metrics: patch.metrics.clone(), evidence: Vec::new() };
+                self.report(patch, leases, Outcome::Succeeded(success)).await
+            }
+            (Status::Failed, Status::Assigned | Status::InProgress) => {
+                let why = reason.unwrap_or_else(|| "it failed; nothing more was said".into());
+                self.report(patch, leases, Outcome::Failed(Failure::final_(ErrorClass::Other, why))).await
+            }
+            (Status::Paused, _) => self.ask(Ask::Pause { reason: reason.unwrap_or_default(), stop_running: false }, terms).await,
+            (Status::Cancelled, _) => {
+                let reason = reason.unwrap_or_else(|| format!("{} asked for it", self.actor.id));
+                self.ask(Ask::Cancel { reason, force: false }, terms).await
+            }
+            (wish, is) => Err(illegal(is, wish)),
+        }
+    }
+
+    /// Takes the work that is open, and begins.
+    async fn claim(&self, patch: &Patch, leases: &[LiveLease], open: Option<&str>, is: Status) -> Result<Stamped, ApiError> {
+        // Keys of open work, one a line: capabilities joined by `+`, and behind `@` the agent it is for.
+        let needed = open.unwrap_or_default().lines().next().map(|key| key.split('@').next().unwrap_or_default());
+        let (agent, capabilities) = self.agent(patch, needed).await?;
+        if leases.iter().any(|lease| lease.agent == agent) {
+            return self.show().await;
+        }
+        let engine = self.server.engine();
+        let claim = Claim { agent, capabilities: capabilities.into(), claim: engine.new_claim_id(), start: true };
+        match engine.command(self.task, Command::Claim(claim), Actor::agent(agent)).await {
+            Ok(_) => self.show().await,
+            Err(EngineError::Refused(refusal @ Refusal::NoWork(_))) => {
+                Err(illegal(is, Status::InProgress).because(format!("{refusal}; {}", may_wish(is))))
+            }
+            Err(error) => Err(trouble(error, Some(self.task))),
+        }
+    }
+
+    /// Ends what the actor holds.
+    async fn report(&self, patch: &Patch, leases: Vec<LiveLease>, outcome: Outcome) -> Result<Stamped, ApiError> {
+        let (agent, _) = self.agent(patch, None).await?;
+        let stale = || {
+            ApiError::new(Kind::Conflict, "STALE_ATTEMPT", "only who holds the work may report on it")
+                .because(format!("{agent} holds no work of this task; move it to IN_PROGRESS first"))
+        };
+        let held = leases.into_iter().filter(|lease| lease.agent == agent);
+        let held = held.min_by_key(|lease| !matches!(lease.work, WorkKey::Step(_))).ok_or_else(stale)?;
+        let report = Report { task_id: self.task, work: held.work, attempt: held.attempt, outcome };
+        let failed = |error| trouble(error, Some(self.task));
+        let answers = self.server.engine().report(vec![report], agent).await.map_err(failed)?;
+        answers
+            .into_iter()
+            .next()
+            .expect("one report has one answer")
+            .map_err(|refusal| ApiError::refused(refusal, self.task))?;
+        self.show().await
+    }
+
+    /// The agent that is meant, and what it can do. One that nobody has heard of is registered as able to do what is needed.
+    async fn agent(&self, patch: &Patch, needed: Option<&str>) -> Result<(AgentId, Vec<Box<str>>), ApiError> {
+        self.who.require(Permission::Work)?;
+        let named = match (&patch.actor_id, self.who.agent) {
+            (Some(name), _) => name.clone(),
+            (None, Some(own)) => own.to_string(),
+            (None, None) => {
+                let problem = FieldProblem::new("actorId", "say which agent it is, by its id or its own name");
+                return Err(ApiError::invalid("the request was refused", vec![problem]));
+            }
+        };
+        let engine = self.server.engine();
+        let id = named.parse::<AgentId>().ok();
+        let known = id.or_else(|| engine.agent_named(&named)).and_then(|id| engine.agent_of(id));
+        let unknown = || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no agent {named}"));
+        let (id, capabilities) = match (known, needed) {
+            (Some(agent), _) if sees(self.who, &agent) => {
+                may_speak_as(self.who, &agent)?;
+                (agent.id, agent.registration.as_ref().map(|said| said.capabilities.clone()).unwrap_or_default())
+            }
+            (Some(_), _) => return Err(unknown()),
+            (None, _) if id.is_some() => return Err(unknown()),
+            (None, Some(needed)) if self.who.agent.is_none() => {
+                let mut words: Vec<Box<str>> = needed.split('+').filter(|w| !w.is_empty()).map(Into::into).collect();
+                words.sort();
+                let registration = Registration {
+                    name: named.clone(),
+                    role: Some("became known by a PATCH".into()),
+                    capabilities: words.clone(),
+                    external_id: Some(named),
+                    namespace: self.who.namespace.clone(),
+                    ..Registration::default()
+                };
+                let id = engine.register(None, registration, self.actor.clone()).await.map_err(|e| trouble(e, None))?;
+                (id, words)
+            }
+            (None, _) => {
+                return Err(ApiError::new(Kind::Conflict, "STALE_ATTEMPT", "only who holds the work may report on it")
+                    .because(format!("there is no agent {named:?}")));
+            }
+        };
+        match self.who.agent {
+            Some(own) if own != id => {
+                Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", format!("{} works as {own} alone", self.who.name)))
+            }
+            _ => Ok((id, capabilities)),
+        }
+    }
+}
+
+/// That nothing leads from here to there, and what would be allowed.
+fn illegal(is: Status, wish: Status) -> ApiError {
+    let problem = FieldProblem::new("status", may_wish(is));
+    let error = ApiError::new(Kind::Conflict, "ILLEGAL_TRANSITION", format!("cannot move a task from {is} to {wish}"));
+    ApiError { problems: vec![problem], ..error.because(may_wish(is)) }
+}
+
+fn may_wish(is: Status) -> String {
+    format!("from {is} a PATCH may ask for {}", allowed(is).join(", "))
+}

@@ -1,0 +1,76 @@
+//! Batches: a line in, a line out.
+
+use super::desk::Desk;
+use axum::body::Body;
+use axum::http::Request;
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use tokio::sync::mpsc;
+
+const BATCH: &str = "/api/v1/tasks/batch";
+const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+
+fn lines(text: &[u8]) -> Vec<Value> {
+    text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_is_answered_in_its_place_and_what_is_wrong_stops_nothing() {
+    let desk = Desk::open();
+    let mut body = String::new();
+    for n in 0..1_000 {
+        body += &match n {
+            300 => "{\"title\": 5}\n".to_owned(),
+            301 => "not JSON\r\n".to_owned(),
+            302 => "{\"titel\": \"x\"}\n\n".to_owned(),
+            303 => format!("{{\"title\": \"{}\"}}\n", "x".repeat(1 << 20)),
+            304 => "{\"title\": \"again\", \"external_id\": \"e0\"}\n".to_owned(),
+            305 => "{\"type\": \"INVOICE\", \"mode\": \"ASSISTED\"}\n".to_owned(),
+            _ => format!("{{\"title\": \"t{n}\", \"external_id\": \"e{n}\"}}\n"),
+        };
+    }
+    let answer = desk.ask("POST", BATCH, &[NDJSON], body.trim_end().to_owned()).await.with(200);
+    let answers = lines(&answer.bytes);
+    assert_eq!(answers.len(), 1_000);
+    for (n, answer) in answers.iter().enumerate() {
+        let code = answer["error"]["code"].as_str();
+        match n {
+            300..=302 => assert_eq!(code, Some("VALIDATION_FAILED"), "{n}"),
+            303 => assert_eq!(code, Some("TOO_LARGE")),
+            304 => assert_eq!(code, Some("DUPLICATE_TASK")),
+            305 => assert_eq!(answer["status"], "PENDING"),
+            _ => assert!(answer["id"].as_str().unwrap().starts_with("task_"), "{n}: {answer}"),
+        }
+    }
+    let task = desk.get("/api/v1/tasks/e999").await.with(200).json();
+    assert_eq!(task["id"], answers[999]["id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_answered_while_more_are_coming() {
+    let desk = Desk::open();
+    let (send, mut receive) = mpsc::channel::<String>(1);
+    let body = stream::poll_fn(move |cx| receive.poll_recv(cx)).map(Ok::<_, Infallible>);
+    let request = Request::post(BATCH).header("host", "localhost").header(NDJSON.0, NDJSON.1);
+    let response = desk.begin(request.body(Body::from_stream(body)).unwrap()).await;
+    let mut answers = response.into_body().into_data_stream();
+    for n in 0..3 {
+        // A line may come in pieces.
+        send.send("{\"title\":".to_owned()).await.unwrap();
+        send.send(format!(" \"t{n}\"}}\n")).await.unwrap();
+        let answer = lines(&answers.next().await.unwrap().unwrap());
+        assert_eq!(answer[0]["status"], "SCHEDULED");
+    }
+    drop(send);
+    assert!(answers.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_another_type_or_with_a_key_is_refused() {
+    let desk = Desk::open();
+    desk.send("POST", BATCH, &json!({})).await.with(415);
+    desk.ask("POST", BATCH, &[NDJSON, ("idempotency-key", "k")], "{}").await.with(400);
+    desk.ask("POST", BATCH, &[NDJSON, ("content-length", "67108865")], "{}").await.with(413);
+    assert!(desk.ask("POST", BATCH, &[NDJSON], "").await.with(200).bytes.is_empty());
+}
