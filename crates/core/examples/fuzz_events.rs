@@ -63,7 +63,16 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
     let submission = request::check(&request, now, &policy).expect("a good request");
     let mut held = Vec::new();
     let mut ask = |task: &mut Task, command: Command, actor: Actor, now: Time| {
-        let cx = Context { now, actor: &actor, policy: &policy, counter: 0, judges: &[], analyst: false, ended: &[] };
+        let cx = Context {
+            now,
+            actor: &actor,
+            policy: &policy,
+            counter: 0,
+            judges: &[],
+            analyst: false,
+            ended: &[],
+            births: &ephor_core::command::Unhindered,
+        };
         let done = task.handle(command, &cx);
         for made in done.moves {
             let private = made.private.map(|p| serde_json::to_string(&p).expect("plain data"));

@@ -1,11 +1,14 @@
 //! The life of an agent: registered, drained, resumed, revoked. How well it does is telemetry and no part of this.
 
+#[cfg(feature = "rules")]
 use crate::command::Refusal;
 use crate::id::AgentId;
+#[cfg(feature = "rules")]
 use crate::plan::{Problem, is_word};
 use serde::{Deserialize, Serialize};
 
 /// The most capabilities of one agent.
+#[cfg(feature = "rules")]
 const CAPABILITIES_MAX: usize = 1_000;
 
 /// What has happened to an agent.
@@ -98,6 +101,7 @@ pub struct Agent {
     pub registration: Option<Registration>,
 }
 
+#[cfg(feature = "rules")]
 impl Agent {
     /// An agent nobody has heard of.
     pub fn unknown(id: AgentId) -> Self {

@@ -8,6 +8,7 @@ mod tests;
 
 use crate::id::{AgentId, ClaimId};
 use crate::plan::{Does, Step};
+use crate::planted::{self, Fault};
 use crate::status::{BlockReason, StepStatus};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -218,7 +219,8 @@ impl Board {
 
     /// Everything a step waited for has ended, and its group is open.
     fn free(&mut self, i: u32) {
-        if self.steps[i as usize].when.is_some() || self.is_unsettled(i) {
+        let conditional = self.steps[i as usize].when.is_some() && !planted::is(Fault::ConditionSkipped);
+        if conditional || self.is_unsettled(i) {
             self.set(i, StepStatus::Ready);
             self.fresh.insert(i);
         } else {
@@ -426,6 +428,25 @@ impl Board {
         self.blocked.insert(i, reason);
     }
 
+    /// What held a step up is gone: it is offered, once whatever stands before that (a condition, a list, a wait) is settled.
+    pub(crate) fn unblock(&mut self, i: u32) {
+        if self.blocked.remove(&i).is_none() {
+            return;
+        }
+        let looked_at = self.steps[i as usize].when.is_none() || self.cells[i as usize].condition_met;
+        if looked_at && !self.is_unsettled(i) {
+            self.offer(i);
+        } else {
+            self.set(i, StepStatus::Pending);
+            self.free(i);
+        }
+    }
+
+    /// Whether a step holds others.
+    pub(crate) fn is_group(&self, i: u32) -> bool {
+        self.cells[i as usize].group
+    }
+
     /// A step that is no agent's work begins.
     pub(crate) fn run(&mut self, i: u32, at: Time) {
         self.fresh.remove(&i);
@@ -443,7 +464,9 @@ impl Board {
 
     /// Grants a step.
     pub(crate) fn grant(&mut self, i: u32, lease: Lease) {
-        self.withdraw(i);
+        if !planted::is(Fault::DoubleLease) {
+            self.withdraw(i);
+        }
         self.leases += 1;
         self.started += u32::from(lease.started);
         self.set(i, if lease.started { StepStatus::Running } else { StepStatus::Assigned });

@@ -137,6 +137,8 @@ pub enum Command {
         letters: Vec<Letter>,
         /// For each the output it brings, if any.
         outputs: Vec<Value>,
+        /// Whether more of them wait: then nothing follows yet.
+        more: bool,
     },
     /// Leave the live set.
     Archive,
@@ -386,6 +388,25 @@ pub struct Context<'a> {
     pub analyst: bool,
     /// Of the tasks a submission depends on, those that have ended, and how. The others are waited for.
     pub ended: &'a [(TaskId, Status)],
+    /// What stands in the way of tasks that are to be born.
+    pub births: &'a dyn Births,
+}
+
+/// What others hold and a birth may run into: names, subjects, tasks it is to wait for. Asked where a task is about to give birth, and
+/// nowhere else: a task that hears a yes is born in the same commit.
+pub trait Births: std::fmt::Debug {
+    /// Whether this task may be born; otherwise what stands in the way.
+    fn admit(&self, child: TaskId, facts: &Submitted) -> Result<(), Refusal>;
+}
+
+/// A world in which nothing stands in the way of a birth.
+#[derive(Clone, Copy, Debug)]
+pub struct Unhindered;
+
+impl Births for Unhindered {
+    fn admit(&self, _: TaskId, _: &Submitted) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 /// One event and all that follows from it.

@@ -441,6 +441,9 @@ pub struct Submitted {
     /// Which run of a recurring task this is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<u32>,
+    /// Whose task it is, where another task gave birth to it: who submitted that one, and judges neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Box<str>>,
     /// The computed risk.
     #[serde(default)]
     pub risk: Risk,

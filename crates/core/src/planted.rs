@@ -15,8 +15,6 @@ macro_rules! faults {
 }
 
 faults! {
-    /// Callers are answered although the commit failed.
-    AnswerBeforeCommit;
     /// The repetition of a report whose answer was lost is refused.
     LostAnswerRefused;
     /// A step that is held is offered to another.
@@ -29,58 +27,94 @@ faults! {
     UnfencedHeartbeat;
     /// An effect is granted whatever attempt asks.
     UnfencedEffect;
+    /// An agent speaks for another.
+    ForeignAgent;
     /// A lease lapses although its holder was heard meanwhile.
     LapseUnchecked;
+    /// A restart forgets who holds what.
+    LeaseUnwatched;
+    /// A repeated claim is given new work.
+    ClaimForgotten;
+    /// Work that was offered is not remembered.
+    OfferForgotten;
     /// A step with gates is done as soon as its agent says so.
     GateSkipped;
     /// Who did the work judges it.
     DoerJudges;
     /// Who submitted a task votes on it.
     AuthorVotes;
+    /// A task that was born from another is nobody's.
+    AuthorForgotten;
     /// A vote counts after the review has ended.
     VoteAfterVerdict;
     /// At its deadline a review passes.
     DeadlineApproves;
     /// A high-risk task starts without its review.
     ReviewSkipped;
+    /// A step is offered before anybody looked at its condition.
+    ConditionSkipped;
+    /// A task is released before what it depends on has completed.
+    DependencyIgnored;
+    /// Work is handed out while the task is held.
+    PauseIgnored;
+    /// Resuming a task settles the decision that is owed about it.
+    HoldForgotten;
     /// A report about a task that has ended is applied.
     LateReportApplied;
-    /// A second task about the same subject is let in.
-    WindowIgnored;
-    /// An idempotency key is kept in memory, not in the commit.
-    KeyNotCommitted;
-    /// Mail is taken and stays where it was.
-    MailKept;
-    /// Mail is dropped on its way.
-    MailLost;
+    /// A signal goes through to a task that has ended.
+    SignalRevives;
+    /// A failed attempt is not counted.
+    FailureUncounted;
+    /// The time limit of an attempt outlives it.
+    TimerKept;
+    /// Nobody remembers when a step is to be tried again.
+    TimerDropped;
     /// A wake is written later than it is needed.
     WakeLate;
-    /// What is decoded stays in memory although its commit was refused.
-    CacheKept;
-    /// Being listed as open grants a lease again.
-    HintGrants;
-    /// A signal brings a task back that has ended.
-    SignalRevives;
+    /// A restart begins before the last event.
+    TimeReversed;
     /// A dry run acts on the outside.
     DryRunActs;
     /// Nobody asks after an effect whose agent fell silent.
     EffectForgotten;
-    /// A failed attempt is not counted.
-    FailureUncounted;
+    /// What may have happened is done again, and nobody was told to look for it.
+    ProbeDropped;
+    /// A second task about the same subject is let in.
+    WindowIgnored;
+    /// Two tasks go by one name.
+    NameShared;
+    /// A child takes no names.
+    BirthUnguarded;
+    /// A task that was born is not written.
+    BirthLost;
+    /// An idempotency key is kept in memory, not in the commit.
+    KeyNotCommitted;
     /// A parent does not hear of its child's end.
     ChildUntold;
-    /// The time limit of an attempt outlives it.
-    TimerKept;
-    /// Work is handed out while the task is paused.
-    PauseIgnored;
+    /// Who waits for a task does not hear of its end.
+    DependentsUntold;
+    /// A task ends without its parts.
+    ChildrenForgotten;
+    /// A deadline ends a task before it has taken its mail.
+    MailAfterTime;
+    /// Mail is taken and stays where it was.
+    MailKept;
+    /// Mail is dropped on its way.
+    MailLost;
+    /// Mail is sent twice.
+    MailDoubled;
+    /// A restart forgets who has mail.
+    MailUnread;
+    /// Callers are answered although the commit failed.
+    AnswerBeforeCommit;
+    /// What is decoded stays in memory although it was not written.
+    CacheKept;
     /// An event is left out of the chain.
     ChainSkips;
-    /// A restart begins before the last event.
-    TimeReversed;
-    /// A repeated claim is given new work.
-    ClaimForgotten;
-    /// Work that was offered is not remembered.
-    OfferForgotten;
+    /// A snapshot hides an event that came after it.
+    SnapshotStale;
+    /// A task is said to be erased, and its words stay.
+    ErasureHalf;
 }
 
 #[cfg(feature = "planted")]

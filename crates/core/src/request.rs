@@ -161,6 +161,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         retry: request.retry_policy.clone(),
         recurrence: request.recurrence.clone(),
         run: request.recurrence.as_ref().map(|_| 1),
+        author: None,
         risk,
         risk_reasons: request.risk.iter().map(|r| format!("the caller says {r:?}").to_uppercase().into()).collect(),
         findings,

@@ -147,6 +147,9 @@ impl Ballot {
         if hopeless && tally.voted >= self.quorum {
             return Some(Verdict::Rejected);
         }
+        if now >= self.deadline && crate::planted::is(crate::planted::Fault::DeadlineApproves) {
+            return Some(Verdict::Approved);
+        }
         if now >= self.deadline {
             return Some(if tally.voted < self.quorum { Verdict::Escalated } else { Verdict::Rejected });
         }

@@ -1,7 +1,11 @@
-//! Runs the simulation for as many seeds as wanted: `simulate [count] [first seed]`. `simulate tell SEED` tells the whole story of one.
+//! Runs the simulation for as many seeds as wanted: `simulate [count] [first seed]`. `simulate tell SEED` tells the whole story of one;
+//! `simulate --planted [count]` plants each fault there is and says which seed finds it.
 
-use ephor_engine::simulation::{Length, missing, run_many, tell};
+use ephor_engine::simulation::{Fault, Length, find, missing, run_many, tell};
 use std::process::ExitCode;
+
+/// How many seeds a planted fault gets to show itself.
+const PLANTED_SEEDS: u64 = 300;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1).peekable();
@@ -14,6 +18,9 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         };
+    }
+    if words.next_if(|w| w == "--planted").is_some() {
+        return planted(words.next().and_then(|w| w.parse().ok()).unwrap_or(PLANTED_SEEDS));
     }
     let mut number = |default: u64| words.next().map_or(Some(default), |w| w.parse().ok());
     let (Some(count), Some(first)) = (number(1_000), number(1)) else {
@@ -37,4 +44,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Every fault, the first seed that finds it, and what is found.
+fn planted(seeds: u64) -> ExitCode {
+    let mut all = true;
+    for fault in Fault::ALL {
+        match find(*fault, 1, seeds, Length::default()) {
+            Some(found) => println!("{:<20} {:>4}  {}", format!("{fault:?}"), found.seed, found.what),
+            None => {
+                all = false;
+                println!("{:<20}    -  not found in {seeds} seeds", format!("{fault:?}"));
+            }
+        }
+    }
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -64,6 +64,9 @@ impl EngineTime {
 /// The highest instant a store knows of: the mark that was saved last, or the last event, which may be younger. Nothing that happens
 /// later may be said to have happened before it.
 pub(crate) fn highest(reader: &dyn crate::store::Reader) -> Result<i64, crate::store::StoreError> {
+    if ephor_core::planted::is(ephor_core::planted::Fault::TimeReversed) {
+        return Ok(0);
+    }
     let last = reader.events(reader.position()?.saturating_sub(1), 1, None)?.first().map_or(0, |event| event.at);
     Ok(reader.high_water()?.max(last))
 }

@@ -237,6 +237,8 @@ impl Doctor<'_> {
     /// What was erased is gone, and nothing else is.
     fn privacy(&mut self, stream: StreamId, examined: &Examined) -> Result<(), StoreError> {
         let erased = examined.task.is_erased();
+        // What was told after it was erased stays.
+        let until = if erased { examined.erased_at } else { 0 };
         let mut after = 0;
         loop {
             let Some(page) = self.page(stream, after)? else { return Ok(()) };
@@ -248,12 +250,11 @@ impl Doctor<'_> {
                 if gone && !erased {
                     self.wrong(Rule::Lost, stream, stored.version, "its private part is gone, but nobody erased it".into());
                 }
-                if !gone && erased {
-                    // The process ended between the decision and the deletion, and nobody asked again.
+                if !gone && stored.version <= until {
                     let what = "it was erased, but a private part is still there".into();
                     self.found(Severity::Minor, Rule::Swallowed, Some(stream), Some(stored.version), what);
                     if let Some(finding) = self.report.findings.last_mut() {
-                        finding.then = "`ephor task erase` once more";
+                        finding.then = "`ephor task delete` once more";
                     }
                 }
             }
@@ -266,8 +267,6 @@ impl Doctor<'_> {
         let Some(name) = &facts.external_id else { return Ok(()) };
         let key = external_key(&facts.namespace, facts.source.as_deref().unwrap_or(""), name);
         match self.reader.unique(&key, self.now.0)? {
-            // A task that was born from another never asked for the name.
-            None if facts.parent.as_ref().is_some_and(|p| p.step.is_some()) => Ok(()),
             Some(row) if row.stream == stream => Ok(()),
             Some(row) => {
                 self.wrong(Rule::Differs, stream, 1, format!("its name {name} is held by {}", row.stream));

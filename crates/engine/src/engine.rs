@@ -8,11 +8,11 @@ use crate::intake::{Intake, Item, NotTaken};
 use crate::leases::{LeaseView, Leases};
 use crate::lock::Lock;
 use crate::store::sqlite::{Options, SqliteStore};
-use crate::store::{Reader, Store, StoreError};
+use crate::store::{Blob, Reader, Store, StoreError};
 use crate::ticker;
 use crate::worklog::{WorkLog, WorkLogs};
-use crate::writer::{Claim, Job, Reply, Submit, Ticket, Writer};
-pub use crate::writer::{Done, Gauges, Idempotency};
+use crate::writer::{Asked, Claim, Job, Reply, Submit, Ticket, Writer};
+pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
 use ephor_core::event::Actor;
@@ -26,6 +26,8 @@ use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, WorkItem,
     WorkKey,
 };
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -189,6 +191,12 @@ impl Engine {
         self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// Says beside the database where this process serves it, so that commands on this machine find it.
+    pub fn announce(&self, server: &str) -> std::io::Result<()> {
+        let mut lock = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.as_mut().map_or(Ok(()), |lock| lock.announce(server))
+    }
+
     /// Checks a request: pure, in parallel, before the writer's queue.
     pub fn check(&self, request: &Request) -> Result<Submission, Refusal> {
         request::check(request, self.now(), &self.inner.policy).map_err(Refusal::Invalid)
@@ -229,38 +237,67 @@ impl Engine {
         one(self.ask(&namespace, Job::Submit(Box::new(submit))).await?)
     }
 
-    /// Submits several tasks; one answer for each, in order. Not atomic. While one part is being written the next is checked.
+    /// Submits several tasks; one answer for each, in order. Not atomic. While one part is being written the next is checked, and each
+    /// namespace in it waits its own turn.
     pub async fn submit_many(&self, requests: &[Request], actor: &Actor) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
-        let mut answers: Vec<Option<Result<Done, Refusal>>> = Vec::with_capacity(requests.len());
+        let mut answers: Vec<Option<Result<Done, Refusal>>> = vec![None; requests.len()];
         let mut under_way = Vec::new();
-        for part in requests.chunks(PART) {
-            let mut jobs = Vec::with_capacity(part.len());
-            for request in part {
-                answers.push(match self.check(request) {
+        for (part, from) in requests.chunks(PART).zip((0..).step_by(PART)) {
+            let mut by_namespace: BTreeMap<Box<str>, (Vec<usize>, Vec<Job>)> = BTreeMap::new();
+            for (request, place) in part.iter().zip(from..) {
+                match self.check(request) {
                     Ok(submission) => {
+                        let (places, jobs) = by_namespace.entry(submission.facts.namespace.clone()).or_default();
                         let submit = Submit { id: self.new_task_id(), submission, actor: actor.clone(), idempotency: None };
+                        places.push(place);
                         jobs.push(Job::Submit(Box::new(submit)));
-                        None
                     }
-                    Err(refusal) => Some(Err(refusal)),
-                });
+                    Err(refusal) => answers[place] = Some(Err(refusal)),
+                }
             }
-            if !jobs.is_empty() {
-                under_way.push(self.push("default", Job::Many(jobs))?.1);
+            for (namespace, (places, jobs)) in by_namespace {
+                under_way.push((places, self.push(&namespace, Job::Many(jobs))?.1));
             }
         }
-        let mut decided = Vec::with_capacity(requests.len());
-        for part in under_way {
-            decided.extend(self.many(part.await.map_err(|_| self.inner.why_stopped())?)?);
+        for (places, part) in under_way {
+            let decided = self.many(part.await.map_err(|_| self.inner.why_stopped())?)?;
+            for (place, answer) in places.into_iter().zip(decided) {
+                answers[place] = Some(answer);
+            }
         }
-        let mut decided = decided.into_iter();
-        let fill = |slot: Option<_>| slot.or_else(|| decided.next()).expect("there is one answer for each job");
-        Ok(answers.into_iter().map(fill).collect())
+        Ok(answers.into_iter().map(|answer| answer.expect("there is one answer for each job")).collect())
     }
 
     /// Asks something of a task.
     pub async fn command(&self, task: TaskId, command: Command, actor: Actor) -> Result<Done, EngineError> {
         one(self.ask("default", Job::Task { task, command, actor }).await?)
+    }
+
+    /// The same under terms: refused when the task is at another version, and harmless to say again under the same key.
+    pub async fn command_under(&self, task: TaskId, command: Command, actor: Actor, terms: Terms) -> Result<Done, EngineError> {
+        one(self.ask("default", Job::Asked(Box::new(Asked { task, command, actor, terms }))).await?)
+    }
+
+    /// Keeps a large value for a task that has not ended, and deletes it with what else was private of it. Answers the reference under
+    /// which `payload` finds it again; it tells nobody what the value is.
+    pub async fn keep(&self, task: TaskId, body: Vec<u8>) -> Result<String, EngineError> {
+        let mut salt = [0; 16];
+        self.inner.entropy.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut salt);
+        let hash = move || (payload_key(task, &salt, &body), body);
+        let (key, body) = tokio::task::spawn_blocking(hash).await.map_err(|e| EngineError::Stopped(e.to_string()))?;
+        let reference = format!("{}{key}", hex(&salt));
+        one(self.ask("default", Job::Keep { task, blob: Blob { key, body } }).await?)?;
+        Ok(reference)
+    }
+
+    /// A value that was kept for this very task; `None` where there is none, or no longer.
+    pub fn payload(&self, task: TaskId, reference: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some((salt, key)) = reference.split_at_checked(32) else { return Ok(None) };
+        let digits = |i: usize| salt.get(2 * i..2 * i + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..16).map(digits).collect();
+        let Some(Ok(salt)) = bytes.map(<[u8; 16]>::try_from) else { return Ok(None) };
+        let found = self.inner.reader.blob(key)?;
+        Ok(found.filter(|body| payload_key(task, &salt, body) == key))
     }
 
     /// Makes an agent known, or says anew what it can do.
@@ -711,6 +748,18 @@ fn one(reply: Reply) -> Result<Done, EngineError> {
         Reply::Conflict => Err(EngineError::Conflict),
         Reply::Many(_) | Reply::Work(_) => Err(EngineError::Stopped("an answer of another kind came back".into())),
     }
+}
+
+/// The key of a payload: it says whose it is, and cannot be guessed from what it is.
+fn payload_key(task: TaskId, salt: &[u8; 16], body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(task.to_string());
+    hash.update(crate::codec::private_digest(salt, body));
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The plan an outcome brings along, checked before the writer sees it.

@@ -24,6 +24,6 @@ pub mod witness;
 mod worklog;
 mod writer;
 
-pub use engine::{Done, Engine, EngineError, Idempotency, Settings};
+pub use engine::{Done, Engine, EngineError, Idempotency, Settings, Terms};
 pub use leases::LeaseView;
 pub use worklog::WorkLog;

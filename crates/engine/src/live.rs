@@ -4,8 +4,9 @@ use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
 use crate::store::{Blob, COMPRESS_ABOVE, Loaded, NewEvent, PrivateBody, PrivatePart, Row, StoreError, StoredEvent};
 use ephor_core::command::Move;
-use ephor_core::event::{self, Actor, Private, SCHEMA};
+use ephor_core::event::{self, Private, SCHEMA};
 use ephor_core::id::{StreamId, TaskId};
+use ephor_core::planted::{self, Fault};
 use ephor_core::review::Judge;
 use ephor_core::task::Task;
 use ephor_core::time::Time;
@@ -27,7 +28,7 @@ pub(crate) struct Live {
 
 /// A stream gets a snapshot after so many events, and again after as many. A larger plan waits for twice as many events as it has
 /// steps: so writing it whole never costs more than a few bytes for each event.
-const SNAPSHOT_EVERY: u64 = 1_000;
+pub(crate) const SNAPSHOT_EVERY: u64 = 1_000;
 /// The form of a snapshot: the release that wrote it. Others read the events instead.
 const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
 
@@ -43,7 +44,8 @@ impl Live {
             loaded.snapshot.as_ref().and_then(|(version, body)| Self::thaw(*version, body)).unwrap_or_else(|| Self::unborn(id));
         live.hash = loaded.head.hash;
         live.row = Some(loaded.row.clone());
-        for stored in &loaded.events {
+        let hidden = usize::from(loaded.snapshot.is_some() && planted::is(Fault::SnapshotStale));
+        for stored in loaded.events.iter().skip(hidden) {
             let (event, private) = decode(stored)?;
             live.task.take_in(&event, private.as_ref(), Time(stored.at));
             live.note_author(&event, stored.actor.split_once('/').map_or("", |(_, who)| who));
@@ -52,8 +54,8 @@ impl Live {
     }
 
     /// The whole as a snapshot, if it is time for one. Disposable: the events alone say what is true.
-    pub(crate) fn freeze(&mut self) -> Option<Vec<u8>> {
-        let every = SNAPSHOT_EVERY.max(2 * self.task.size() as u64);
+    pub(crate) fn freeze(&mut self, every: u64) -> Option<Vec<u8>> {
+        let every = every.max(2 * self.task.size() as u64);
         if self.task.version < self.snapshot_at + every || self.task.end().is_some() {
             return None;
         }
@@ -72,18 +74,23 @@ impl Live {
         Self { hash: GENESIS, row: None, author: "".into(), snapshot_at: 0, task }
     }
 
-    /// Notes whose task it is.
+    /// Notes whose task it is: of one that another gave birth to, whose that one is.
     fn note_author(&mut self, event: &event::Event, actor: &str) {
-        if matches!(event, event::Event::Submitted(_)) {
-            self.author = actor.into();
+        if let event::Event::Submitted(facts) = event {
+            self.author = facts.author.clone().unwrap_or_else(|| actor.into());
         }
+    }
+
+    /// Whose task it is.
+    pub(crate) fn author(&self) -> &str {
+        &self.author
     }
 
     /// Of those who may vote at all, those who did not submit this task (DESIGN §4); who did some of it the task knows itself.
     /// `author` is who submits it just now, if somebody does.
-    pub(crate) fn impartial(&self, judges: &[Judge], author: Option<&Actor>) -> Vec<Judge> {
-        let own = author.map_or(&*self.author, |a| &*a.id);
-        judges.iter().filter(|j| *j.id != *own).cloned().collect()
+    pub(crate) fn impartial(&self, judges: &[Judge], author: Option<&str>) -> Vec<Judge> {
+        let own = author.unwrap_or(&self.author);
+        judges.iter().filter(|j| *j.id != *own || planted::is(Fault::AuthorVotes)).cloned().collect()
     }
 
     /// One move as the store takes it; the chain moves on.
@@ -101,7 +108,7 @@ impl Live {
         let private = made.private.as_ref().map(|p| seal(stream, p, entropy, blobs));
         let actor = made.actor.to_string();
         let before = (version > 1).then_some(made.before);
-        self.hash = codec::event_hash(
+        let hash = codec::event_hash(
             &self.hash,
             &Hashed {
                 stream,
@@ -116,6 +123,9 @@ impl Live {
                 private: private.as_ref().map(|p| &p.digest),
             },
         );
+        if !(planted::is(Fault::ChainSkips) && matches!(made.event, event::Event::AttemptFailed(_))) {
+            self.hash = hash;
+        }
         NewEvent {
             at: at.0,
             kind: made.event.kind(),
@@ -125,7 +135,7 @@ impl Live {
             schema: SCHEMA,
             data,
             private,
-            hash: self.hash,
+            hash,
         }
     }
 
@@ -133,7 +143,8 @@ impl Live {
     pub(crate) fn row(&self, open: Option<&str>, now: Time) -> Option<Row> {
         let (task, facts) = (&self.task, &self.task.facts);
         let born = task.born_at().unwrap_or_default();
-        let wake_at = task.wake_at().map(|t| t.0);
+        let late = if planted::is(Fault::WakeLate) { 60_000 } else { 0 };
+        let wake_at = task.wake_at().map(|t| t.0 + late);
         let ended_at = task.end().map(|e| e.at.0);
         let rank = facts.due_at.unwrap_or(born).0;
         let title = if task.is_erased() { "" } else { &task.contents.text.title };

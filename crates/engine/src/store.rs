@@ -27,9 +27,6 @@ pub trait Store: Send {
     /// Remembers the highest instant ever used, so that a restart with a clock set back does not run time backwards.
     fn save_high_water(&mut self, at: i64) -> Result<(), StoreError>;
 
-    /// Deletes what was private in a stream (private parts, blobs, snapshot, title), keeping the chain whole. The stream must be final.
-    fn erase(&mut self, stream: StreamId) -> Result<(), StoreError>;
-
     /// Deletes uniques that ran out at `at` or before, at most `limit`. Answers how many.
     fn sweep(&mut self, at: i64, limit: u32) -> Result<u32, StoreError>;
 
@@ -118,6 +115,17 @@ pub struct Group {
     pub guards: Vec<Guard>,
     /// Mail to other streams. Mail to a final or missing stream is dropped, and so is what still waits when a stream becomes final.
     pub mail: Vec<MailRow>,
+    /// Streams that are forgotten, once all else of the group is written.
+    pub erase: Vec<Erasure>,
+}
+
+/// Deletes what was private in a stream (private parts, blobs, snapshot, title), keeping the chain whole. The stream must be final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// Which stream.
+    pub stream: StreamId,
+    /// Up to which of its versions; what is told later stays.
+    pub version: u64,
 }
 
 /// What happens to one stream.
@@ -305,6 +313,11 @@ pub enum Conflict {
         stream: StreamId,
         /// How it ended.
         status: Status,
+    },
+    /// What has not ended was to be erased. No rule may ask for that either.
+    Alive {
+        /// Which stream.
+        stream: StreamId,
     },
 }
 
@@ -504,7 +517,15 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
-    /// The database is of a form this release does not know, or somebody else has it open.
+    /// Another engine has it open.
+    #[error("{holder} has {} open; one engine at a time may write it", database.display())]
+    Held {
+        /// The database.
+        database: std::path::PathBuf,
+        /// Who has it.
+        holder: crate::lock::Holder,
+    },
+    /// The database is of a form this release does not know.
     #[error("{0}")]
     Unusable(String),
 }

@@ -109,7 +109,7 @@ pub(crate) struct Witness {
     pub(crate) leases: HashMap<WorkKey, Held>,
     /// The highest attempt ever of each work.
     tokens: HashMap<WorkKey, u32>,
-    author: Option<Actor>,
+    author: Option<Box<str>>,
     doers: HashSet<AgentId>,
     mode: ExecutionMode,
     drafts_only: bool,
@@ -267,7 +267,7 @@ impl Witness {
                 self.breaches.extend(found);
             }
             Event::ReviewOpened(opened) => {
-                let found = council::opened(opened, self.author.as_ref(), &self.doers);
+                let found = council::opened(opened, self.author.as_deref(), &self.doers);
                 self.breaches.extend(found);
                 if opened.question == Question::Admission {
                     // A changed scope is asked about anew.
@@ -343,6 +343,10 @@ impl Witness {
                     self.breach(Rule::Effect, format!("{} was granted while the task is held", granted.action));
                 }
                 self.fenced(&granted.work, granted.attempt, said, "an effect");
+                let before = self.effects.get(&granted.effect).map(|e| (e.outcome, e.ask));
+                if matches!(before, Some((Some(EffectOutcome::Done), _) | (Some(EffectOutcome::Unknown), true))) {
+                    self.breach(Rule::Effect, format!("{} was granted again, but it may have happened", granted.effect));
+                }
                 let acted = Acted { work: granted.work.clone(), outcome: None, ask: granted.on_unknown == OnUnknown::Ask };
                 self.effects.insert(granted.effect, acted);
             }
@@ -387,7 +391,7 @@ impl Witness {
     }
 
     fn born(&mut self, facts: &Submitted, said: &Said<'_>) {
-        self.author = Some(said.actor.clone());
+        self.author = Some(facts.author.clone().unwrap_or_else(|| said.actor.id.clone()));
         self.mode = facts.mode;
         self.drafts_only = facts.autonomy == Autonomy::Suggestion;
         self.final_review = facts.final_review;
@@ -618,6 +622,18 @@ impl Witness {
         self.review = None;
         self.paused = false;
         self.escalated = None;
+    }
+
+    /// Whose task it is.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn author(&self) -> Option<&str> {
+        self.author.as_deref()
+    }
+
+    /// The tasks it depends on and has not yet heard the end of.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn dependencies(&self) -> &BTreeSet<TaskId> {
+        &self.dependencies
     }
 
     /// What must not be when all that follows from the last command has followed.

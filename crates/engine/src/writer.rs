@@ -9,14 +9,15 @@ use crate::cache::Cache;
 use crate::clock::Entropy;
 use crate::directory::Directory;
 use crate::leases::Leases;
-use crate::live::Live;
+use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
-use crate::store::{Reader, Store, StoreError, UniqueRow};
+use crate::store::{Blob, Reader, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
 use ephor_core::namespace::NamespaceEvent;
+use ephor_core::planted::{self, Fault};
 use ephor_core::policy::Policy;
 use ephor_core::review::Judge;
 use ephor_core::status::Status;
@@ -25,17 +26,28 @@ use ephor_core::work::{ClaimRequest, WorkItem};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+mod asked;
 mod batch;
+mod births;
 mod claim;
 mod commit;
 pub(crate) mod decide;
 mod parked;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use asked::Asked;
+pub use asked::Terms;
 use batch::Batch;
 use parked::Parked;
 
-/// The most mail one task takes in one commit (DESIGN §1).
+/// The most letters one event takes in (DESIGN §1).
 const MAIL_MAX: u32 = 1_000;
+/// The most letters one task takes in one commit. Before it has heard all that wait it does nothing else: it could end, and those whose
+/// letters it has not read would wait for ever.
+const LETTERS_MAX: u32 = 10 * MAIL_MAX;
+/// How many tasks with mail are looked up at once; the store is asked again when those are through.
+const MAIL_TARGETS: u32 = 10_000;
 /// The most tasks whose mail is taken in one batch, so that letters never hold up people.
 const MAILBOXES_MAX: usize = 200;
 
@@ -49,6 +61,10 @@ pub(crate) enum Job {
     Submit(Box<Submit>),
     /// Something is asked of a task.
     Task { task: TaskId, command: Command, actor: Actor },
+    /// The same under terms.
+    Asked(Box<Asked>),
+    /// A large value is to be kept for a task.
+    Keep { task: TaskId, blob: Blob },
     /// The same for several, answered one by one.
     Many(Vec<Job>),
     /// An agent asks for work.
@@ -139,6 +155,8 @@ pub(crate) struct Writer<S> {
     analysts: usize,
     /// Tasks that have mail in the store.
     mailbox: BTreeSet<TaskId>,
+    /// Whether there may be more of them than were looked up.
+    mail_unread: bool,
     /// Tasks that had more to settle than one commit should hold.
     again: BTreeSet<TaskId>,
     parked: Parked,
@@ -148,6 +166,11 @@ pub(crate) struct Writer<S> {
     earliest_wake: Option<i64>,
     /// The position of the last event written.
     position: u64,
+    /// After how many events a stream gets a snapshot.
+    pub(crate) snapshot_every: u64,
+    /// Rare branches that were reached since somebody asked.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) reached: Vec<&'static str>,
 }
 
 /// An agent as the writer knows it.
@@ -205,11 +228,15 @@ impl<S: Store> Writer<S> {
             judges: Vec::new(),
             analysts: 0,
             mailbox: BTreeSet::new(),
+            mail_unread: false,
             again: BTreeSet::new(),
             parked: Parked::default(),
             quarantine: HashMap::new(),
             earliest_wake: None,
             position,
+            snapshot_every: SNAPSHOT_EVERY,
+            #[cfg(any(test, feature = "simulation"))]
+            reached: Vec::new(),
         };
         writer.read_agents()?;
         writer.read_mailbox()?;
@@ -253,9 +280,14 @@ impl<S: Store> Writer<S> {
     }
 
     fn read_mailbox(&mut self) -> Result<(), StoreError> {
-        // As many as a batch serves; the store is asked again when those are through.
-        let waiting = self.reader.mail_targets(10_000)?;
-        self.mailbox = waiting.into_iter().filter_map(StreamId::task).collect();
+        if planted::is(Fault::MailUnread) {
+            return Ok(());
+        }
+        let waiting = self.reader.mail_targets(MAIL_TARGETS)?;
+        let full = waiting.len() >= MAIL_TARGETS as usize;
+        let listening = waiting.into_iter().filter_map(StreamId::task).filter(|task| !self.quarantine.contains_key(task));
+        self.mailbox = listening.collect();
+        self.mail_unread = full && !self.mailbox.is_empty();
         Ok(())
     }
 
@@ -287,7 +319,9 @@ impl<S: Store> Writer<S> {
                     if inside {
                         dead.push((task, lease.work.clone(), lease.attempt));
                     }
-                    self.leases().grant(task, lease.into(), mono);
+                    if !planted::is(Fault::LeaseUnwatched) {
+                        self.leases().grant(task, lease.into(), mono);
+                    }
                 }
                 self.cache.put(task, live);
             }
@@ -335,6 +369,9 @@ impl<S: Store> Writer<S> {
 
     /// What nobody asked for but waits: mail, and tasks with more to settle.
     fn go_on(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        if self.mailbox.is_empty() && self.mail_unread {
+            self.read_mailbox()?;
+        }
         let mail: Vec<TaskId> = self.mailbox.iter().copied().take(MAILBOXES_MAX).collect();
         let again = std::mem::take(&mut self.again);
         for task in mail.into_iter().chain(again) {
@@ -344,9 +381,19 @@ impl<S: Store> Writer<S> {
         Ok(())
     }
 
+    /// Notes that a rare branch was reached.
+    #[cfg(any(test, feature = "simulation"))]
+    fn reach(&mut self, branch: &'static str) {
+        self.reached.push(branch);
+    }
+
+    /// Nobody counts.
+    #[cfg(not(any(test, feature = "simulation")))]
+    fn reach(&mut self, _: &'static str) {}
+
     /// Whether another batch should run at once.
     pub(crate) fn has_more(&self) -> bool {
-        !self.mailbox.is_empty() || !self.again.is_empty() || self.parked.has_woken()
+        !self.mailbox.is_empty() || self.mail_unread || !self.again.is_empty() || self.parked.has_woken()
     }
 
     /// When the first parked claim has waited long enough, on the monotonic clock.

@@ -120,6 +120,33 @@ async fn a_second_task_about_the_same_subject_from_the_same_source_is_refused_fo
 }
 
 #[tokio::test]
+async fn a_batch_for_many_namespaces_is_answered_in_its_order() {
+    let house = house(Policy::default()).await;
+    let request = |n: usize| {
+        let namespace = ["default", "acme", "zeta"][n % 3];
+        let body =
+            if n % 7 == 3 { json!({"namespace": namespace}) } else { json!({"title": format!("t{n}"), "namespace": namespace}) };
+        serde_json::from_value::<Request>(body).unwrap()
+    };
+    let requests: Vec<Request> = (0..600).map(request).collect();
+    let answers = house.engine.submit_many(&requests, &Actor::human("ann")).await.unwrap();
+    assert_eq!(answers.len(), requests.len());
+    for (n, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(done) => {
+                let task = house.task(done.task.unwrap(), AsOf::Now).unwrap();
+                assert_eq!(
+                    (task.contents.text.title.clone(), &*task.facts.namespace),
+                    (format!("t{n}"), ["default", "acme", "zeta"][n % 3])
+                );
+            }
+            Err(refusal) => assert!(n % 7 == 3 && refusal.code() == "VALIDATION_FAILED", "{n}: {refusal}"),
+        }
+    }
+    house.engine.stop();
+}
+
+#[tokio::test]
 async fn a_refused_submission_stores_no_task_but_is_a_fact_of_its_namespace() {
     let house = house(Policy::default()).await;
     let request = Request { namespace: Some("acme".into()), ..Request::default() };

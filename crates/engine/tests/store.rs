@@ -52,6 +52,8 @@ suite! {
     telemetry_keeps_the_latest_and_ends_with_its_task
     the_high_water_mark_never_falls
     erasing_takes_what_was_private_and_keeps_the_chain
+    what_is_told_after_an_erasure_stays
+    an_erasure_stands_or_falls_with_its_group
     what_has_not_ended_cannot_be_erased
     events_can_be_read_from_any_position_of_all_or_of_one_stream
     lists_are_newest_first_and_every_filter_narrows_them
@@ -425,6 +427,10 @@ fn the_high_water_mark_never_falls(mut kit: Kit) {
     assert_eq!(kit.reader.high_water().unwrap(), 9);
 }
 
+fn erased(n: u64, version: u64, by: Change) -> Group {
+    Group { erase: vec![Erasure { stream: task(n), version }], ..group([by]) }
+}
+
 fn erasing_takes_what_was_private_and_keeps_the_chain(mut kit: Kit) {
     let inline = confided("born", PrivateBody::Inline(b"secret".to_vec()));
     let large = confided("more", PrivateBody::Blob("key".into()));
@@ -432,22 +438,48 @@ fn erasing_takes_what_was_private_and_keeps_the_chain(mut kit: Kit) {
     let told = Change { events: vec![inline, large, event("open")], blobs, snapshot: Some(b"secret".to_vec()), ..birth(1) };
     kit.write(group([told]));
     kit.write(group([Change { follows: 3, ..end(1) }]));
-    let before = kit.reader.load(task(1)).unwrap().unwrap().head;
-    kit.store.erase(task(1)).unwrap();
+    let untitled = Row { title: String::new(), ..row(Status::Completed) };
+    kit.write(erased(1, 5, Change { row: Some(untitled), ..change(task(1), 4, &["erased"]) }));
 
-    let Loaded { head, row, snapshot, events } = kit.reader.load(task(1)).unwrap().unwrap();
-    assert_eq!((head, row.title.as_str(), snapshot, kit.reader.blob("key").unwrap()), (before, "", None, None));
+    let Loaded { row, snapshot, events, .. } = kit.reader.load(task(1)).unwrap().unwrap();
+    assert_eq!((row.title.as_str(), snapshot, kit.reader.blob("key").unwrap()), ("", None, None));
     let left: Vec<_> = events.iter().map(|event| event.private.as_ref().map(|private| &private.body)).collect();
-    assert_eq!(left, [Some(&PrivateBody::Erased), Some(&PrivateBody::Erased), None, None]);
+    assert_eq!(left, [Some(&PrivateBody::Erased), Some(&PrivateBody::Erased), None, None, None]);
     assert_eq!(events[1].private.as_ref().unwrap().digest, [1; 32], "what the chain covers stays");
-    kit.write(group([change(task(1), 4, &["erased"])]));
+    kit.write(group([change(task(1), 5, &["noted"])]));
+}
+
+fn what_is_told_after_an_erasure_stays(mut kit: Kit) {
+    let before = confided("born", PrivateBody::Inline(b"secret".to_vec()));
+    kit.write(group([Change { events: vec![before], ..birth(1) }]));
+    let large = confided("note", PrivateBody::Blob("note".into()));
+    let later = vec![event("erased"), confided("noted", PrivateBody::Inline(b"open".to_vec())), large];
+    let blobs = vec![Blob { key: "note".into(), body: b"a long note".to_vec() }];
+    kit.write(erased(1, 2, Change { events: later, blobs, ..end(1) }));
+    let events = kit.reader.load(task(1)).unwrap().unwrap().events;
+    let left: Vec<_> = events.iter().map(|event| event.private.as_ref().map(|private| private.body.clone())).collect();
+    let inline = |text: &str| Some(PrivateBody::Inline(text.as_bytes().to_vec()));
+    assert_eq!(left, [Some(PrivateBody::Erased), None, inline("open"), inline("a long note")]);
+}
+
+fn an_erasure_stands_or_falls_with_its_group(mut kit: Kit) {
+    let told = confided("born", PrivateBody::Inline(b"secret".to_vec()));
+    kit.write(group([Change { events: vec![told], ..birth(1) }]));
+    kit.write(group([end(1)]));
+    kit.write(guarded(2, [unique("taken", None, 2)]));
+    let refused = Group { guards: vec![unique("taken", None, 1)], ..erased(1, 3, change(task(1), 2, &["erased"])) };
+    assert!(matches!(kit.refused(refused), Conflict::Unique(_)));
+    let Loaded { row, events, .. } = kit.reader.load(task(1)).unwrap().unwrap();
+    assert_eq!((events.len(), row.title.as_str()), (2, "a task"));
+    assert_eq!(events[0].private.as_ref().unwrap().body, PrivateBody::Inline(b"secret".to_vec()));
 }
 
 fn what_has_not_ended_cannot_be_erased(mut kit: Kit) {
     kit.write(group([birth(1)]));
-    for stream in [task(1), task(9)] {
-        assert!(matches!(kit.store.erase(stream), Err(StoreError::Unusable(_))));
-    }
+    let alive = kit.refused(erased(1, 2, change(task(1), 1, &["erased"])));
+    assert_eq!(alive, Conflict::Alive { stream: task(1) });
+    let nobody = Group { erase: vec![Erasure { stream: task(9), version: 1 }], ..Group::default() };
+    assert_eq!(kit.refused(nobody), Conflict::Alive { stream: task(9) });
     kit.write(group([change(task(1), 1, &["and goes on"])]));
 }
 

@@ -73,7 +73,7 @@ fn live(store: &mut SqliteStore, tasks: u64, acknowledged: &mut Acknowledged) ->
         }
         if n == 5 {
             // Also moves the log into the database.
-            store.erase(task(1))?;
+            commit(store, Group { erase: vec![Erasure { stream: task(1), version: 2 }], ..Group::default() })?;
         }
     }
     Ok(())

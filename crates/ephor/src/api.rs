@@ -25,6 +25,14 @@ pub trait Api: Send + Sync {
     /// The engine's clock.
     fn now(&self) -> Time;
 
+    /// Whether it is somewhere else: then the way to it may be lost and found again.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// The position of the last event.
+    fn position(&self) -> Answer<'_, u64>;
+
     /// The task somebody means: by its id or a unique beginning of it, by its external id, or by `@last`, the newest one.
     fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId>;
 

@@ -2,7 +2,9 @@
 //! be tested without a database, and the engine can change without it.
 
 use crate::api::{Answer, Api, ApiError, Kind};
+use ephor_core::id::AgentId;
 use ephor_core::time::WireTime;
+use ephor_sdk::client::{Client, Token};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,16 @@ pub trait Host: Send + Sync {
 
     /// Serves a database over HTTP, with the built-in agents at work beside it.
     fn serve<'a>(&'a self, place: &'a Place, serving: Serving) -> Answer<'a, Box<dyn Served>>;
+
+    /// The way to a server: the one that is named, else the one on this machine that has the database open.
+    fn server<'a>(&'a self, _: &'a Place) -> Answer<'a, Client> {
+        NoEngine::none()
+    }
+
+    /// Lends the built-in agents of this machine to a server.
+    fn lend<'a>(&'a self, _: &'a Place, _: Lending) -> Answer<'a, Box<dyn Lent>> {
+        NoEngine::none()
+    }
 
     /// The launcher of the sandbox: what this program is when `shell.run` starts it again. Speaks on standard input and output.
     fn sandbox_exec(&self) -> ExitCode;
@@ -61,6 +73,33 @@ pub trait Served: Send + Sync {
     fn stop(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
+/// Agents of this machine at work for a server.
+pub trait Lent: Send + Sync {
+    /// As whom they are known there.
+    fn agent(&self) -> AgentId;
+
+    /// What they offer.
+    fn capabilities(&self) -> &[String];
+
+    /// Takes no more work, lets what runs end, and delivers the reports. Answers how many were not heard.
+    fn drain(self: Box<Self>) -> Pin<Box<dyn Future<Output = usize> + Send>>;
+}
+
+/// Which agents are lent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lending {
+    /// Their name, for people.
+    pub name: String,
+    /// The name by which the server knows them again.
+    pub external_id: String,
+    /// What they offer; all they can do where it is empty.
+    pub capabilities: Vec<String>,
+    /// What they may touch.
+    pub workshop: Workshop,
+    /// Where the folders of shell commands are made and removed.
+    pub work: PathBuf,
+}
+
 /// How a database is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serving {
@@ -79,6 +118,8 @@ pub struct Place {
     pub database: Option<String>,
     /// A running server, where one is named.
     pub server: Option<String>,
+    /// What shows a server who asks.
+    pub token: Option<Token>,
     /// Where tasks belong that do not say.
     pub namespace: Option<String>,
 }

@@ -72,7 +72,16 @@ impl Job {
 
     fn handle(&mut self, command: Command) -> Option<Box<WorkItem>> {
         let (actor, policy) = (Actor::human("ann"), Policy::default());
-        let cx = Context { now: self.now, actor: &actor, policy: &policy, counter: 0, judges: &[], analyst: false, ended: &[] };
+        let cx = Context {
+            now: self.now,
+            actor: &actor,
+            policy: &policy,
+            counter: 0,
+            judges: &[],
+            analyst: false,
+            ended: &[],
+            births: &ephor_core::command::Unhindered,
+        };
         let handled = self.task.handle(command, &cx);
         assert_eq!(handled.corrupt, None);
         self.events.extend(handled.moves.iter().map(|made| Event::kind(&made.event)));

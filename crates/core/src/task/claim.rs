@@ -5,6 +5,7 @@ use crate::board::Offer;
 use crate::command::{Answer, Claim, Context, Refusal};
 use crate::event::{Assigned, Event, Failed};
 use crate::id::EffectId;
+use crate::planted::{self, Fault};
 use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown};
 use crate::work::{EffectOutcome, EffectProbe, WorkItem, WorkKey};
 use serde_json::Value;
@@ -18,7 +19,7 @@ impl Task {
         };
         let work = self.offered_work(offer);
         let attempt = match offer {
-            Offer::Step(i) => self.board.cell(i).attempt + 1,
+            Offer::Step(i) => self.board.cell(i).attempt + u32::from(!planted::is(Fault::TokenReused)),
             Offer::Gate(_) | Offer::Plan | Offer::Analysis => self.side_attempts + 1,
         };
         if let Offer::Step(i) = offer
@@ -60,7 +61,7 @@ impl Task {
                 .find(|o| {
                     // The verifier is not the doer.
                     let doer = if let Offer::Gate(i) = o { self.board.gates.get(i).and_then(|g| g.doer) } else { None };
-                    self.is_open(*o) && doer != Some(claim.agent)
+                    self.is_open(*o) && (doer != Some(claim.agent) || planted::is(Fault::DoerJudges))
                 })
         };
         let pinned = format!("@{}", claim.agent);
@@ -155,11 +156,15 @@ impl Task {
 
     /// Whether outside effects are allowed at all (DESIGN §4, modes).
     pub(super) fn may_act(&self) -> bool {
-        self.facts.mode != ExecutionMode::DryRun && self.facts.autonomy != Autonomy::Suggestion
+        let drafts = self.facts.mode == ExecutionMode::DryRun || self.facts.autonomy == Autonomy::Suggestion;
+        !drafts || planted::is(Fault::DryRunActs)
     }
 
     /// An effect of this step that may or may not have happened and has to be looked for first.
     fn probe(&self, path: &str) -> Option<EffectProbe> {
+        if planted::is(Fault::ProbeDropped) {
+            return None;
+        }
         let unknown = |id: &&EffectId| {
             let effect = &self.effects[id];
             effect.outcome == Some(EffectOutcome::Unknown) && effect.on_unknown == OnUnknown::Probe

@@ -6,6 +6,7 @@ use crate::event::{ActorKind, EndReason, Event, Parent, Planned, Private};
 use crate::gate;
 use crate::id::ReviewId;
 use crate::plan::Problem;
+use crate::planted::{self, Fault};
 use crate::review::VoteWord;
 use crate::status::Status;
 use crate::time::Time;
@@ -58,7 +59,7 @@ impl Task {
             Command::Confirm { step, judgement } => self.confirm(&step, &judgement, cx),
             Command::Effect(wish) => self.effect(&wish, cx),
             Command::SettleEffect { effect, holder, outcome } => self.settle_effect(effect, holder, outcome, cx),
-            Command::Take { letters, outputs } => match letters.is_empty() {
+            Command::Take { letters, outputs, more: _ } => match letters.is_empty() {
                 true => Ok(Vec::new().into()),
                 false => Ok(Draft::with(Event::MailTaken { letters }, Private::Outputs(outputs)).into()),
             },
@@ -75,6 +76,9 @@ impl Task {
             Command::Archive => already(self.archived, Event::Archived),
             Command::Erase => already(self.erased, Event::Erased),
             Command::Note { text } => Ok(Draft::because(Event::ReviewNoted, bounded(&text)?).into()),
+            Command::Report { work, attempt, .. } if planted::is(Fault::LateReportApplied) => {
+                Ok(Draft::new(Event::Started { work, attempt, timeout_at: None }).into())
+            }
             Command::Report { work, attempt, outcome, .. } if !self.said_before(&work, attempt, &outcome) => {
                 Ok(self.too_late(&work, attempt, &outcome))
             }
@@ -85,6 +89,7 @@ impl Task {
             }
             Command::Effect(wish) => Err(Refusal::StaleAttempt { work: wish.work, attempt: wish.attempt }),
             Command::Vote { .. } => Err(Refusal::AlreadySettled { what: "the review" }),
+            Command::Signal { name, payload } if planted::is(Fault::SignalRevives) => self.signal(name, payload),
             Command::Submit(_)
             | Command::Propose(_)
             | Command::AcceptPlan
@@ -187,6 +192,9 @@ impl Task {
         cx: &Context<'_>,
     ) -> Result<Decided, Refusal> {
         let Some(review) = self.review.as_ref().filter(|r| asked.is_none_or(|id| id == r.id)) else {
+            if let Some(last) = self.reviews.last().filter(|_| planted::is(Fault::VoteAfterVerdict)) {
+                return Ok(Draft::new(Event::VoteCast { review: last.id, judge, vote, confidence }).into());
+            }
             return match self.reviews.is_empty() {
                 true => Err(self.not_now("vote on", "no review of it is open")),
                 false => Err(Refusal::AlreadySettled { what: "the review" }),

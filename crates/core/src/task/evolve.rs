@@ -7,6 +7,7 @@ mod work;
 use super::{End, Hold, Review, Reviewed, Side, Task};
 use crate::board::Offer;
 use crate::event::{AfterFailure, DecisionWord, EndReason, EscalationReason, Event, Letter, SkipReason, Submitted};
+use crate::planted::{self, Fault};
 use crate::review::{Question, Verdict};
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::Time;
@@ -104,8 +105,7 @@ impl Task {
                 let freed: Vec<u32> =
                     self.board.blocked.iter().filter(|(_, why)| **why != BlockReason::HumanReview).map(|(i, _)| *i).collect();
                 for i in freed {
-                    self.board.blocked.remove(&i);
-                    self.board.offer(i);
+                    self.board.unblock(i);
                 }
                 self.queue_steps(at);
             }
@@ -189,7 +189,12 @@ impl Task {
             }
 
             Event::Paused { stop_running } => self.paused = Some(Hold { stop_running: *stop_running }),
-            Event::Resumed => self.paused = None,
+            Event::Resumed => {
+                self.paused = None;
+                if planted::is(Fault::HoldForgotten) {
+                    self.escalated = None;
+                }
+            }
             Event::CancelRequested { force_at } => {
                 self.cancelling = true;
                 self.firm.set(Timer::CancelForce, *force_at);
@@ -252,7 +257,7 @@ impl Task {
         (*self.facts).clone_from(facts);
         self.born_at = Some(at);
         self.acceptance_owed = facts.acceptance_owed;
-        self.review_owed = facts.review_owed;
+        self.review_owed = facts.review_owed && !planted::is(Fault::ReviewSkipped);
         self.dependencies = facts.depends_on.iter().copied().collect();
         // A recurring task keeps its plan for the runs to come; the board has its own copy.
         let plan = if facts.recurrence.is_some() { self.facts.plan.clone() } else { self.facts.plan.take() };
@@ -270,7 +275,7 @@ impl Task {
     }
 
     fn await_release(&mut self, at: Time) {
-        if !self.released && self.dependencies.is_empty() {
+        if !self.released && (self.dependencies.is_empty() || planted::is(Fault::DependencyIgnored)) {
             self.soft.set(Timer::Due, self.facts.due_at.unwrap_or(at));
         }
     }
@@ -286,6 +291,7 @@ impl Task {
 
     fn letter(&mut self, letter: &Letter, at: Time) {
         match letter {
+            Letter::ChildJoined { .. } if planted::is(Fault::ChildrenForgotten) => {}
             Letter::ChildJoined { child } => {
                 self.children.insert(*child);
             }

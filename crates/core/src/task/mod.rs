@@ -31,6 +31,7 @@ use crate::event::{Actor, EndReason, Event, Private, ReviewOpened, Submitted};
 use crate::expr;
 use crate::id::{AgentId, EffectId, ReviewId, TaskId};
 use crate::plan::Step;
+use crate::planted::{self, Fault};
 use crate::review::{Ballot, Question, Tally, Verdict};
 use crate::spec::{ExecutionMode, OnUnknown, Priority};
 use crate::status::{Status, StepStatus};
@@ -298,7 +299,14 @@ impl Task {
     /// even when the command is refused.
     pub fn handle(&mut self, command: Command, cx: &Context<'_>) -> Handled {
         let mut done = Handled { moves: Vec::new(), answer: Ok(Answer::Done), unsettled: false, corrupt: None };
-        self.settle(&mut done, cx);
+        // What others said is heard before time takes its course: nobody ends without having heard who waits for it.
+        let (listens, more) = match &command {
+            Command::Take { more, .. } => (self.born_at.is_some() && !planted::is(Fault::MailAfterTime), *more),
+            _ => (false, false),
+        };
+        if !listens {
+            self.settle(&mut done, cx);
+        }
         match self.decide(command, cx) {
             Ok(decided) => {
                 let followed = !decided.drafts.is_empty();
@@ -306,7 +314,7 @@ impl Task {
                     self.apply(draft, cx.actor, cx.now, &mut done);
                 }
                 done.answer = decided.answer;
-                if followed {
+                if (followed || listens) && !more {
                     self.settle(&mut done, cx);
                 }
             }
@@ -571,6 +579,7 @@ fn blank_facts() -> Submitted {
         retry: None,
         recurrence: None,
         run: None,
+        author: None,
         risk: crate::spec::Risk::Low,
         risk_reasons: Vec::new(),
         findings: Vec::new(),

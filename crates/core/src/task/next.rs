@@ -241,6 +241,7 @@ impl Task {
                 submission.facts.depth = self.facts.depth + 1;
                 submission.facts.parent = Some(crate::event::Parent { task: self.id, step: Some(path.clone()) });
                 let child = TaskId::derived(self.id, self.version, 0);
+                cx.births.admit(child, &submission.facts).map_err(|refusal| refusal.to_string())?;
                 Draft { birth: Some(Box::new(submission)), ..Draft::new(Event::ChildBorn { step: path, child }) }
             }
             Does::Group | Does::Work => Draft::new(Event::ConditionMet { step: path }),

@@ -5,6 +5,7 @@ use super::Task;
 use crate::command::{Birth, Submission};
 use crate::event::{EndReason, Event, Letter, Submitted};
 use crate::id::TaskId;
+use crate::planted::{self, Fault};
 use crate::time::Time;
 use serde_json::{Map, Value};
 
@@ -35,11 +36,11 @@ impl Task {
     fn last_words(&self) -> Vec<(TaskId, Letter, Value)> {
         let status = self.status();
         let mut mail = Vec::new();
-        if let Some(parent) = &self.facts.parent {
+        if let Some(parent) = self.facts.parent.as_ref().filter(|_| !planted::is(Fault::ChildUntold)) {
             let letter = Letter::ChildEnded { child: self.id, step: parent.step.clone(), status };
             mail.push((parent.task, letter, self.result_within(OUTPUT_MAX)));
         }
-        for dependent in &self.dependents {
+        for dependent in self.dependents.iter().filter(|_| !planted::is(Fault::DependentsUntold)) {
             mail.push((*dependent, Letter::DependencyEnded { dependency: self.id, status }, Value::Null));
         }
         // A task completes after its parts, unless a person says it is complete.

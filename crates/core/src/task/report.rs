@@ -8,6 +8,7 @@ use crate::command::{Answer, CheckedPlan, Context, Refusal};
 use crate::event::{Actor, ActorKind, EffectGranted, EndReason, EscalationReason, Event, Failed, Private, Succeeded};
 use crate::gate;
 use crate::id::{AgentId, EffectId, TaskId};
+use crate::planted::{self, Fault};
 use crate::policy::OnAgentLost;
 use crate::spec::{ErrorClass, OnUnknown};
 use crate::status::BlockReason;
@@ -42,8 +43,9 @@ impl Task {
         plan: Option<CheckedPlan>,
         cx: &Context<'_>,
     ) -> Result<Decided, Refusal> {
+        let unfenced = planted::is(Fault::UnfencedReport) && self.lease(work).is_some();
         let foreign = self.lease(work).is_some_and(|l| !may_speak_for(cx.actor, l.agent));
-        if foreign || !self.holds(work, attempt) {
+        if foreign || !(self.holds(work, attempt) || unfenced) {
             return match !foreign && self.said_before(work, attempt, &outcome) {
                 true => Ok(Vec::new().into()),
                 false => Ok(self.too_late(work, attempt, &outcome)),
@@ -107,7 +109,8 @@ impl Task {
     }
 
     pub(super) fn lease_lapsed(&self, work: &WorkKey, attempt: u32, counter: u64, cx: &Context<'_>) -> Result<Decided, Refusal> {
-        if !self.holds(work, attempt) || counter != cx.counter {
+        let moved = counter != cx.counter && !planted::is(Fault::LapseUnchecked);
+        if !self.holds(work, attempt) || moved {
             return Err(Refusal::AlreadySettled { what: "the lease" });
         }
         if let (WorkKey::Step(path), OnAgentLost::Block) = (work, cx.policy.on_agent_lost) {
@@ -150,6 +153,9 @@ impl Task {
 
     /// Whether this is a repetition of the word that ended the attempt: its answer got lost, and it is answered again.
     pub(super) fn said_before(&self, work: &WorkKey, attempt: u32, outcome: &Outcome) -> bool {
+        if planted::is(Fault::LostAnswerRefused) {
+            return false;
+        }
         match work {
             WorkKey::Step(path) => {
                 self.board.find(path).map(|i| self.board.cell(i)).is_some_and(|cell| {
@@ -163,7 +169,8 @@ impl Task {
     /// Grants the right to act once. The same act asked for again has the same id and key, whatever attempt asks.
     pub(super) fn effect(&self, wish: &EffectRequest, cx: &Context<'_>) -> Result<Decided, Refusal> {
         let stale = || Refusal::StaleAttempt { work: wish.work.clone(), attempt: wish.attempt };
-        let mine = |l: &&Lease| l.attempt == wish.attempt && may_speak_for(cx.actor, l.agent);
+        let live = |l: &&Lease| l.attempt == wish.attempt || planted::is(Fault::UnfencedEffect);
+        let mine = |l: &&Lease| live(l) && may_speak_for(cx.actor, l.agent);
         let lease = self.lease(&wish.work).filter(mine).ok_or_else(stale)?;
         let WorkKey::Step(path) = &wish.work else {
             return Err(Refusal::NoEffect("only a step acts on the outside".into()));
@@ -254,7 +261,7 @@ impl Task {
 
 /// Whether a word about an attempt may come from here: an agent speaks for nobody else.
 fn may_speak_for(actor: &Actor, holder: AgentId) -> bool {
-    actor.kind != ActorKind::Ai || *actor.id == *holder.to_string()
+    actor.kind != ActorKind::Ai || *actor.id == *holder.to_string() || planted::is(Fault::ForeignAgent)
 }
 
 /// The id of what is done with what: the same act has the same one, whatever attempt asks. Made of 80 bits of a digest, so that two

@@ -308,8 +308,16 @@ mod tests {
         let submission = crate::request::check(&request, Time(1_000), &policy).unwrap();
         let mut task = Task::unborn(TaskId::new(1_000, [7; 10]));
         let actor = Actor::human("ann");
-        let cx =
-            Context { now: Time(1_000), actor: &actor, policy: &policy, counter: 0, judges: &[], analyst: false, ended: &[] };
+        let cx = Context {
+            now: Time(1_000),
+            actor: &actor,
+            policy: &policy,
+            counter: 0,
+            judges: &[],
+            analyst: false,
+            ended: &[],
+            births: &crate::command::Unhindered,
+        };
         assert_eq!(task.handle(Command::Submit(Box::new(submission)), &cx).answer, Ok(Default::default()));
         task
     }

@@ -3,6 +3,7 @@
 
 use super::{Side, Task};
 use crate::board::Offer;
+use crate::planted::{self, Fault};
 use crate::review::Question;
 use crate::spec::ExecutionMode;
 use crate::status::{BlockReason, Status, StepStatus};
@@ -161,7 +162,7 @@ impl Task {
             && self.board.gates.is_empty();
         self.end.is_none()
             && self.released
-            && !self.is_held()
+            && (!self.is_held() || planted::is(Fault::PauseIgnored))
             && !self.is_deliberating()
             && !self.cancelling
             && !self.stalled

@@ -9,7 +9,7 @@ use ephor_core::agent::{AgentCommand, Registration};
 use ephor_core::command::{Command, Refusal};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, EffectId, TaskId};
-use ephor_core::spec::{ErrorClass, GateKind};
+use ephor_core::spec::{ErrorClass, GateKind, OnUnknown};
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Failure, Heartbeat, Judgement, Outcome, Report, Success,
     Then, WorkItem, WorkKey,
@@ -32,6 +32,8 @@ pub(super) enum Manner {
 pub(super) struct InHand {
     pub(super) item: WorkItem,
     effect: Option<EffectId>,
+    /// What it was granted last.
+    wish: Option<EffectRequest>,
     acting: bool,
     pub(super) told_to_stop: bool,
     pub(super) reporting: bool,
@@ -213,7 +215,14 @@ impl World {
         if items.len() > wish.max as usize {
             return Err(format!("{} asked for {} and got {}", wish.agent_id, wish.max, items.len()));
         }
+        let told = |(task, work, attempt): &&(TaskId, WorkKey, u32)| {
+            items.iter().any(|i| (i.task_id, &i.work, i.attempt) == (*task, work, *attempt))
+        };
+        if let Some((task, work, attempt)) = self.observer.held_by(wish.claim_id).find(|held| !told(held)) {
+            return Err(format!("{} holds attempt {attempt} of {work} of {task} and was not told", wish.agent_id));
+        }
         for item in items {
+            self.has_its_probe(&item)?;
             if !self.observer.was_given(item.task_id, &item.work, item.attempt) {
                 return Err(format!(
                     "attempt {} of {} of {} was handed out and is nowhere",
@@ -228,10 +237,30 @@ impl World {
                 return Err(format!("{} was given {} twice", wish.agent_id, item.work));
             }
             if self.workers[i].manner != Manner::Dying || self.calm {
-                self.workers[i].held.push(InHand { item, effect: None, acting: false, told_to_stop: false, reporting: false });
+                self.workers[i].held.push(InHand {
+                    item,
+                    effect: None,
+                    wish: None,
+                    acting: false,
+                    told_to_stop: false,
+                    reporting: false,
+                });
             }
         }
         Ok(())
+    }
+
+    /// Whoever may do again what may have happened is told to look for it first.
+    fn has_its_probe(&self, item: &WorkItem) -> Checked {
+        let open = |e: &ephor_core::task::Effect| {
+            e.work == item.work && e.on_unknown == OnUnknown::Probe && e.outcome == Some(EffectOutcome::Unknown)
+        };
+        let held = self.observer.holds(item.task_id, &item.work, item.attempt);
+        let examined = self.observer.task(item.task_id).filter(|_| held && item.probe.is_none());
+        match examined.is_some_and(|e| e.task.effects().values().any(open)) {
+            true => Err(format!("{} of {} was given away, but not what to look for first", item.work, item.task_id)),
+            false => Ok(()),
+        }
     }
 
     /// Gives signs of life. An attempt that is not the live one hears that it is stale, and only that one.
@@ -286,19 +315,29 @@ impl World {
         }
         if let (Some(effect), true) = (effect, self.chance.percent(70)) {
             let outcome = match self.chance.below(10) {
-                0..7 => EffectOutcome::Done,
-                7..9 => EffectOutcome::NotDone,
+                0..5 => EffectOutcome::Done,
+                5..7 => EffectOutcome::NotDone,
                 _ => EffectOutcome::Unknown,
             };
             self.workers[i].held[h].effect = None;
+            // Some do not trust their own memory and ask for the same again.
+            self.workers[i].held[h].acting = self.chance.percent(50);
             let command = Command::SettleEffect { effect, holder: Some((work, attempt)), outcome };
             self.ask(What::Command { task, command, actor });
             return;
         }
-        if !acting && matches!(work, WorkKey::Step(_)) && self.chance.percent(25) {
-            self.workers[i].held[h].acting = true;
-            self.wish_to_act(task, work, attempt, actor);
-            return;
+        if !acting && matches!(work, WorkKey::Step(_)) {
+            let again = self.workers[i].held[h].wish.clone();
+            if let Some(wish) = again.filter(|_| self.chance.percent(60)) {
+                self.workers[i].held[h].acting = true;
+                self.ask(What::Command { task, command: Command::Effect(wish), actor });
+                return;
+            }
+            if self.chance.percent(55) {
+                self.workers[i].held[h].acting = true;
+                self.wish_to_act(task, work, attempt, actor);
+                return;
+            }
         }
         self.finish(i, h, told);
     }
@@ -314,6 +353,7 @@ impl World {
         let worker = self.workers.iter_mut().find(|w| *w.id.to_string() == *actor.id);
         if let Some(held) = worker.and_then(|w| w.held.iter_mut().find(of)) {
             held.effect = (!grant.already_done).then_some(grant.effect_id);
+            held.wish = Some(wish.clone());
         }
     }
 

@@ -38,7 +38,7 @@ impl World {
         for round in 0..ROUNDS_MAX {
             self.step += 1;
             if self.observer.unfinished().next().is_none() && self.asked.iter().all(|a| matches!(a.what, What::Claim { .. })) {
-                return self.erase_again();
+                return Ok(());
             }
             let before = self.observer.position();
             self.work_off()?;
@@ -53,17 +53,6 @@ impl World {
         let left: Vec<String> =
             self.observer.unfinished().map(|(id, e)| format!("{id} {} {:?}", e.task.status(), e.task.waiting())).collect();
         Err(format!("it never ends: {}", left.join("; ")))
-    }
-
-    /// An erasure whose answer was lost is asked for again: the process may have ended before it was carried out.
-    fn erase_again(&mut self) -> Checked {
-        let erased = |id: &&TaskId| self.observer.task(**id).is_some_and(|e| e.task.is_erased());
-        let erased: Vec<TaskId> = self.observer.order().iter().filter(erased).copied().collect();
-        for task in erased {
-            self.ask(What::Erase { task });
-            self.turn()?;
-        }
-        Ok(())
     }
 
     /// Every agent takes what it can and does it.
@@ -146,7 +135,11 @@ impl World {
     /// What waits for an agent that does not come any more is ended by hand; nothing else should need it.
     fn impatient(&mut self, task: TaskId) -> Checked {
         let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
-        if waiting.iter().any(|w| w.reason == "RUNNING") {
+        let now = self.now();
+        let moves = |w: &ephor_core::task::Waiting| {
+            w.reason == "RUNNING" || (matches!(w.reason.as_str(), "TIMER" | "DUE") && w.until.is_some_and(|at| at.0 > now))
+        };
+        if waiting.iter().any(moves) {
             // It moves again, now that what it waited for is over.
             return Ok(());
         }

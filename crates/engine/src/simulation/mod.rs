@@ -5,6 +5,9 @@
 //! The same seed gives the same run. `cargo run --release -p ephor-engine --features simulation --example simulate -- 10000` runs as many
 //! seeds as wanted.
 
+pub use ephor_core::planted::Fault;
+
+use ephor_core::planted;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,6 +72,9 @@ pub const BRANCHES: &[&str] = &[
     "attempt timed out",
     "cancel forced",
     "child born",
+    "claim parked",
+    "claim repeated",
+    "claim served from the index",
     "clock jumped",
     "commit failed unwritten",
     "commit unknown but written",
@@ -78,6 +84,7 @@ pub const BRANCHES: &[&str] = &[
     "disk full",
     "duplicate refused",
     "effect granted",
+    "effect not done twice",
     "effect refused",
     "effect unknown",
     "erased",
@@ -103,6 +110,7 @@ pub const BRANCHES: &[&str] = &[
     "retries spent",
     "review rejected",
     "review undecided",
+    "settled in parts",
     "signal early",
     "signal used",
     "solo review",
@@ -139,11 +147,11 @@ pub fn run_many(first: u64, count: u64, length: Length) -> Result<Counts, Failur
     let next = AtomicU64::new(first);
     let (counts, failure) = (Mutex::new(Counts::new()), Mutex::new(None::<Failure>));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let planted = ephor_core::planted::active();
+    let bent = planted::active();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                ephor_core::planted::plant(planted);
+                planted::plant(bent);
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let failed = failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|f| f.seed);
@@ -172,8 +180,15 @@ pub fn run_many(first: u64, count: u64, length: Length) -> Result<Counts, Failur
     }
 }
 
-/// The branches that were not reached. Claims that wait or are repeated, effects asked for twice and settling in parts are not counted
-/// here yet; `tests/engine.rs`, `tests/promises.rs` and the tests of `core` reach them.
+/// Looks for a planted fault, seed by seed; `None` when it is not found.
+pub fn find(fault: Fault, first: u64, seeds: u64, length: Length) -> Option<Failure> {
+    planted::plant(Some(fault));
+    let found = run_many(first, seeds, length).err();
+    planted::plant(None);
+    found
+}
+
+/// The branches that were not reached.
 pub fn missing(counts: &Counts) -> Vec<&'static str> {
     BRANCHES.iter().filter(|name| counts.get(*name).is_none_or(|n| *n == 0)).copied().collect()
 }

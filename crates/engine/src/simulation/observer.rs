@@ -12,7 +12,7 @@ use crate::writer::{Writer, decide};
 use ephor_core::agent::AgentEvent;
 use ephor_core::command::{self, Answer, Command, Context};
 use ephor_core::event::{Actor, Event, Letter};
-use ephor_core::id::{AgentId, EffectId, StreamId, TaskId};
+use ephor_core::id::{AgentId, ClaimId, EffectId, StreamId, TaskId};
 use ephor_core::policy::Policy;
 use ephor_core::spec::ErrorClass;
 use ephor_core::status::BlockReason;
@@ -60,6 +60,11 @@ pub(super) struct Observer {
     external: HashMap<String, TaskId>,
     subjects: HashMap<String, i64>,
     born: Vec<(TaskId, TaskId)>,
+    /// Who depends on a task, and who is part of it.
+    dependents: HashMap<TaskId, BTreeSet<TaskId>>,
+    parts: HashMap<TaskId, BTreeSet<TaskId>>,
+    /// What each claim was granted.
+    claims: HashMap<ClaimId, Vec<(TaskId, WorkKey, u32)>>,
     looks: u32,
 }
 
@@ -85,6 +90,9 @@ impl Observer {
             external: HashMap::new(),
             subjects: HashMap::new(),
             born: Vec::new(),
+            dependents: HashMap::new(),
+            parts: HashMap::new(),
+            claims: HashMap::new(),
             looks: 0,
         }
     }
@@ -142,12 +150,19 @@ impl Observer {
             if !self.places.contains_key(&child) {
                 return Err(format!("{parent} says that {child} was born, but there is no such task"));
             }
+            let author = |id| self.task(id).and_then(|e| e.witness.author());
+            if author(parent) != author(child) {
+                return Err(format!("{child} is {:?}'s, but {parent} was {:?}'s", author(child), author(parent)));
+            }
         }
         if let Some((task, why)) = writer.quarantined() {
             return Err(format!("{task} is quarantined: {why}"));
         }
         for task in &touched {
             self.compare(*task, writer, store)?;
+        }
+        for task in touched {
+            self.everybody_hears(task)?;
         }
         self.looks += 1;
         if self.looks.is_multiple_of(WHOLE_EVERY) { self.whole() } else { Ok(()) }
@@ -175,6 +190,16 @@ impl Observer {
         let event = event.ok_or_else(|| format!("{id} v{} cannot be read", stored.version))?;
         touched.insert(id);
         *self.kinds.entry((id, event.kind())).or_default() += 1;
+        if let (Some(end), Some(parent)) = (self.tasks[place].task.end(), self.tasks[place].task.parent())
+            && end.at.0 == stored.at
+            && stored.after.is_some_and(ephor_core::status::Status::is_final)
+            && stored.before.is_some_and(|before| !before.is_final())
+        {
+            let told = |(to, letter): &(TaskId, Letter)| *to == parent.task && matches!(letter, Letter::ChildEnded { .. });
+            if !sent.iter().any(told) {
+                return Err(format!("{id} is part of {} and ended without a word to it", parent.task));
+            }
+        }
         for (target, letter) in sent {
             *self.letters.entry(target).or_default().entry(text(&letter)).or_default() += 1;
             touched.insert(target);
@@ -184,11 +209,63 @@ impl Observer {
         self.follow(id, &event, stored, mono)
     }
 
+    /// Who depends on a task that has ended, or is part of it, has heard of it or is about to.
+    fn everybody_hears(&self, id: TaskId) -> Checked {
+        let Some(examined) = self.task(id) else { return Ok(()) };
+        let Some(end) = examined.task.end() else {
+            let ended = |on: &&TaskId| self.task(**on).is_some_and(|e| e.task.end().is_some());
+            return match examined.witness.dependencies().iter().filter(ended).find(|on| !self.has_word_of(id, **on)) {
+                Some(on) => Err(format!("{id} waits for {on}, which has ended, and hears nothing of it")),
+                None => Ok(()),
+            };
+        };
+        let live = |other: &&TaskId| self.task(**other).is_some_and(|e| e.task.end().is_none());
+        let depends = |other: &&TaskId| self.task(**other).is_some_and(|e| e.witness.dependencies().contains(&id));
+        let dependents = self.dependents.get(&id).into_iter().flatten().filter(live).filter(depends);
+        if let Some(other) = dependents.into_iter().find(|other| !self.has_word_of(**other, id)) {
+            return Err(format!("{other} waits for {id}, which is {}, and hears nothing of it", end.status));
+        }
+        let told = |part: &TaskId| self.is_waiting(*part, &Letter::ParentEnded { parent: id });
+        match self.parts.get(&id).into_iter().flatten().filter(live).find(|part| !told(part)) {
+            Some(part) => Err(format!("{part} is part of {id}, which is {}, and hears nothing of it", end.status)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether word of how a dependency ended is on its way.
+    fn has_word_of(&self, to: TaskId, dependency: TaskId) -> bool {
+        let end = self.task(dependency).and_then(|e| e.task.end());
+        end.is_some_and(|end| self.is_waiting(to, &Letter::DependencyEnded { dependency, status: end.status }))
+    }
+
+    fn is_waiting(&self, to: TaskId, letter: &Letter) -> bool {
+        self.letters.get(&to).and_then(|letters| letters.get(&text(letter))).is_some_and(|n| *n > 0)
+    }
+
+    /// No letter lies about once everything that follows has followed.
+    pub(super) fn all_mail_is_read(&self) -> Checked {
+        match self.reader.mail_targets(1).map_err(|e| e.to_string())?.first() {
+            Some(target) => Err(format!("nobody reads the mail of {target}")),
+            None => Ok(()),
+        }
+    }
+
+    /// What this claim was granted and still holds.
+    pub(super) fn held_by(&self, claim: ClaimId) -> impl Iterator<Item = &(TaskId, WorkKey, u32)> {
+        self.claims.get(&claim).into_iter().flatten().filter(|(task, work, attempt)| self.holds(*task, work, *attempt))
+    }
+
     /// What is remembered of an event beside its task.
     fn follow(&mut self, id: TaskId, event: &Event, stored: &StoredEvent, mono: u64) -> Checked {
         match event {
             Event::Submitted(facts) => {
-                let own = facts.parent.as_ref().is_none_or(|p| p.step.is_none()) && facts.run.is_none_or(|run| run == 1);
+                let own = facts.run.is_none_or(|run| run == 1);
+                for on in &facts.depends_on {
+                    self.dependents.entry(*on).or_default().insert(id);
+                }
+                if let Some(parent) = facts.parent.as_ref().filter(|_| own) {
+                    self.parts.entry(parent.task).or_default().insert(id);
+                }
                 let source = facts.source.as_deref().unwrap_or("");
                 if let Some(name) = &facts.external_id
                     && let Some(other) = self.external.insert(decide::external_key(&facts.namespace, source, name), id)
@@ -206,6 +283,7 @@ impl Observer {
             }
             Event::Assigned(a) => {
                 self.given.insert((id, a.work.clone(), a.attempt));
+                self.claims.entry(a.claim).or_default().push((id, a.work.clone(), a.attempt));
                 let sign = Sign { attempt: a.attempt, mono, lease_ms: a.lease_ms, agent: a.agent, dead: false };
                 self.signs.insert((id, a.work.clone()), sign);
             }
@@ -354,7 +432,16 @@ impl Observer {
         let gives = |(id, examined): (TaskId, &Examined)| {
             let keys = examined.task.open_keys()?;
             keys.lines().find(|key| crate::ready::fits(key, agent, capabilities))?;
-            let cx = Context { now, actor: &actor, policy: &self.policy, counter: 0, judges: &[], analyst: false, ended: &[] };
+            let cx = Context {
+                now,
+                actor: &actor,
+                policy: &self.policy,
+                counter: 0,
+                judges: &[],
+                analyst: false,
+                ended: &[],
+                births: &ephor_core::command::Unhindered,
+            };
             let answer = examined.task.clone().handle(Command::Claim(claim.clone()), &cx).answer;
             matches!(answer, Ok(Answer::Work(_))).then_some(id)
         };

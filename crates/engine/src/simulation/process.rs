@@ -50,6 +50,8 @@ impl Hand {
 const QUEUE_MAX: usize = 12;
 /// How much memory decoded tasks may take: a few tasks, so that they are read again.
 const CACHE_BYTES: usize = 16 * 1_024;
+/// After how many events a stream gets a snapshot: few, so that most tasks are read from one now and then.
+const SNAPSHOT_EVERY: u64 = 10;
 
 /// A running process.
 pub(super) struct Process {
@@ -69,7 +71,8 @@ impl Process {
         let time = EngineTime::begin(&*clock, clock::highest(&*reader)?);
         let leases = Arc::new(Mutex::new(Leases::default()));
         let (now, mono) = (time.now(&*clock), clock.mono_ms());
-        let writer = Writer::start(store, policy, Box::new(entropy), leases.clone(), CACHE_BYTES, now, mono)?;
+        let mut writer = Writer::start(store, policy, Box::new(entropy), leases.clone(), CACHE_BYTES, now, mono)?;
+        writer.snapshot_every = SNAPSHOT_EVERY;
         let intake = Intake::new(QUEUE_MAX);
         Ok(Self { writer, leases, time, looked: mono, clock, intake, answers: HashMap::new() })
     }

@@ -173,7 +173,16 @@ fn act(chance: &mut Chance, around: &Around<'_>, step: &mut Value, names: &[Stri
             }
         }
         15..22 => {
-            let request = json!({"title": "part", "action": chance.word(&SKILLS), "max_retries": chance.below(2)});
+            let mut request = json!({"title": "part", "action": chance.word(&SKILLS), "max_retries": chance.below(2)});
+            if chance.percent(25) {
+                request["external_id"] = json!(format!("ext{}", chance.below(5)));
+            }
+            if chance.percent(10) {
+                request["subject_ref_id"] = json!(format!("subject{}", chance.below(3)));
+            }
+            if chance.percent(15) {
+                request["depends_on"] = json!([chance.pick(around.tasks)]);
+            }
             (step["action"], step["params"]) = (json!("task.run"), json!({"request": request}));
         }
         _ => work(chance, around, step, names),

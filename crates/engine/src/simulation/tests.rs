@@ -23,3 +23,13 @@ fn the_same_seed_is_the_same_run() {
         assert_eq!(one.map_err(|f| f.to_string()), two.map_err(|f| f.to_string()));
     }
 }
+
+/// How many seeds a planted fault has to hide from.
+const PLANTED_SEEDS: u64 = 300;
+
+#[test]
+fn every_planted_fault_is_found() {
+    let hides = |fault: &&Fault| find(**fault, 1, PLANTED_SEEDS, Length::default()).is_none();
+    let hidden: Vec<&Fault> = Fault::ALL.iter().filter(hides).collect();
+    assert!(hidden.is_empty(), "the simulation does not see these: {hidden:?}");
+}

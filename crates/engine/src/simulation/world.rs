@@ -239,6 +239,7 @@ impl World {
             }
         }
         self.observer.nothing_is_due(self.now())?;
+        self.observer.all_mail_is_read()?;
         self.observer.nobody_waits_beside_work(&self.process.writer, self.now())
     }
 
@@ -363,6 +364,9 @@ impl World {
                     event.stream, event.version, event.kind, event.actor, event.data
                 ));
             }
+        }
+        for branch in std::mem::take(&mut self.process.writer.reached) {
+            self.count(branch);
         }
         let World { observer, process, store, counts, .. } = self;
         observer.look(&process.writer, store, mono, counts)

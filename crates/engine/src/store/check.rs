@@ -43,7 +43,24 @@ impl From<StoreError> for Stop {
 /// Checks a group that would be written at `at`. Changes nothing.
 pub(super) fn check(group: &Group, at: i64, facts: &mut impl Facts) -> Result<Counters, Stop> {
     versions(group, facts)?;
+    erasures(group, facts)?;
     guards(group, at, facts)
+}
+
+/// Only what has ended, or ends in this very group, is erased.
+fn erasures(group: &Group, facts: &mut impl Facts) -> Result<(), Stop> {
+    for erasure in &group.erase {
+        let stream = erasure.stream;
+        let own = group.changes.iter().find(|change| change.stream == stream).and_then(|change| change.row.as_ref());
+        let status = match own {
+            Some(row) => row.status,
+            None => facts.standing(stream)?.and_then(|s| s.status),
+        };
+        if !status.is_some_and(Status::is_final) {
+            return Err(Stop::Refused(Conflict::Alive { stream }));
+        }
+    }
+    Ok(())
 }
 
 fn versions(group: &Group, facts: &mut impl Facts) -> Result<(), Stop> {

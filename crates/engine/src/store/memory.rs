@@ -136,15 +136,6 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn erase(&mut self, stream: StreamId) -> Result<(), StoreError> {
-        let mut state = self.writable()?;
-        match state.number(stream).filter(|number| state.stream(*number).has_ended()) {
-            Some(number) => state.erase(number),
-            None => return Err(StoreError::Unusable(format!("only what has ended can be erased: {stream}"))),
-        }
-        Ok(())
-    }
-
     fn sweep(&mut self, at: i64, limit: u32) -> Result<u32, StoreError> {
         let mut state = self.writable()?;
         let mut over: Vec<_> = state.uniques.values().filter_map(|row| Some((row.until?, row.key.clone()))).collect();
@@ -256,6 +247,9 @@ impl State {
         for mail in group.mail {
             self.send(mail);
         }
+        for erasure in group.erase {
+            self.erase(erasure);
+        }
         Written { positions }
     }
 
@@ -348,16 +342,21 @@ impl State {
         }
     }
 
-    fn erase(&mut self, number: i64) {
+    fn erase(&mut self, Erasure { stream, version }: Erasure) {
+        let Some(number) = self.number(stream) else { return };
         let stream = self.stream_mut(number);
         stream.row.title.clear();
         stream.snapshot = None;
-        for position in stream.positions.clone() {
+        for position in stream.positions.iter().take(usize::try_from(version).unwrap_or(usize::MAX)).copied().collect::<Vec<_>>()
+        {
             if let Some(private) = &mut self.events[place(position)].private {
-                (private.salt, private.body) = ([0; 16], PrivateBody::Erased);
+                let body = std::mem::replace(&mut private.body, PrivateBody::Erased);
+                private.salt = [0; 16];
+                if let PrivateBody::Blob(key) = body {
+                    self.blobs.remove(&key);
+                }
             }
         }
-        self.blobs.retain(|_, (owner, _)| *owner != number);
         self.forget(number);
     }
 

@@ -61,10 +61,6 @@ impl Store for SqliteStore {
         self.writer.save_high_water(at)
     }
 
-    fn erase(&mut self, stream: StreamId) -> Result<(), StoreError> {
-        self.writer.erase(stream)
-    }
-
     fn sweep(&mut self, at: i64, limit: u32) -> Result<u32, StoreError> {
         self.writer.sweep(at, limit)
     }

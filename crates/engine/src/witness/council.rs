@@ -1,7 +1,7 @@
 //! Reviews, counted a second time.
 
 use super::{Approval, Breach, Rule, Said, Witness};
-use ephor_core::event::{Actor, ReviewOpened};
+use ephor_core::event::ReviewOpened;
 use ephor_core::id::{AgentId, ReviewId};
 use ephor_core::review::{Judge, Question, Tally, Verdict, VoteWord};
 use std::collections::{HashMap, HashSet};
@@ -42,7 +42,7 @@ impl Open {
 }
 
 /// The terms of a review: enough votes are asked for, and nobody judges what is theirs.
-pub(super) fn opened(opened: &ReviewOpened, author: Option<&Actor>, doers: &HashSet<AgentId>) -> Vec<Breach> {
+pub(super) fn opened(opened: &ReviewOpened, author: Option<&str>, doers: &HashSet<AgentId>) -> Vec<Breach> {
     let mut found = Vec::new();
     let mut wrong = |what: String| found.push(Breach { rule: Rule::Undecided, what });
     let weight: u32 = opened.judges.iter().map(|j| j.weight).sum();
@@ -50,7 +50,7 @@ pub(super) fn opened(opened: &ReviewOpened, author: Option<&Actor>, doers: &Hash
         wrong(format!("a review asks for {} of {weight} and a quorum of {}", opened.required, opened.quorum));
     }
     for judge in &opened.judges {
-        if !opened.solo && author.is_some_and(|a| a.id == judge.id) {
+        if !opened.solo && author.is_some_and(|a| *a == *judge.id) {
             wrong(format!("{} judges what it submitted", judge.id));
         }
         if doers.iter().any(|d| *judge.id == *d.to_string()) {

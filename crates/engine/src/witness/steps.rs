@@ -229,7 +229,9 @@ impl Steps {
 
     /// Whether a step holds the task up because its attempts are spent.
     pub(super) fn any_failed(&self) -> bool {
-        self.list.iter().any(|s| s.stage == Stage::Failed && !s.step.optional)
+        let failed = |i: usize| self.list[i].stage == Stage::Failed && !self.list[i].step.optional;
+        // What is in a group that was left out was left out with it.
+        (0..self.list.len()).any(|i| failed(i) && !self.is_left_out(i))
     }
 
     /// From now on a person confirms each step that has not ended.
@@ -252,7 +254,8 @@ impl Steps {
         let step = &self.list[i];
         match step.stage {
             Stage::Done | Stage::Skipped => true,
-            Stage::Failed => step.step.optional,
+            // A child that was let go may still say how it ended.
+            Stage::Failed => step.step.optional || self.is_left_out(i),
             Stage::Open | Stage::Checking => {
                 self.is_left_out(i) || (!step.kids.is_empty() && step.kids.iter().all(|k| self.is_over(*k)))
             }

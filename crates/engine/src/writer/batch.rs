@@ -6,6 +6,7 @@ use crate::live::Live;
 use crate::store::{Blob, Guard, MailRow, NewEvent, UniqueRow};
 use ephor_core::agent::Agent;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::status::Status;
 use ephor_core::time::Time;
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,11 +29,31 @@ pub(super) struct Batch {
     pub(super) uniques: UniquesSoFar,
     pub(super) claims: ClaimsSoFar,
     pub(super) replies: Vec<(Ticket, Reply)>,
-    /// The groups each ticket's answer depends on.
-    pub(super) depends: Vec<(Ticket, GroupNo)>,
-    /// Tasks whose private parts go once this is written.
-    pub(super) erase: Vec<(Ticket, TaskId)>,
+    /// The groups each answer depends on.
+    pub(super) depends: Vec<(Ask, GroupNo)>,
+    /// Tasks whose private parts go in this commit, up to which version.
+    pub(super) erase: Vec<(TaskId, u64)>,
+    /// Groups that are not written because a task in them contradicts the rules.
+    spoiled: Vec<(GroupNo, TaskId)>,
     pub(super) unsettled: Vec<TaskId>,
+}
+
+/// Who is answered: a ticket, and which of several answers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ask {
+    pub(super) ticket: Ticket,
+    pub(super) item: usize,
+}
+
+/// How far a batch is with the mail that waits in the store for a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mail {
+    /// Nobody has looked.
+    Unread,
+    /// All of it is taken.
+    Taken,
+    /// There was more than one batch should take.
+    Left,
 }
 
 /// A task this batch has touched.
@@ -42,6 +63,7 @@ pub(super) struct Touched {
     pub(super) group: GroupNo,
     pub(super) events: Vec<NewEvent>,
     pub(super) blobs: Vec<Blob>,
+    pub(super) mail: Mail,
     pub(super) mail_taken: Vec<[u8; 16]>,
     /// What its leases become once this is written.
     pub(super) leases: Vec<LeaseChange>,
@@ -91,6 +113,7 @@ impl Batch {
             replies: Vec::new(),
             depends: Vec::new(),
             erase: Vec::new(),
+            spoiled: Vec::new(),
             unsettled: Vec::new(),
         }
     }
@@ -121,9 +144,52 @@ impl Batch {
         self.joined[a.max(b)] = a.min(b);
     }
 
+    /// Lets a group stand or fall with what this batch did to a task, if it did anything.
+    pub(super) fn join_task(&mut self, group: GroupNo, task: TaskId) {
+        if let Some(touched) = self.tasks.get(&task).filter(|t| !t.events.is_empty()) {
+            self.join(group, touched.group);
+        }
+    }
+
+    /// Lets an answer wait for what becomes of a task that this batch has touched.
+    pub(super) fn rely_on(&mut self, ask: Ask, task: TaskId) {
+        if let Some(touched) = self.tasks.get(&task).filter(|_| ask.ticket != 0) {
+            self.depends.push((ask, touched.group));
+        }
+    }
+
+    /// Where a task is because of this batch, if it has touched it.
+    pub(super) fn status(&self, task: TaskId) -> Option<Status> {
+        self.tasks.get(&task).map(|touched| touched.live.task.status())
+    }
+
+    /// Takes a guard along; what it holds nobody else in this batch may hold.
+    pub(super) fn hold(&mut self, group: GroupNo, guard: Guard) {
+        self.remember(&guard);
+        self.guards.push((group, guard));
+    }
+
+    /// Lets this batch know who holds a key.
+    pub(super) fn remember(&mut self, guard: &Guard) {
+        if let Guard::Unique { key, until, value, stream } = guard {
+            let row = UniqueRow { key: key.clone(), until: *until, value: value.clone(), stream: *stream };
+            self.uniques.insert(key.clone(), row);
+        }
+    }
+
     /// How many groups there were, joined ones counted.
     pub(super) fn groups(&self) -> usize {
         self.joined.len()
+    }
+
+    /// A task of this group contradicts the rules: nothing of the group is written.
+    pub(super) fn spoil(&mut self, group: GroupNo, task: TaskId) {
+        self.spoiled.push((group, task));
+    }
+
+    /// The groups that are not written, by their roots, and the task that is the reason.
+    pub(super) fn spoiled(&self) -> HashMap<GroupNo, TaskId> {
+        self.spoiled.iter().rev().map(|(group, task)| (self.root(*group), *task)).collect()
     }
 
     /// Who holds a unique key because of this batch.

@@ -1,7 +1,7 @@
 //! Claims: the best work an agent can do, task by task, until it has what it asked for or nothing is left. Who finds nothing and is
 //! willing to wait is parked, and served as soon as something is offered.
 
-use super::batch::Batch;
+use super::batch::{Ask, Batch};
 use super::parked::Woken;
 use super::{Claim, Reply, TaskSet, Ticket, Writer};
 use crate::store::{Cursor, Store, StoreError};
@@ -9,6 +9,7 @@ use ephor_core::agent::AgentStatus;
 use ephor_core::command::{self, Answer, Command, Refusal};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::planted::{self, Fault};
 use ephor_core::work::{WorkItem, WorkKey};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,8 +24,9 @@ const INDEX_PAGE: u32 = 1_000;
 impl<S: Store> Writer<S> {
     /// Serves a claim, or parks it.
     pub(super) fn claim(&mut self, batch: &mut Batch, ticket: Ticket, claim: Claim) -> Result<(), StoreError> {
-        let reply = match self.work_for(batch, ticket, &claim)? {
+        let reply = match self.work_for(batch, Ask { ticket, item: 0 }, &claim)? {
             Ok(items) if items.is_empty() && claim.until > batch.mono => {
+                self.reach("claim parked");
                 let known = &self.agents[&claim.wish.agent_id];
                 self.parked.park(ticket, claim, known.namespace(), known.capabilities.clone());
                 return Ok(());
@@ -59,19 +61,15 @@ impl<S: Store> Writer<S> {
         }
     }
 
-    fn work_for(
-        &mut self,
-        batch: &mut Batch,
-        ticket: Ticket,
-        claim: &Claim,
-    ) -> Result<Result<Vec<WorkItem>, Refusal>, StoreError> {
+    fn work_for(&mut self, batch: &mut Batch, ask: Ask, claim: &Claim) -> Result<Result<Vec<WorkItem>, Refusal>, StoreError> {
         let wish = &claim.wish;
         let (namespace, capabilities) = match self.agents.get(&wish.agent_id) {
             Some(known) if known.is_active() => (known.namespace(), known.capabilities.clone()),
+            // It gets nothing new, but hears of what it was given when the answer was lost.
             Some(known) if known.agent.status == AgentStatus::Draining && claim.held_first => {
-                return Ok(Ok(self.held(batch, claim)?));
+                return self.held(batch, claim).map(Ok);
             }
-            Some(known) if known.agent.status == AgentStatus::Draining => return Ok(Ok(Vec::new())),
+            Some(known) if known.agent.status == AgentStatus::Draining => return self.repeated(batch, claim).map(Ok),
             Some(known) if known.agent.status == AgentStatus::Revoked => {
                 return Ok(Err(Refusal::Forbidden(format!("{} was revoked", wish.agent_id))));
             }
@@ -79,6 +77,7 @@ impl<S: Store> Writer<S> {
         };
         let again = self.repeated(batch, claim)?;
         if !again.is_empty() {
+            self.reach("claim repeated");
             return Ok(Ok(again));
         }
         if claim.held_first {
@@ -104,11 +103,14 @@ impl<S: Store> Writer<S> {
                 continue;
             };
             let before = if self.touch(batch, task)? { batch.tasks[&task].live.task.version } else { 0 };
-            match self.command(batch, ticket, task, Command::Claim(asked.clone()), &actor)? {
+            match self.command(batch, ask, task, Command::Claim(asked.clone()), &actor)? {
                 Ok(done) => {
                     if let Answer::Work(item) = done.answer {
                         batch.claims.entry(wish.claim_id).or_default().push((task, item.work.clone()));
                         items.push(*item);
+                        if searched {
+                            self.reach("claim served from the index");
+                        }
                     }
                 }
                 Err(_) => {
@@ -125,6 +127,9 @@ impl<S: Store> Writer<S> {
 
     /// What this claim was given before and still holds: its answer got lost.
     fn repeated(&mut self, batch: &mut Batch, claim: &Claim) -> Result<Vec<WorkItem>, StoreError> {
+        if planted::is(Fault::ClaimForgotten) {
+            return Ok(Vec::new());
+        }
         let mut held = self.leases().of_claim(claim.wish.claim_id, claim.wish.agent_id);
         held.extend(batch.claims.get(&claim.wish.claim_id).into_iter().flatten().cloned());
         self.items(batch, held)

@@ -1,9 +1,11 @@
 //! From the batch to the store, and what follows once it is written: caches, leases, mail, answers.
 
-use super::batch::{Batch, LeaseChange};
-use super::{Known, Reply, Ticket, Writer};
-use crate::store::{Change, Conflict, Group, NewEvent, Row, Store, StoreError};
+use super::batch::{Ask, Batch, GroupNo, LeaseChange};
+use super::{Done, Known, Reply, Ticket, Writer};
+use crate::store::{Change, Conflict, Erasure, Group, NewEvent, Row, Store, StoreError};
+use ephor_core::command::Refusal;
 use ephor_core::id::{StreamId, StreamKind, TaskId};
+use ephor_core::planted::{self, Fault};
 use ephor_core::status::Status;
 use ephor_core::task::Task;
 use std::collections::{HashMap, HashSet};
@@ -11,45 +13,51 @@ use std::collections::{HashMap, HashSet};
 impl<S: Store> Writer<S> {
     /// Writes a batch and answers. On trouble everything it touched is forgotten.
     pub(super) fn commit(&mut self, mut batch: Batch) -> Result<Vec<(Ticket, Reply)>, StoreError> {
-        let (groups, members) = self.groups(&mut batch);
-        if groups.is_empty() {
+        let spoiled = batch.spoiled();
+        let (groups, members) = self.groups(&mut batch, &spoiled);
+        if groups.is_empty() && spoiled.is_empty() {
             self.keep_untouched(&mut batch);
-            // An erasure that was decided before may still have to be carried out: the process ended in between.
-            let full = self.erase(&batch.erase)?;
-            return Ok(answers(batch.replies, &full, Reply::Full));
+            return Ok(batch.replies);
         }
-        let events: usize = groups.iter().flat_map(|g| &g.changes).map(|c| c.events.len()).sum();
-        let events = events as u64;
-        let transitions = transitions(&groups);
-        match self.store.commit(groups, batch.now.0) {
-            Ok(results) => {
-                for (_, told) in transitions.iter().filter(|(group, _)| results[*group].is_ok()) {
-                    told.tell();
-                }
-                self.position = match results.iter().all(Result::is_ok) {
-                    true => self.position + events,
-                    false => self.reader.position()?,
-                };
-                let refused: HashSet<usize> =
-                    results.iter().zip(&members).filter(|(result, _)| result.is_err()).map(|(_, member)| *member).collect();
-                for (result, member) in results.iter().zip(&members) {
-                    if let Err(conflict) = result {
-                        self.tell(conflict, *member);
+        let mut fallen = Fallen { spoiled, refused: HashSet::new() };
+        if !groups.is_empty() {
+            let events: usize = groups.iter().flat_map(|g| &g.changes).map(|c| c.events.len()).sum();
+            let transitions = transitions(&groups);
+            match self.store.commit(groups, batch.now.0) {
+                Ok(results) => {
+                    for (_, told) in transitions.iter().filter(|(group, _)| results[*group].is_ok()) {
+                        told.tell();
+                    }
+                    self.position = match results.iter().all(Result::is_ok) {
+                        true => self.position + events as u64,
+                        false => self.reader.position()?,
+                    };
+                    for (result, member) in results.iter().zip(&members) {
+                        if let Err(conflict) = result {
+                            self.tell(conflict, *member);
+                            fallen.refused.insert(*member);
+                        }
                     }
                 }
-                self.written(batch, &refused)
+                Err(StoreError::Full(why)) => {
+                    tracing::warn!(why, "no space left to write");
+                    self.forget();
+                    if planted::is(Fault::CacheKept) {
+                        self.keep_untouched(&mut batch);
+                    }
+                    if planted::is(Fault::AnswerBeforeCommit) {
+                        return Ok(batch.replies);
+                    }
+                    return Ok(batch.replies.into_iter().map(|(ticket, _)| (ticket, Reply::Full)).collect());
+                }
+                Err(fatal) => return Err(fatal),
             }
-            Err(StoreError::Full(why)) => {
-                tracing::warn!(why, "no space left to write");
-                self.forget();
-                Ok(batch.replies.into_iter().map(|(ticket, _)| (ticket, Reply::Full)).collect())
-            }
-            Err(fatal) => Err(fatal),
         }
+        Ok(self.written(batch, &fallen))
     }
 
     /// The groups to be written, and which group of the batch each one is. What did not change is left out.
-    fn groups(&mut self, batch: &mut Batch) -> (Vec<Group>, Vec<usize>) {
+    fn groups(&mut self, batch: &mut Batch, spoiled: &HashMap<GroupNo, TaskId>) -> (Vec<Group>, Vec<usize>) {
         let mut by_root: HashMap<usize, usize> = HashMap::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut members = Vec::new();
@@ -61,13 +69,16 @@ impl<S: Store> Writer<S> {
                 groups.len() - 1
             })
         };
+        let erased: HashMap<TaskId, u64> = batch.erase.drain(..).collect();
         for id in &batch.order {
             let touched = batch.tasks.get_mut(id).expect("what is in the order was touched");
-            if self.quarantine.contains_key(id) {
+            if spoiled.contains_key(&roots[touched.group]) {
                 continue;
             }
             let row = touched.live.row(touched.open.as_deref(), batch.now);
-            if touched.events.is_empty() && row.is_none() && touched.mail_taken.is_empty() {
+            let erased = erased.get(id).filter(|_| !planted::is(Fault::ErasureHalf));
+            let taken = !touched.mail_taken.is_empty() || !touched.blobs.is_empty();
+            if touched.events.is_empty() && row.is_none() && !taken && erased.is_none() {
                 continue;
             }
             if let Some(at) = row.as_ref().and_then(|r| r.wake_at) {
@@ -79,10 +90,11 @@ impl<S: Store> Writer<S> {
                 follows: touched.follows,
                 events: std::mem::take(&mut touched.events),
                 row: row.clone(),
-                mail_taken: std::mem::take(&mut touched.mail_taken),
+                mail_taken: if planted::is(Fault::MailKept) { Vec::new() } else { std::mem::take(&mut touched.mail_taken) },
                 blobs: std::mem::take(&mut touched.blobs),
-                snapshot: touched.live.freeze(),
+                snapshot: touched.live.freeze(self.snapshot_every),
             });
+            groups[at].erase.extend(erased.map(|version| Erasure { stream: StreamId::from(*id), version: *version }));
             if row.is_some() {
                 touched.live.row = row;
             }
@@ -116,30 +128,37 @@ impl<S: Store> Writer<S> {
                 snapshot: None,
             });
         }
-        for (group, guard) in batch.guards.drain(..) {
+        for (group, guard) in batch.guards.drain(..).filter(|(group, _)| !spoiled.contains_key(&roots[*group])) {
             let at = place(roots[group], &mut groups);
             groups[at].guards.push(guard);
         }
-        for (group, mail) in &batch.mail {
+        for (group, mail) in batch.mail.iter().filter(|(group, _)| !spoiled.contains_key(&roots[*group])) {
             let at = place(roots[*group], &mut groups);
             groups[at].mail.push(mail.clone());
         }
         (groups, members)
     }
 
-    /// Everything but the refused groups is written: memory follows.
-    fn written(&mut self, batch: Batch, refused: &HashSet<usize>) -> Result<Vec<(Ticket, Reply)>, StoreError> {
+    /// Everything but what has fallen is written: memory follows.
+    fn written(&mut self, batch: Batch, fallen: &Fallen) -> Vec<(Ticket, Reply)> {
         let roots: Vec<usize> = (0..batch.groups()).map(|g| batch.root(g)).collect();
-        let stands = |group: usize| !refused.contains(&roots[group]);
+        let stands = |group: usize| !fallen.refused.contains(&roots[group]) && !fallen.spoiled.contains_key(&roots[group]);
         for (_, mail) in batch.mail.iter().filter(|(group, _)| stands(*group)) {
-            self.mailbox.extend(mail.target.task());
+            self.mailbox.extend(mail.target.task().filter(|task| !self.quarantine.contains_key(task)));
         }
         let mut tasks = batch.tasks;
+        let mut lost = HashMap::new();
         for id in batch.order {
             let touched = tasks.remove(&id).expect("what is in the order was touched");
-            let good = stands(touched.group) && !self.quarantine.contains_key(&id);
-            if !good {
+            if let Some(why) = fallen.spoiled.get(&roots[touched.group]) {
+                lost.insert(id, *why);
+            }
+            if !stands(touched.group) {
                 self.ready.clear();
+                // What it took of its mail is still in the store.
+                if touched.follows > 0 && !self.quarantine.contains_key(&id) {
+                    self.mailbox.insert(id);
+                }
                 continue;
             }
             self.change_leases(&touched.live.task, touched.leases, batch.mono);
@@ -155,28 +174,16 @@ impl<S: Store> Writer<S> {
             self.count_helpers();
             self.parked.wake_those(|waiting| waiting == id);
         }
-        self.again.extend(batch.unsettled);
-        let lost: HashSet<Ticket> =
-            batch.depends.iter().filter(|(_, group)| !stands(*group)).map(|(ticket, _)| *ticket).collect();
-        let erased: Vec<_> = batch.erase.iter().filter(|(ticket, _)| !lost.contains(ticket)).copied().collect();
-        let full = self.erase(&erased)?;
-        Ok(answers(answers(batch.replies, &lost, Reply::Conflict), &full, Reply::Full))
-    }
-
-    /// Deletes what was private of tasks whose erasure is written. Answers who has to ask again because there was no space.
-    fn erase(&mut self, tasks: &[(Ticket, TaskId)]) -> Result<HashSet<Ticket>, StoreError> {
-        let mut full = HashSet::new();
-        for (ticket, task) in tasks {
-            match self.store.erase((*task).into()) {
-                Ok(()) => drop(self.cache.take(*task)),
-                Err(StoreError::Full(why)) => {
-                    tracing::warn!(%task, why, "no space left to erase");
-                    full.insert(*ticket);
-                }
-                Err(fatal) => return Err(fatal),
+        self.again.extend(batch.unsettled.into_iter().filter(|task| !self.quarantine.contains_key(task)));
+        let mut answers = Answers { conflicts: HashSet::new(), spoiled: HashMap::new(), lost, quarantine: &self.quarantine };
+        for (ask, group) in batch.depends {
+            if fallen.refused.contains(&roots[group]) {
+                answers.conflicts.insert(ask.ticket);
+            } else if let Some(task) = fallen.spoiled.get(&roots[group]) {
+                answers.spoiled.insert(ask, *task);
             }
         }
-        Ok(full)
+        batch.replies.into_iter().map(|(ticket, reply)| (ticket, answers.of(ticket, reply))).collect()
     }
 
     fn change_leases(&self, live: &Task, changes: Vec<LeaseChange>, mono: u64) {
@@ -255,8 +262,51 @@ fn transitions(groups: &[Group]) -> Vec<(usize, Transition)> {
     groups.iter().enumerate().flat_map(events).collect()
 }
 
-/// The answers, but for those who get this one instead.
-fn answers(replies: Vec<(Ticket, Reply)>, those: &HashSet<Ticket>, instead: Reply) -> Vec<(Ticket, Reply)> {
-    let answer = |(ticket, reply)| if those.contains(&ticket) { (ticket, instead.clone()) } else { (ticket, reply) };
-    replies.into_iter().map(answer).collect()
+/// The groups that were not written.
+struct Fallen {
+    /// Those in which a task contradicts the rules, and which one.
+    spoiled: HashMap<GroupNo, TaskId>,
+    /// Those that the store refused.
+    refused: HashSet<GroupNo>,
+}
+
+/// What those are answered whose answer relied on something that was not written.
+struct Answers<'a> {
+    /// They ask again.
+    conflicts: HashSet<Ticket>,
+    /// They hear which task is the reason.
+    spoiled: HashMap<Ask, TaskId>,
+    /// The tasks of which nothing is written, and which one is the reason.
+    lost: HashMap<TaskId, TaskId>,
+    quarantine: &'a HashMap<TaskId, String>,
+}
+
+impl Answers<'_> {
+    fn of(&self, ticket: Ticket, reply: Reply) -> Reply {
+        if self.conflicts.contains(&ticket) {
+            return Reply::Conflict;
+        }
+        match reply {
+            Reply::One(done) => Reply::One(self.item(Ask { ticket, item: 0 }, done)),
+            Reply::Many(all) => {
+                Reply::Many(all.into_iter().enumerate().map(|(item, done)| self.item(Ask { ticket, item }, done)).collect())
+            }
+            // Work of which no `ASSIGNED` is written is nobody's.
+            Reply::Work(items) => Reply::Work(items.map(|mut items| {
+                items.retain(|item| !self.lost.contains_key(&item.task_id));
+                items
+            })),
+            Reply::Full | Reply::Conflict => reply,
+        }
+    }
+
+    fn item(&self, ask: Ask, done: Result<Done, Refusal>) -> Result<Done, Refusal> {
+        match self.spoiled.get(&ask) {
+            Some(task) => {
+                let why = self.quarantine.get(task).cloned().unwrap_or_default();
+                Err(Refusal::Corrupt { task: task.to_string(), why })
+            }
+            None => done,
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! One job at a time: the task is loaded, takes its mail, decides, and what came of it is encoded into the batch.
 
-use super::batch::{Batch, GroupNo, LeaseChange, Touched, TouchedAgent, TouchedNamespace};
-use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, MAIL_MAX, Reply, Submit, Ticket, Writer};
+use super::batch::{Ask, Batch, GroupNo, LeaseChange, Mail, Touched, TouchedAgent, TouchedNamespace};
+use super::births::Nursery;
+use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, LETTERS_MAX, MAIL_MAX, Reply, Submit, Ticket, Writer};
 use crate::codec::{self, GENESIS, Hashed};
 use crate::live::Live;
 use crate::store::{Guard, MailRow, NewEvent, Store, StoreError, UniqueRow};
@@ -10,6 +11,7 @@ use ephor_core::command::{Answer, Birth, Command, Context, Handled, Move, Refusa
 use ephor_core::event::{Actor, Event, Letter, Private, SCHEMA};
 use ephor_core::id::{AgentId, StreamId, StreamKind, TaskId};
 use ephor_core::namespace::NamespaceEvent;
+use ephor_core::planted::{self, Fault};
 use ephor_core::status::Status;
 use ephor_core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -26,13 +28,13 @@ pub(crate) struct Envelope {
 
 /// What the holder of an idempotency key leaves for whoever asks again.
 #[derive(Serialize, Deserialize)]
-struct Remembered {
-    digest: String,
-    task: TaskId,
-    status: Status,
+pub(super) struct Remembered {
+    pub(super) digest: String,
+    pub(super) task: TaskId,
+    pub(super) status: Status,
     /// At which version; earlier releases did not say, and answered 1.
     #[serde(default = "one")]
-    version: u64,
+    pub(super) version: u64,
 }
 
 fn one() -> u64 {
@@ -46,14 +48,14 @@ impl<S: Store> Writer<S> {
             Job::Claim(claim) => self.claim(batch, ticket, claim),
             Job::Many(jobs) => {
                 let mut answers = Vec::with_capacity(jobs.len());
-                for job in jobs {
-                    answers.push(self.decide_one(batch, ticket, job)?);
+                for (item, job) in jobs.into_iter().enumerate() {
+                    answers.push(self.decide_one(batch, Ask { ticket, item }, job)?);
                 }
                 batch.replies.push((ticket, Reply::Many(answers)));
                 Ok(())
             }
             one => {
-                let answer = self.decide_one(batch, ticket, one)?;
+                let answer = self.decide_one(batch, Ask { ticket, item: 0 }, one)?;
                 if ticket != 0 {
                     batch.replies.push((ticket, Reply::One(answer)));
                 }
@@ -62,24 +64,26 @@ impl<S: Store> Writer<S> {
         }
     }
 
-    fn decide_one(&mut self, batch: &mut Batch, ticket: Ticket, job: Job) -> Result<Result<Done, Refusal>, StoreError> {
+    fn decide_one(&mut self, batch: &mut Batch, ask: Ask, job: Job) -> Result<Result<Done, Refusal>, StoreError> {
         match job {
-            Job::Submit(submit) => self.submit(batch, ticket, *submit),
-            Job::Task { task, command, actor } => self.command(batch, ticket, task, command, &actor),
-            Job::Agent { id, command, actor } => self.agent(batch, ticket, id, command, &actor),
+            Job::Submit(submit) => self.submit(batch, ask, *submit),
+            Job::Task { task, command, actor } => self.command(batch, ask, task, command, &actor),
+            Job::Asked(asked) => self.asked(batch, ask, *asked),
+            Job::Keep { task, blob } => self.keep(batch, ask, task, blob),
+            Job::Agent { id, command, actor } => self.agent(batch, ask, id, command, &actor),
             Job::Erase { task, actor } => {
-                let done = self.command(batch, ticket, task, Command::Erase, &actor)?;
-                if done.is_ok() {
-                    batch.erase.push((ticket, task));
+                let done = self.command(batch, ask, task, Command::Erase, &actor)?;
+                if let Ok(done) = &done {
+                    batch.erase.push((task, done.version));
                 }
                 Ok(done)
             }
-            Job::Namespace { name, event, actor } => self.namespace(batch, ticket, &name, &event, &actor),
+            Job::Namespace { name, event, actor } => self.namespace(batch, ask, &name, &event, &actor),
             Job::Claim(_) | Job::Many(_) => Ok(Err(Refusal::NoWork("claims and batches do not nest"))),
         }
     }
 
-    fn submit(&mut self, batch: &mut Batch, ticket: Ticket, mut submit: Submit) -> Result<Result<Done, Refusal>, StoreError> {
+    fn submit(&mut self, batch: &mut Batch, ask: Ask, mut submit: Submit) -> Result<Result<Done, Refusal>, StoreError> {
         let facts = &submit.submission.facts;
         if let Some(idempotency) = &submit.idempotency
             && let Some(held) = self.holder(batch, &idempotency.key)?
@@ -89,9 +93,7 @@ impl<S: Store> Writer<S> {
                 return Ok(Err(Refusal::IdempotencyMismatch));
             }
             // The answer of then: it waits for the same commit where that is still under way.
-            if let Some(first) = batch.tasks.get(&known.task) {
-                batch.depends.push((ticket, first.group));
-            }
+            batch.rely_on(ask, known.task);
             let Remembered { task, status, version, digest: _ } = known;
             let done = Done { task: Some(task), status, version, answer: Answer::Done, repeated: true };
             return Ok(Ok(done));
@@ -101,49 +103,67 @@ impl<S: Store> Writer<S> {
             if let Some(held) = self.holder(batch, &key)?
                 && let Some(existing) = held.stream.task()
             {
+                batch.rely_on(ask, existing);
                 return Ok(Err(Refusal::Duplicate { existing }));
             }
             guards.push(Guard::Unique { key, until, value: String::new(), stream: submit.id.into() });
         }
-        if let Some(parent) = &facts.parent {
-            match self.status_of(batch, parent.task)? {
-                None => return Ok(Err(Refusal::NotFound { what: "parent task", id: parent.task.to_string() })),
-                Some(status) if status.is_final() => return Ok(Err(Refusal::Ended { status })),
+        let parent = facts.parent.as_ref().map(|p| p.task);
+        if let Some(parent) = parent {
+            match self.status_of(batch, parent)? {
+                None => return Ok(Err(Refusal::NotFound { what: "parent task", id: parent.to_string() })),
+                Some(status) if status.is_final() => {
+                    batch.rely_on(ask, parent);
+                    return Ok(Err(Refusal::Ended { status }));
+                }
                 Some(_) => {}
             }
         }
+        let depends_on = facts.depends_on.clone();
+        let ended = match self.ended_of(batch, &depends_on)? {
+            Ok(ended) => ended,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let group = batch.group();
+        // What was decided by what this batch did to others stands or falls with that.
+        for other in depends_on.into_iter().chain(parent) {
+            batch.join_task(group, other);
+        }
+        // What it gives birth to at once finds its names taken.
+        guards.into_iter().for_each(|guard| batch.hold(group, guard));
+        let idempotency = submit.idempotency.take();
+        let done =
+            self.give_birth(batch, group, Birth { id: submit.id, submission: submit.submission }, &submit.actor, &ended)?;
+        batch.depends.push((ask, group));
+        let Ok(done) = done else { return Ok(done) };
+        if let Some(Idempotency { key, digest }) = idempotency {
+            let remembered = Remembered { digest, task: submit.id, status: done.status, version: done.version };
+            let value = serde_json::to_string(&remembered).expect("plain data");
+            let until = Some(batch.now.plus(IDEMPOTENCY_MS).0);
+            let guard = Guard::Unique { key, until, value, stream: submit.id.into() };
+            match planted::is(Fault::KeyNotCommitted) {
+                true => batch.remember(&guard),
+                false => batch.hold(group, guard),
+            }
+        }
+        Ok(Ok(done))
+    }
+
+    /// Of the tasks somebody wants to wait for, those that have ended; each of them has to exist.
+    fn ended_of(&self, batch: &Batch, tasks: &[TaskId]) -> Result<Result<Vec<(TaskId, Status)>, Refusal>, StoreError> {
         let mut ended = Vec::new();
-        for on in &facts.depends_on {
+        for on in tasks {
             match self.status_of(batch, *on)? {
                 None => return Ok(Err(Refusal::NotFound { what: "task to depend on", id: on.to_string() })),
                 Some(status) if status.is_final() => ended.push((*on, status)),
                 Some(_) => {}
             }
         }
-        let group = batch.group();
-        let idempotency = submit.idempotency.take();
-        let done =
-            self.give_birth(batch, group, Birth { id: submit.id, submission: submit.submission }, &submit.actor, &ended)?;
-        batch.depends.push((ticket, group));
-        let Ok(done) = done else { return Ok(done) };
-        if let Some(Idempotency { key, digest }) = idempotency {
-            let remembered = Remembered { digest, task: submit.id, status: done.status, version: done.version };
-            let value = serde_json::to_string(&remembered).expect("plain data");
-            let until = Some(batch.now.plus(IDEMPOTENCY_MS).0);
-            guards.push(Guard::Unique { key, until, value, stream: submit.id.into() });
-        }
-        for guard in guards {
-            if let Guard::Unique { key, until, value, stream } = &guard {
-                let row = UniqueRow { key: key.clone(), until: *until, value: value.clone(), stream: *stream };
-                batch.uniques.insert(key.clone(), row);
-            }
-            batch.guards.push((group, guard));
-        }
-        Ok(Ok(done))
+        Ok(Ok(ended))
     }
 
     /// Who holds a unique key, in this batch or in the store.
-    fn holder(&self, batch: &Batch, key: &str) -> Result<Option<UniqueRow>, StoreError> {
+    pub(super) fn holder(&self, batch: &Batch, key: &str) -> Result<Option<UniqueRow>, StoreError> {
         match batch.holder(key) {
             Some(row) => Ok(Some(row.clone())),
             None => self.reader.unique(key, batch.now.0),
@@ -152,10 +172,10 @@ impl<S: Store> Writer<S> {
 
     /// Where a task is, with what this batch has done to it.
     fn status_of(&self, batch: &Batch, task: TaskId) -> Result<Option<Status>, StoreError> {
-        if let Some(touched) = batch.tasks.get(&task) {
-            return Ok(Some(touched.live.task.status()));
+        match batch.status(task) {
+            Some(status) => Ok(Some(status)),
+            None => self.reader.status(task.into()),
         }
-        self.reader.status(task.into())
     }
 
     /// Brings a task to life in this batch, and whatever is born with it.
@@ -174,6 +194,7 @@ impl<S: Store> Writer<S> {
             group,
             events: Vec::new(),
             blobs: Vec::new(),
+            mail: Mail::Unread,
             mail_taken: Vec::new(),
             leases: Vec::new(),
             open: None,
@@ -186,24 +207,44 @@ impl<S: Store> Writer<S> {
     pub(super) fn command(
         &mut self,
         batch: &mut Batch,
-        ticket: Ticket,
+        ask: Ask,
         task: TaskId,
         command: Command,
         actor: &Actor,
     ) -> Result<Result<Done, Refusal>, StoreError> {
-        if let Some(why) = self.quarantine.get(&task) {
-            return Ok(Err(Refusal::Corrupt { task: task.to_string(), why: why.clone() }));
+        if let Some(refusal) = self.corrupt(task) {
+            return Ok(Err(refusal));
         }
         if !self.touch(batch, task)? {
             self.mailbox.remove(&task);
             return Ok(Err(Refusal::NotFound { what: "task", id: task.to_string() }));
         }
-        self.take_mail(batch, task)?;
-        let done = self.run(batch, task, command, actor, &[])?;
-        if let Some(touched) = batch.tasks.get(&task).filter(|_| ticket != 0) {
-            batch.depends.push((ticket, touched.group));
+        batch.rely_on(ask, task);
+        match self.take_mail(batch, task)? {
+            Mail::Taken | Mail::Unread => {}
+            // It must not go on, nor end, before it has heard the rest.
+            Mail::Left => return Ok(Err(Refusal::QueueFull)),
         }
-        Ok(done)
+        if let Some(refusal) = self.corrupt(task) {
+            return Ok(Err(refusal));
+        }
+        self.run(batch, task, command, actor, &[])
+    }
+
+    /// What a task that contradicts the rules is answered with.
+    fn corrupt(&self, task: TaskId) -> Option<Refusal> {
+        self.quarantine.get(&task).map(|why| Refusal::Corrupt { task: task.to_string(), why: why.clone() })
+    }
+
+    /// A task contradicts the rules: it answers nothing until somebody looks, and what hangs together with it in this batch is not written.
+    fn put_in_quarantine(&mut self, batch: &mut Batch, task: TaskId, why: String) -> Refusal {
+        tracing::error!(%task, why, "a task contradicts the rules and is quarantined");
+        if let Some(touched) = batch.tasks.get(&task) {
+            batch.spoil(touched.group, task);
+        }
+        self.mailbox.remove(&task);
+        self.quarantine.insert(task, why.clone());
+        Refusal::Corrupt { task: task.to_string(), why }
     }
 
     /// Brings a task into the batch. Answers whether it exists.
@@ -217,6 +258,7 @@ impl<S: Store> Writer<S> {
             group: batch.group(),
             events: Vec::new(),
             blobs: Vec::new(),
+            mail: Mail::Unread,
             mail_taken: Vec::new(),
             leases: Vec::new(),
             open: live.row.as_ref().and_then(|r| r.open.clone()),
@@ -227,18 +269,39 @@ impl<S: Store> Writer<S> {
     }
 
     /// Lets a task hear what others told it before anything is asked of it: so nobody ends without having heard who waits for it.
-    fn take_mail(&mut self, batch: &mut Batch, task: TaskId) -> Result<(), StoreError> {
+    fn take_mail(&mut self, batch: &mut Batch, task: TaskId) -> Result<Mail, StoreError> {
         let target = StreamId::from(task);
         let mut rows = Vec::new();
-        if self.mailbox.contains(&task) {
-            rows = self.reader.mail(target, MAIL_MAX)?;
-            if rows.len() < MAIL_MAX as usize {
-                self.mailbox.remove(&task);
+        let touched = batch.tasks.get_mut(&task).expect("it was touched before");
+        match touched.mail {
+            Mail::Left => return Ok(Mail::Left),
+            Mail::Taken => {}
+            Mail::Unread if self.mail_unread || self.mailbox.contains(&task) => {
+                rows = self.reader.mail(target, LETTERS_MAX + 1)?;
+                touched.mail = if rows.len() > LETTERS_MAX as usize { Mail::Left } else { Mail::Taken };
+                rows.truncate(LETTERS_MAX as usize);
+                touched.mail_taken.extend(rows.iter().map(|r| r.id));
             }
-            let touched = batch.tasks.get_mut(&task).expect("it was touched before");
-            touched.mail_taken.extend(rows.iter().map(|r| r.id));
+            Mail::Unread => touched.mail = Mail::Taken,
         }
-        // Letters of this very batch are not in the store yet; whoever takes them stands or falls with whoever wrote them.
+        let left = touched.mail;
+        if left == Mail::Taken {
+            self.mailbox.remove(&task);
+            self.take_fresh(batch, task, &mut rows);
+        }
+        let mut letters = rows.into_iter().map(open_letter).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
+        while letters.peek().is_some() && self.corrupt(task).is_none() {
+            let (letters_now, outputs) = letters.by_ref().take(MAIL_MAX as usize).unzip();
+            let more = letters.peek().is_some() || left == Mail::Left;
+            let take = Command::Take { letters: letters_now, outputs, more };
+            let _refused = self.run(batch, task, take, &Actor::settle(), &[])?;
+        }
+        Ok(left)
+    }
+
+    /// Letters of this very batch are not in the store yet; whoever takes them stands or falls with whoever wrote them.
+    fn take_fresh(&self, batch: &mut Batch, task: TaskId, rows: &mut Vec<MailRow>) {
+        let target = StreamId::from(task);
         let mut fresh = Vec::new();
         batch.mail.retain(|(group, row)| {
             let mine = row.target == target;
@@ -252,21 +315,6 @@ impl<S: Store> Writer<S> {
             batch.join(own, group);
             rows.push(row);
         }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let mut letters = Vec::with_capacity(rows.len());
-        let mut outputs = Vec::with_capacity(rows.len());
-        for row in rows {
-            let envelope: Envelope = serde_json::from_str(&row.body).map_err(|e| StoreError::Corrupt {
-                stream: row.source,
-                version: row.source_version,
-                why: format!("letter: {e}"),
-            })?;
-            letters.push(envelope.letter);
-            outputs.push(envelope.output);
-        }
-        self.run(batch, task, Command::Take { letters, outputs }, &Actor::settle(), &[])?.map(drop).or(Ok(()))
     }
 
     /// Lets a touched task decide, and encodes what came of it.
@@ -278,47 +326,74 @@ impl<S: Store> Writer<S> {
         actor: &Actor,
         ended: &[(TaskId, Status)],
     ) -> Result<Result<Done, Refusal>, StoreError> {
-        let touched = batch.tasks.get_mut(&task).expect("it was touched before");
+        let mut touched = batch.tasks.remove(&task).expect("it was touched before");
         let counter = match &command {
-            Command::LeaseLapsed { work, attempt, .. } => {
-                self.leases.lock().expect("nobody panics while holding the leases").counter(task, work, *attempt).unwrap_or(0)
-            }
+            Command::LeaseLapsed { work, attempt, .. } => self.leases().counter(task, work, *attempt).unwrap_or(0),
             _ => 0,
         };
-        let author = matches!(command, Command::Submit(_)).then_some(actor);
-        let judges = touched.live.impartial(&self.judges, author);
-        let context =
-            Context { now: batch.now, actor, policy: &self.policy, counter, judges: &judges, analyst: self.analysts > 0, ended };
+        let author = match &command {
+            Command::Submit(submission) => Some(submission.facts.author.clone().unwrap_or_else(|| actor.id.clone())),
+            _ => None,
+        };
+        let judges = touched.live.impartial(&self.judges, author.as_deref());
+        let nursery = Nursery::new(&*self.reader, batch, self.policy.duplicate_window.ms);
+        let context = Context {
+            now: batch.now,
+            actor,
+            policy: &self.policy,
+            counter,
+            judges: &judges,
+            analyst: self.analysts > 0,
+            ended,
+            births: &nursery,
+        };
         let Handled { moves, answer, unsettled, corrupt } = touched.live.task.handle(command, &context);
+        let held = nursery.close();
+        let group = touched.group;
+        batch.tasks.insert(task, touched);
         if let Some(why) = corrupt {
-            tracing::error!(%task, why, "a task contradicts the rules and is quarantined");
-            self.quarantine.insert(task, why.clone());
-            return Ok(Err(Refusal::Corrupt { task: task.to_string(), why }));
+            return Ok(Err(self.put_in_quarantine(batch, task, why)));
         }
+        held?.into_iter().for_each(|guard| batch.hold(group, guard));
         if unsettled {
+            self.reach("settled in parts");
             batch.unsettled.push(task);
         }
         let births = self.encode(batch, task, moves);
-        for birth in births {
-            let group = batch.tasks[&task].group;
-            // A child that its parent could not even submit is the parent's bug, found by its rules before; nothing to answer here.
-            self.give_birth(batch, group, birth, &Actor::settle(), &[])?.map_err(|refusal| StoreError::Corrupt {
-                stream: task.into(),
-                version: batch.tasks[&task].live.task.version,
-                why: format!("a birth was refused: {refusal}"),
-            })?;
+        for birth in births.into_iter().filter(|_| !planted::is(Fault::BirthLost)) {
+            if let Err(refusal) = self.bear(batch, task, birth)? {
+                // What may be born was asked before it was decided: a refusal here is a fault of the rules.
+                return Ok(Err(self.put_in_quarantine(batch, task, format!("a birth was refused: {refusal}"))));
+            }
         }
         let touched = batch.tasks.get_mut(&task).expect("it was touched before");
         touched.open = touched.live.task.open_keys();
         let (status, version) = (touched.live.task.status(), touched.live.task.version);
         let rank = touched.live.task.facts.due_at.or(touched.live.task.born_at()).unwrap_or_default();
         let namespace = &*touched.live.task.facts.namespace;
-        if self.ready.update(task, namespace, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
+        if !planted::is(Fault::OfferForgotten)
+            && self.ready.update(task, namespace, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
             && let Some(open) = &touched.open
         {
             self.parked.wake(namespace, open);
         }
         Ok(answer.map(|answer| Done { task: Some(task), status, version, answer, repeated: false }))
+    }
+
+    /// Brings a task to life that another one gave birth to. Whose that one is, this one is too.
+    fn bear(&mut self, batch: &mut Batch, parent: TaskId, mut birth: Birth) -> Result<Result<Done, Refusal>, StoreError> {
+        let touched = &batch.tasks[&parent];
+        let (group, author) = (touched.group, touched.live.author());
+        birth.submission.facts.author = Some(author.into()).filter(|_| !planted::is(Fault::AuthorForgotten));
+        let depends_on = birth.submission.facts.depends_on.clone();
+        let ended = match self.ended_of(batch, &depends_on)? {
+            Ok(ended) => ended,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        for other in depends_on {
+            batch.join_task(group, other);
+        }
+        self.give_birth(batch, group, birth, &Actor::settle(), &ended)
     }
 
     /// Turns moves into events of the batch, and notes what follows from them outside of the task.
@@ -331,10 +406,15 @@ impl<S: Store> Writer<S> {
             let event = touched.live.encode(&made, batch.now, version, &mut *self.entropy, &mut touched.blobs);
             touched.events.push(event);
             lease_changes(&made.event, made.private.as_ref(), &mut touched.leases);
-            for (ordinal, (target, letter, output)) in made.mail.into_iter().enumerate() {
+            let mail = if planted::is(Fault::MailLost) { Vec::new() } else { made.mail };
+            for (ordinal, (target, letter, output)) in mail.into_iter().enumerate() {
                 let body = serde_json::to_string(&Envelope { letter, output }).expect("letters are plain data");
                 let id = mail_id(source, version, ordinal as u32);
-                batch.mail.push((touched.group, MailRow { target: target.into(), id, source, source_version: version, body }));
+                let row = MailRow { target: target.into(), id, source, source_version: version, body };
+                if planted::is(Fault::MailDoubled) {
+                    batch.mail.push((touched.group, MailRow { id: mail_id(source, version, u32::MAX), ..row.clone() }));
+                }
+                batch.mail.push((touched.group, row));
             }
             births.extend(made.births);
         }
@@ -344,7 +424,7 @@ impl<S: Store> Writer<S> {
     fn agent(
         &mut self,
         batch: &mut Batch,
-        ticket: Ticket,
+        ask: Ask,
         id: AgentId,
         command: AgentCommand,
         actor: &Actor,
@@ -365,7 +445,7 @@ impl<S: Store> Writer<S> {
             }
         }
         let group = self.touch_agent(batch, id);
-        batch.depends.push((ticket, group));
+        batch.depends.push((ask, group));
         let touched = batch.agents.get_mut(&id).expect("it was touched just now");
         let event = match touched.agent.handle(command) {
             Ok(event) => event,
@@ -390,7 +470,7 @@ impl<S: Store> Writer<S> {
     fn namespace(
         &mut self,
         batch: &mut Batch,
-        ticket: Ticket,
+        ask: Ask,
         name: &str,
         event: &NamespaceEvent,
         actor: &Actor,
@@ -410,7 +490,7 @@ impl<S: Store> Writer<S> {
         touched.hash = made.hash;
         touched.events.push(made);
         let group = touched.group;
-        batch.depends.push((ticket, group));
+        batch.depends.push((ask, group));
         Ok(Ok(Done { task: None, status: Status::Pending, version, answer: Answer::Done, repeated: false }))
     }
 
@@ -455,10 +535,12 @@ fn plain_event(
 }
 
 /// The keys that nobody else may hold for this submission to be accepted, and until when.
-fn unique_keys(facts: &ephor_core::event::Submitted, window_ends: i64) -> Vec<(String, Option<i64>)> {
+pub(super) fn unique_keys(facts: &ephor_core::event::Submitted, window_ends: i64) -> Vec<(String, Option<i64>)> {
     let source = facts.source.as_deref().unwrap_or("");
-    let external = facts.external_id.as_ref().map(|id| (external_key(&facts.namespace, source, id), None));
-    let subject = facts.subject_ref_id.as_ref().map(|id| {
+    let named = !planted::is(Fault::NameShared);
+    let external = facts.external_id.as_ref().filter(|_| named).map(|id| (external_key(&facts.namespace, source, id), None));
+    let windowed = !planted::is(Fault::WindowIgnored);
+    let subject = facts.subject_ref_id.as_ref().filter(|_| windowed).map(|id| {
         let kind = facts.subject_ref_type.as_deref().unwrap_or("");
         // Parts are separated by a character that none of them may hold.
         (format!("dup:{}\n{}\n{kind}\n{id}\n{source}", facts.namespace, facts.task_type), Some(window_ends))
@@ -535,12 +617,22 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
     }
 }
 
+/// A letter as it travelled, and the output it brings.
+fn open_letter(row: MailRow) -> Result<(Letter, Value), StoreError> {
+    let envelope: Envelope = serde_json::from_str(&row.body).map_err(|e| StoreError::Corrupt {
+        stream: row.source,
+        version: row.source_version,
+        why: format!("letter: {e}"),
+    })?;
+    Ok((envelope.letter, envelope.output))
+}
+
 /// The id of a letter follows from where it was written: sending again sends the same.
 pub(crate) fn mail_id(source: StreamId, version: u64, ordinal: u32) -> [u8; 16] {
     let digest = Sha256::digest(format!("{source}:{version}:{ordinal}"));
     digest[..16].try_into().expect("a digest has 32 bytes")
 }
 
-fn unreadable(row: &UniqueRow, error: &serde_json::Error) -> StoreError {
+pub(super) fn unreadable(row: &UniqueRow, error: &serde_json::Error) -> StoreError {
     StoreError::Corrupt { stream: row.stream, version: 0, why: format!("unique key {:?}: {error}", row.key) }
 }

@@ -69,7 +69,16 @@ impl World {
         let state = &mut *state;
         let (now, policy) = (self.now(), Policy { solo: true, ..Policy::default() });
         let judges = [ephor_core::review::Judge { id: "operator".into(), weight: 1, veto: false }];
-        let cx = Context { now, actor, policy: &policy, counter: 0, judges: &judges, analyst: false, ended: &[] };
+        let cx = Context {
+            now,
+            actor,
+            policy: &policy,
+            counter: 0,
+            judges: &judges,
+            analyst: false,
+            ended: &[],
+            births: &ephor_core::command::Unhindered,
+        };
         let task = state.tasks.entry(id).or_insert_with(|| Task::unborn(id));
         let before = task.version;
         let handled = task.handle(command, &cx);
@@ -156,6 +165,10 @@ fn ready<'a, T: Send + 'a>(answer: Result<T, ApiError>) -> Answer<'a, T> {
 impl Api for World {
     fn now(&self) -> Time {
         self.now()
+    }
+
+    fn position(&self) -> Answer<'_, u64> {
+        ready(Ok(self.state.lock().unwrap().events.len() as u64))
     }
 
     fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
@@ -371,6 +384,7 @@ pub(super) async fn ephor(world: &Arc<World>, tty: bool, line: &[&str]) -> Ran {
         size: Box::new(|| (80, 12)),
         wishes: Wishes { no_color: true, ..Wishes::default() },
         interrupts,
+        config: None,
     };
     let args = std::iter::once("ephor").chain(line.iter().copied()).map(Into::into);
     let exit = main(args.collect::<Vec<std::ffi::OsString>>(), &FakeHost(world.clone()), &mut terminal).await;

@@ -73,12 +73,13 @@ pub(crate) fn read_as<T: DeserializeOwned>(
     bytes: &[u8],
     reshape: impl FnOnce(&mut Map<String, Value>) -> Result<bool, FieldProblem>,
 ) -> Result<(T, bool), ApiError> {
-    let empty = bytes.iter().all(u8::is_ascii_whitespace);
-    let bytes = if empty { b"{}".as_slice() } else { bytes };
-    if too_deep(bytes) {
-        let why = format!("at most {DEPTH_MAX} levels are allowed");
-        return Err(ApiError::invalid("the body is nested too deeply", vec![FieldProblem::new("body", why)]));
+    let begin = bytes.iter().position(|b| !b.is_ascii_whitespace());
+    let bytes = if begin.is_none() { b"{}".as_slice() } else { bytes };
+    // A list would be read as the fields in the order in which they happen to stand in the code.
+    if begin.is_some_and(|at| bytes[at] == b'[') {
+        return Err(ApiError::invalid("the request was refused", vec![FieldProblem::new("body", "has to be a JSON object")]));
     }
+    not_too_deep(bytes)?;
     let error = match parse(serde_json::Deserializer::from_slice(bytes)) {
         Ok(value) => return Ok((value, false)),
         Err(error) => error,
@@ -170,6 +171,23 @@ fn parse<'de, T: DeserializeOwned>(mut json: serde_json::Deserializer<serde_json
     Ok(value)
 }
 
+/// Reads JSON that may be anything: its words are nobody's business, and nothing in it is renamed.
+pub(crate) fn read_free(bytes: &[u8]) -> Result<Value, ApiError> {
+    not_too_deep(bytes)?;
+    match bytes.iter().all(u8::is_ascii_whitespace) {
+        true => Ok(Value::Null),
+        false => serde_json::from_slice(bytes).map_err(|e| wrong("body", &e)),
+    }
+}
+
+fn not_too_deep(bytes: &[u8]) -> Result<(), ApiError> {
+    if too_deep(bytes) {
+        let why = format!("at most {DEPTH_MAX} levels are allowed");
+        return Err(ApiError::invalid("the body is nested too deeply", vec![FieldProblem::new("body", why)]));
+    }
+    Ok(())
+}
+
 /// What is wrong, by the path of the field.
 fn wrong(path: &str, error: &serde_json::Error) -> ApiError {
     let field = if path == "." { "body" } else { path };
@@ -215,7 +233,8 @@ mod tests {
         assert!(unknown.contains("unknown field `titel`, expected one of") && unknown.contains("`title`"), "{unknown}");
         assert!(problem(r#"{"plan": {"steps": [{"id": "a", "needs": 5}]}}"#).starts_with("plan.steps[0].needs: "));
         assert!(problem("{} {}").contains("trailing"));
-        assert!(problem(&"[".repeat(100_000)).contains("64 levels"));
+        assert!(problem(&"{\"a\":".repeat(100_000)).contains("64 levels"));
+        assert!(problem("[]").contains("object"));
     }
 
     #[test]

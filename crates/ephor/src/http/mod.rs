@@ -36,6 +36,12 @@ mod tests;
 pub use limits::Limits;
 pub use server::{Running, ServeOptions, serve};
 
+/// The problem document of an error, for those who compare.
+#[cfg(test)]
+pub(crate) fn problem_of(error: crate::api::ApiError) -> serde_json::Value {
+    serde_json::to_value(problem::Problem::from(error)).expect("a problem is plain data")
+}
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};

@@ -57,6 +57,10 @@ impl Api for LocalApi {
         }
     }
 
+    fn position(&self) -> Answer<'_, u64> {
+        self.looking(|look| look.reader.position().map_err(store))
+    }
+
     fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
         let (name, now) = (name.to_owned(), self.now());
         self.looking(move |look| look.find(&name, now))

@@ -5,7 +5,7 @@ use super::token;
 use crate::api::ApiError;
 use crate::host::{Place, Served, Serving, Session};
 use crate::http::{self, Running, ServeOptions};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
@@ -36,7 +36,21 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
         session.employ(database, workshop, Patience::Short).await?;
     }
     let options = ServeOptions { hosts: serving.hosts, ..ServeOptions::new(serving.listen, operator_token) };
-    Ok((http::serve(session.engine(), options).await?, token_file))
+    let running = http::serve(session.engine(), options).await?;
+    if let Err(error) = session.engine().announce(&reachable(running.address)) {
+        tracing::warn!(%error, "commands on this machine will not find the server by themselves");
+    }
+    Ok((running, token_file))
+}
+
+/// The address by which this machine reaches the server.
+fn reachable(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
 impl Served for Serves {

@@ -3,6 +3,7 @@
 use crate::board::{Lease, Offer, OpenGate};
 use crate::event::{Assigned, EffectGranted, Failed, GateJudged};
 use crate::id::EffectId;
+use crate::planted::{self, Fault};
 use crate::spec::{ErrorClass, GateKind, OnUnknown};
 use crate::status::{BlockReason, StepStatus};
 use crate::task::{Effect, Task};
@@ -117,7 +118,7 @@ impl Task {
                 cell.reported = Some(true);
                 task.board.release(i);
                 task.unsettled_effects(path);
-                if task.board.steps[i as usize].gates.is_empty() {
+                if task.board.steps[i as usize].gates.is_empty() || planted::is(Fault::GateSkipped) {
                     task.board.end(i, StepStatus::Completed, at);
                     task.queue_steps(at);
                 } else {
@@ -154,7 +155,7 @@ impl Task {
                 let cell = task.board.cell_mut(i);
                 cell.attempt = failed.attempt;
                 cell.reported = own_word.then_some(false);
-                if failed.class != ErrorClass::Cancelled {
+                if failed.class != ErrorClass::Cancelled && !planted::is(Fault::FailureUncounted) {
                     cell.failures += 1;
                 }
                 task.after_failure(i, failed.retry_at, at);
@@ -187,7 +188,9 @@ impl Task {
             Some(when) => {
                 self.board.withdraw(i);
                 self.board.set(i, StepStatus::Retrying);
-                self.soft.set(Timer::StepRetry(i), when);
+                if !planted::is(Fault::TimerDropped) {
+                    self.soft.set(Timer::StepRetry(i), when);
+                }
             }
             None => self.fail_step(i, at),
         }
@@ -242,7 +245,9 @@ impl Task {
 
     pub(super) fn clear_attempt_timers(&mut self, i: u32) {
         self.firm.clear(Timer::StepStart(i));
-        self.firm.clear(Timer::StepTimeout(i));
+        if !planted::is(Fault::TimerKept) {
+            self.firm.clear(Timer::StepTimeout(i));
+        }
         self.soft.clear(Timer::StepRetry(i));
         self.soft.clear(Timer::StepQueue(i));
     }
@@ -265,7 +270,8 @@ impl Task {
 
     /// Effects of a step whose attempt has ended without a word about them, or of which its holder did not know either.
     pub(super) fn unsettled_effects(&mut self, path: &str) {
-        let Some(open) = self.open_effects.get(path) else { return };
+        let remembered = !planted::is(Fault::EffectForgotten);
+        let Some(open) = self.open_effects.get(path).filter(|_| remembered) else { return };
         let unclear = open.iter().filter(|id| {
             let effect = &self.effects[id];
             effect.outcome.is_none() || effect.on_unknown == OnUnknown::Ask
@@ -299,16 +305,18 @@ impl Task {
             if owed {
                 task.hold_for_effects(i);
             } else if task.board.blocked.get(&i) == Some(&BlockReason::HumanReview) {
-                task.board.blocked.remove(&i);
-                task.board.offer(i);
+                task.board.unblock(i);
                 task.queue_steps(at);
             }
         });
     }
 
     /// A step that would be tried again is held until a person has said what became of its effects. An attempt that is under way, and a
-    /// result that is being judged, are not disturbed.
+    /// result that is being judged, are not disturbed; nor is a group that took the step's place in another plan.
     pub(super) fn hold_for_effects(&mut self, i: u32) {
+        if self.board.is_group(i) {
+            return;
+        }
         let held = match self.board.cell(i).status {
             StepStatus::Ready | StepStatus::Blocked | StepStatus::Retrying => true,
             StepStatus::Failed => !self.board.has_ended(i),

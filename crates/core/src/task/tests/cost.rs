@@ -40,7 +40,16 @@ fn task_of(n: usize, sequential: bool, step: &Value) -> Task {
 
 fn ask(task: &mut Task, actor: &Actor, command: Command) -> Option<Answer> {
     let policy = Policy::default();
-    let cx = Context { now: START, actor, policy: &policy, counter: 0, judges: &[], analyst: false, ended: &[] };
+    let cx = Context {
+        now: START,
+        actor,
+        policy: &policy,
+        counter: 0,
+        judges: &[],
+        analyst: false,
+        ended: &[],
+        births: &crate::command::Unhindered,
+    };
     task.handle(command, &cx).answer.ok()
 }
 

@@ -266,3 +266,37 @@ fn a_new_plan_does_not_hand_out_a_step_of_whose_effects_nobody_knows() {
     say(&mut world, grant.effect_id, EffectOutcome::Done).unwrap();
     assert_eq!(world.claim(1, "a").attempt, 2);
 }
+
+#[test]
+fn a_step_that_is_free_again_still_has_to_meet_its_condition() {
+    for (holds, then) in [(false, StepStatus::Skipped), (true, StepStatus::Ready)] {
+        let (mut world, item) = at_work("ask");
+        let grant = ask(&mut world, &item, 1).unwrap();
+        crash(&mut world, &item);
+        world.propose(json!({"steps": [{"action": "b", "when": format!("{holds}")}, {"action": "c"}]})).unwrap();
+        assert_eq!(world.step("1"), StepStatus::Blocked);
+        say(&mut world, grant.effect_id, EffectOutcome::NotDone).unwrap();
+        assert_eq!(world.step("1"), then);
+    }
+}
+
+#[test]
+fn a_list_in_the_place_of_a_step_with_an_unknown_effect_becomes_a_list_once_it_is_known() {
+    let (mut world, item) = at_work("ask");
+    let grant = ask(&mut world, &item, 1).unwrap();
+    crash(&mut world, &item);
+    world.propose(json!({"steps": [{"action": "b", "for_each": "[1, 2]"}]})).unwrap();
+    say(&mut world, grant.effect_id, EffectOutcome::Done).unwrap();
+    assert_eq!((world.step("1.1"), world.step("1.2")), (StepStatus::Ready, StepStatus::Ready));
+}
+
+#[test]
+fn a_group_in_the_place_of_a_step_is_not_held_for_its_effects() {
+    let (mut world, item) = at_work("ask");
+    let grant = ask(&mut world, &item, 1).unwrap();
+    crash(&mut world, &item);
+    world.propose(json!({"steps": [{"steps": [{"action": "b"}, {"action": "c"}], "sequential": true}]})).unwrap();
+    assert_eq!((world.step("1.1"), world.step("1.2")), (StepStatus::Ready, StepStatus::Pending));
+    say(&mut world, grant.effect_id, EffectOutcome::Done).unwrap();
+    assert_eq!((world.step("1.1"), world.step("1.2")), (StepStatus::Ready, StepStatus::Pending));
+}

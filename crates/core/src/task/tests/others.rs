@@ -1,7 +1,8 @@
 //! Other tasks: children, parents, dependencies, the next run.
 
 use super::world::*;
-use crate::event::{EndReason, Event, Letter, OverrideWord};
+use crate::command::{Births, Command, Refusal};
+use crate::event::{Actor, EndReason, Event, Letter, OverrideWord, Submitted};
 use crate::id::TaskId;
 use crate::status::{Status, StepStatus};
 use serde_json::{Value, json};
@@ -259,4 +260,44 @@ fn the_next_run_follows_the_last_plan_with_its_own_words_and_without_what_came_o
     let next = &world.births()[0].submission;
     let titles: Vec<&str> = next.text.steps.iter().map(|s| &*s.title).collect();
     assert_eq!((next.facts.plan.as_ref().unwrap().steps.len(), titles), (2, vec!["each", "after"]));
+}
+
+#[test]
+fn what_others_said_is_heard_before_a_deadline_ends_the_task() {
+    let mut world = given(json!({"title": "x", "deadline": START.plus(60_000).to_string()}));
+    // Nothing wakes it in between.
+    world.now = world.now.plus(60_001);
+    world.take(Letter::DependentJoined { dependent: other(1) });
+    assert_eq!(world.events(), ["MAIL_TAKEN", "FAILED"]);
+    assert_eq!(world.mail(), [(other(1), Letter::DependencyEnded { dependency: world.task.id, status: Status::Failed })]);
+}
+
+#[test]
+fn nothing_follows_while_more_letters_wait() {
+    let mut world = given(json!({"title": "x", "deadline": START.plus(60_000).to_string()}));
+    world.now = world.now.plus(60_001);
+    let letters = vec![Letter::DependentJoined { dependent: other(1) }];
+    world.by(&Actor::settle(), Command::Take { letters, outputs: vec![Value::Null], more: true }).unwrap();
+    assert_eq!((world.events(), world.status()), (vec!["MAIL_TAKEN"], Status::Scheduled));
+    world.take(Letter::DependentJoined { dependent: other(2) });
+    assert_eq!(world.mail().len(), 2);
+}
+
+#[derive(Debug)]
+struct Taken;
+
+impl Births for Taken {
+    fn admit(&self, child: TaskId, _: &Submitted) -> Result<(), Refusal> {
+        Err(Refusal::Duplicate { existing: child })
+    }
+}
+
+#[test]
+fn a_child_that_may_not_be_born_fails_its_step_and_says_why() {
+    let mut world = World::new();
+    world.births = Box::new(Taken);
+    let part = json!({"action": "task.run", "optional": true, "params": {"request": {"title": "the part"}}});
+    world.submit(json!({"title": "x", "plan": {"steps": [part, {"action": "a"}]}}));
+    assert_eq!((world.events(), world.births().len()), (vec!["SUBMITTED", "STEP_FAILED"], 0));
+    assert!(world.task.contents.errors["step:1"].contains("exists: task_"), "{:?}", world.task.contents.errors);
 }

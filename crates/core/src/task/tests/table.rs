@@ -283,7 +283,7 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
     let request = serde_json::from_value(json!({"title": "x"})).unwrap();
     let submission = crate::request::check(&request, world.now, &world.policy).unwrap();
     let effects = world.task.effects().keys().next().copied().unwrap_or(EffectId::new(9, [9; 10]));
-    let letter = |letter: Letter| Command::Take { letters: vec![letter], outputs: vec![json!(null)] };
+    let letter = |letter: Letter| Command::Take { letters: vec![letter], outputs: vec![json!(null)], more: false };
     let person = ann;
     let doer = || holder(world);
     let no = Outcome::Failed(Failure::new(ErrorClass::Other, "no"));

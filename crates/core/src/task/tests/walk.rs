@@ -399,7 +399,7 @@ fn stir(rng: &mut Rng, world: &mut World) {
         41 => {
             let letters = (0..1 + rng.below(2)).map(|_| letter(rng, world)).collect::<Vec<_>>();
             let outputs = letters.iter().map(|_| json!({"n": 1})).collect();
-            drop(world.by(&Actor::settle(), Command::Take { letters, outputs }));
+            drop(world.by(&Actor::settle(), Command::Take { letters, outputs, more: false }));
         }
         42 if rng.one_in(3) => {
             if let Outcome::Proposed(spec) = proposed(rng) {
@@ -452,6 +452,7 @@ impl World {
             judges: &self.judges,
             analyst: self.analyst,
             ended: &[],
+            births: &crate::command::Unhindered,
         };
         let mut copy = self.task.clone();
         let done = copy.handle(Command::Claim(claim), &cx);

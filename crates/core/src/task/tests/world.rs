@@ -1,7 +1,7 @@
 //! A small world around one task: a clock that moves when told, agents, judges and people. Whatever a test does through it, what must
 //! never happen (DESIGN §7) is checked after every command.
 
-use crate::command::{Answer, CheckedPlan, Claim, Command, Context, Handled, Refusal};
+use crate::command::{Answer, Births, CheckedPlan, Claim, Command, Context, Handled, Refusal, Unhindered};
 use crate::event::{Actor, Event, Letter, Private};
 use crate::id::{AgentId, ClaimId, TaskId};
 use crate::policy::Policy;
@@ -26,6 +26,7 @@ pub(super) struct World {
     /// Signs of life given by holders.
     pub(super) counter: u64,
     pub(super) ended: Vec<(TaskId, Status)>,
+    pub(super) births: Box<dyn Births>,
     /// What the last command led to.
     pub(super) done: Handled,
     /// The task as replay rebuilds it from what a store would have kept.
@@ -84,6 +85,7 @@ impl World {
             analyst: false,
             counter: 0,
             ended: Vec::new(),
+            births: Box::new(Unhindered),
             done: Handled { moves: Vec::new(), answer: Ok(Answer::Done), unsettled: false, corrupt: None },
             replayed: Task::unborn(id),
             bare: Task::unborn(id),
@@ -108,6 +110,7 @@ impl World {
             judges: &self.judges,
             analyst: self.analyst,
             ended: &self.ended,
+            births: &*self.births,
         };
         let before = self.task.clone();
         let woken = matches!(command, Command::Wake);
@@ -322,7 +325,7 @@ impl World {
     }
 
     pub(super) fn take_with(&mut self, letter: Letter, output: Value) {
-        self.by(&Actor::settle(), Command::Take { letters: vec![letter], outputs: vec![output] }).unwrap();
+        self.by(&Actor::settle(), Command::Take { letters: vec![letter], outputs: vec![output], more: false }).unwrap();
     }
 
     pub(super) fn propose(&mut self, plan: Value) -> Result<Answer, Refusal> {

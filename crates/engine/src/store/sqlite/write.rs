@@ -5,7 +5,7 @@ use super::rows::{COLUMNS, UNIQUE, int, read_unique, write_private};
 use super::{Options, StoreError};
 use crate::codec;
 use crate::store::check::{Counters, Facts, Standing, Stop, check};
-use crate::store::{Change, Conflict, Group, Guard, MailRow, NewEvent, Row, Telemetry, UniqueRow, Written};
+use crate::store::{Change, Conflict, Erasure, Group, Guard, MailRow, NewEvent, Row, Telemetry, UniqueRow, Written};
 use ephor_core::id::StreamId;
 use ephor_core::status::Status;
 use rusqlite::{CachedStatement, Connection, params};
@@ -28,13 +28,26 @@ impl Writer {
     }
 
     pub(super) fn commit(&mut self, groups: Vec<Group>, at: i64) -> Result<Vec<Result<Written, Conflict>>, StoreError> {
+        // What is erased is overwritten, in the database and, by the checkpoint, in the log.
+        let erases = groups.iter().any(|group| !group.erase.is_empty());
+        if erases {
+            self.db.pragma_update(None, "secure_delete", true)?;
+        }
         let answers = self.transaction(|db, recalled| {
             let mut batch = Batch::begin(db, recalled, at)?;
             let answers = groups.into_iter().map(|group| batch.take(group)).collect::<Result<_, _>>()?;
             batch.finish()?;
             Ok(answers)
-        })?;
-        self.checkpoint_when_due();
+        });
+        if erases {
+            self.db.pragma_update(None, "secure_delete", false)?;
+        }
+        let answers = answers?;
+        if erases {
+            self.checkpoint("truncate");
+        } else {
+            self.checkpoint_when_due();
+        }
         Ok(answers)
     }
 
@@ -61,31 +74,6 @@ impl Writer {
             db.prepare_cached(sql)?.execute([at])?;
             Ok(())
         })
-    }
-
-    pub(super) fn erase(&mut self, stream: StreamId) -> Result<(), StoreError> {
-        // What is deleted is overwritten, in the database and, by the checkpoint, in the log.
-        self.db.pragma_update(None, "secure_delete", true)?;
-        let erased = self.transaction(|db, recalled| {
-            let known = recalled.streams.get(db, stream)?.filter(|known| known.has_ended());
-            let known = known.ok_or_else(|| StoreError::Unusable(format!("only what has ended can be erased: {stream}")))?;
-            for sql in [
-                "update events set private = null, private_key = null where stream = ?1 and digest is not null",
-                "delete from blobs where stream = ?1",
-                "delete from snapshots where stream = ?1",
-                "delete from telemetry where stream = ?1",
-                "delete from mail where target = ?1",
-                "update streams set title = '' where no = ?1",
-            ] {
-                db.prepare_cached(sql)?.execute([known.number])?;
-            }
-            known.row.title.clear();
-            Ok(())
-        });
-        self.db.pragma_update(None, "secure_delete", false)?;
-        erased?;
-        self.checkpoint("truncate");
-        Ok(())
     }
 
     pub(super) fn sweep(&mut self, at: i64, limit: u32) -> Result<u32, StoreError> {
@@ -213,7 +201,32 @@ impl<'a> Batch<'a> {
         for mail in &group.mail {
             self.send(mail)?;
         }
+        for erasure in &group.erase {
+            self.erase(*erasure)?;
+        }
         Ok(Written { positions })
+    }
+
+    /// Deletes what was private in a stream up to a version.
+    fn erase(&mut self, erasure: Erasure) -> Result<(), StoreError> {
+        let Some(known) = self.streams.get(self.db, erasure.stream)? else { return Ok(()) };
+        known.row.title.clear();
+        let (number, version) = (known.number, int(erasure.version));
+        let blobs = "delete from blobs where stream = ?1
+                     and key not in (select private_key from events where stream = ?1 and version > ?2 and private_key is not null)";
+        self.run(blobs, params![number, version])?;
+        let words = "update events set private = null, private_key = null
+                     where stream = ?1 and version <= ?2 and digest is not null";
+        self.run(words, params![number, version])?;
+        for sql in [
+            "delete from snapshots where stream = ?1",
+            "delete from telemetry where stream = ?1",
+            "delete from mail where target = ?1",
+            "update streams set title = '' where no = ?1",
+        ] {
+            self.run(sql, params![number])?;
+        }
+        Ok(())
     }
 
     /// Writes what happens to one stream; answers the position of its first event.

@@ -7,6 +7,7 @@ use super::terms::Terms;
 use crate::api::ApiError;
 use crate::http::auth::{Caller, Permission};
 use crate::http::body::Body;
+use crate::http::case;
 use crate::http::errors::Errors;
 use crate::http::events::all_of;
 use crate::http::server::Server;
@@ -192,6 +193,7 @@ impl Intervention {
             return Ok(beside);
         }
         let mut changes = Value::Object(self.changes);
+        case::to_snake(&mut changes);
         words::as_inside(&mut changes);
         let nested: Nested = serde_path_to_error::deserialize(changes).map_err(|e| {
             let field = format!("changes.{}", e.path());
