@@ -17,6 +17,7 @@ pub mod expr;
 #[cfg(feature = "rules")]
 pub mod gate;
 pub mod id;
+pub mod key;
 pub mod namespace;
 #[cfg(feature = "openapi")]
 pub mod openapi;

@@ -7,6 +7,7 @@
 
 use crate::cache::Cache;
 use crate::clock::Entropy;
+use crate::directory::Directory;
 use crate::leases::Leases;
 use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
@@ -103,6 +104,8 @@ pub(crate) struct Claim {
     pub(crate) wish: ClaimRequest,
     /// Until when it may wait, on the monotonic clock.
     pub(crate) until: u64,
+    /// Whether what the agent holds already comes before anything new.
+    pub(crate) held_first: bool,
 }
 
 /// What a job is answered.
@@ -145,6 +148,8 @@ pub(crate) struct Writer<S> {
     ready: Ready,
     leases: Arc<Mutex<Leases>>,
     agents: BTreeMap<AgentId, Known>,
+    /// The same for those who look.
+    directory: Arc<Directory>,
     judges: Vec<Judge>,
     /// How many active agents are able to `analyse`.
     analysts: usize,
@@ -186,6 +191,11 @@ impl Known {
         self.agent.status == AgentStatus::Active && self.agent.registration.is_some()
     }
 
+    /// The only namespace it works for.
+    fn namespace(&self) -> Option<Box<str>> {
+        self.agent.registration.as_ref()?.namespace.clone()
+    }
+
     fn can(&self, word: &str) -> bool {
         self.is_active() && self.capabilities.iter().any(|c| **c == *word)
     }
@@ -214,6 +224,7 @@ impl<S: Store> Writer<S> {
             ready: Ready::unread(),
             leases,
             agents: BTreeMap::new(),
+            directory: Arc::default(),
             judges: Vec::new(),
             analysts: 0,
             mailbox: BTreeSet::new(),
@@ -249,6 +260,8 @@ impl<S: Store> Writer<S> {
                         why: e.to_string(),
                     })?;
                     agent.evolve(&event);
+                    // Each time: an agent is found by its earlier names too.
+                    self.directory.put(&agent);
                 }
                 self.agents.insert(agent.id, Known::new(agent, loaded.head.hash));
             }
@@ -381,6 +394,11 @@ impl<S: Store> Writer<S> {
     /// The earliest time the clock was asked to look at something since this was last asked.
     pub(crate) fn take_earliest_wake(&mut self) -> Option<i64> {
         self.earliest_wake.take()
+    }
+
+    /// Who is known, for those who look.
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        self.directory.clone()
     }
 
     /// The position of the last event written.

@@ -40,7 +40,7 @@ impl House {
         let engine = Engine::open(Settings::new(folder.path().join("ephor.db"))).unwrap();
         let known = async |name: &str, capability: &str| {
             let capabilities = vec![capability.into()];
-            let said = Registration { name: name.into(), role: None, capabilities, external_id: None, in_process: false };
+            let said = Registration { name: name.into(), role: None, capabilities, external_id: None, ..Registration::default() };
             engine.register(None, said, Actor::human("test")).await.unwrap()
         };
         let (agent, judges) = (known("worker", "work").await, [known("one", "judge").await, known("two", "judge").await]);

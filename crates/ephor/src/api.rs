@@ -6,7 +6,8 @@
 
 use ephor_core::ask::Ask;
 use ephor_core::command::Refusal;
-use ephor_core::id::TaskId;
+use ephor_core::id::{KeyId, TaskId};
+use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
@@ -68,6 +69,27 @@ pub trait Api: Send + Sync {
     /// Events after a position, in order. Where there is none yet and `wait_ms` is given, waits that long for the first: asking again
     /// with the last position follows the feed, without a gap and without a double.
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>>;
+
+    /// Keys, in the order they were made; revoked and expired ones too.
+    fn keys(&self) -> Answer<'_, Vec<KeyView>> {
+        no_keys()
+    }
+
+    /// Makes a key. It is in the answer and nowhere else.
+    fn make_key(&self, _wish: NewKey) -> Answer<'_, MadeKey> {
+        no_keys()
+    }
+
+    /// Takes a key back.
+    fn revoke_key(&self, _key: KeyId) -> Answer<'_, KeyView> {
+        no_keys()
+    }
+}
+
+/// Where nobody looks after keys.
+fn no_keys<'a, T: Send + 'a>() -> Answer<'a, T> {
+    let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "keys are not looked after here");
+    Box::pin(std::future::ready(Err(error)))
 }
 
 /// Which tasks a list shows; every part narrows it.

@@ -60,6 +60,9 @@ pub trait Served: Send + Sync {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
+    /// The address that opens a session in a browser, once.
+    fn login(&self) -> &str;
+
     /// Where the operator's token is kept.
     fn token_file(&self) -> &Path;
 

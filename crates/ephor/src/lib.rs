@@ -6,6 +6,7 @@ pub mod host;
 pub mod http;
 pub mod import;
 pub mod local;
+pub mod logs;
 pub mod remote;
 
 /// The examples in the documentation compile and run.

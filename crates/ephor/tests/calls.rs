@@ -89,7 +89,7 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(Settings::new(folder.path().join("ephor.db"))).unwrap();
         let operator_token = "ephor_op_0123456789abcdef0123456789abcdef".into();
-        let options = ServeOptions { listen: "127.0.0.1:0".parse().unwrap(), hosts: Vec::new(), operator_token };
+        let options = ServeOptions::new("127.0.0.1:0".parse().unwrap(), operator_token);
         let running = serve(engine.clone(), options).await.unwrap();
         Self { engine, running, _folder: folder }
     }

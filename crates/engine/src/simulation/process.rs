@@ -93,6 +93,10 @@ impl Process {
                     }
                     jobs.push((ticket, job));
                 }
+                Item::Gone(ticket) => {
+                    self.answers.remove(&ticket);
+                    self.writer.forget_claim(ticket);
+                }
                 Item::Note => note = true,
                 Item::Sweep => sweep = true,
             }

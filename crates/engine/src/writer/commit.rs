@@ -2,10 +2,11 @@
 
 use super::batch::{Ask, Batch, GroupNo, LeaseChange};
 use super::{Done, Known, Reply, Ticket, Writer};
-use crate::store::{Change, Conflict, Erasure, Group, Row, Store, StoreError};
+use crate::store::{Change, Conflict, Erasure, Group, NewEvent, Row, Store, StoreError};
 use ephor_core::command::Refusal;
 use ephor_core::id::{StreamId, StreamKind, TaskId};
 use ephor_core::planted::{self, Fault};
+use ephor_core::status::Status;
 use ephor_core::task::Task;
 use std::collections::{HashMap, HashSet};
 
@@ -21,8 +22,12 @@ impl<S: Store> Writer<S> {
         let mut fallen = Fallen { spoiled, refused: HashSet::new() };
         if !groups.is_empty() {
             let events: usize = groups.iter().flat_map(|g| &g.changes).map(|c| c.events.len()).sum();
+            let transitions = transitions(&groups);
             match self.store.commit(groups, batch.now.0) {
                 Ok(results) => {
+                    for (_, told) in transitions.iter().filter(|(group, _)| results[*group].is_ok()) {
+                        told.tell();
+                    }
                     self.position = match results.iter().all(Result::is_ok) {
                         true => self.position + events as u64,
                         false => self.reader.position()?,
@@ -164,6 +169,7 @@ impl<S: Store> Writer<S> {
             }
         }
         for (id, touched) in batch.agents.into_iter().filter(|(_, t)| stands(t.group)) {
+            self.directory.put(&touched.agent);
             self.agents.insert(id, Known::new(touched.agent, touched.hash));
             self.count_helpers();
             self.parked.wake_those(|waiting| waiting == id);
@@ -216,6 +222,44 @@ impl<S: Store> Writer<S> {
     fn tell(&self, conflict: &Conflict, group: usize) {
         tracing::warn!(?conflict, group, "another writer was faster; everything folded onto it is forgotten and asked again");
     }
+}
+
+/// A task that changed its status, for the log.
+struct Transition {
+    task: StreamId,
+    event: &'static str,
+    from: Option<Status>,
+    to: Option<Status>,
+    by: String,
+}
+
+impl Transition {
+    fn tell(&self) {
+        let word = |status: Option<Status>| status.map(|status| status.word());
+        tracing::debug!(task = %self.task, event = self.event, from = word(self.from), to = word(self.to), by = self.by, "transition");
+    }
+}
+
+/// The changes of status in what is to be written, by group; none where nobody reads them.
+fn transitions(groups: &[Group]) -> Vec<(usize, Transition)> {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return Vec::new();
+    }
+    let events = |(n, group): (usize, &Group)| {
+        let of = |change: &Change| {
+            let moved = change.events.iter().filter(|e| e.before != e.after);
+            let told = |e: &NewEvent| Transition {
+                task: change.stream,
+                event: e.kind,
+                from: e.before,
+                to: e.after,
+                by: e.actor.clone(),
+            };
+            moved.map(told).collect::<Vec<_>>()
+        };
+        group.changes.iter().flat_map(of).map(|told| (n, told)).collect::<Vec<_>>()
+    };
+    groups.iter().enumerate().flat_map(events).collect()
 }
 
 /// The groups that were not written.

@@ -370,11 +370,12 @@ impl<S: Store> Writer<S> {
         touched.open = touched.live.task.open_keys();
         let (status, version) = (touched.live.task.status(), touched.live.task.version);
         let rank = touched.live.task.facts.due_at.or(touched.live.task.born_at()).unwrap_or_default();
+        let namespace = &*touched.live.task.facts.namespace;
         if !planted::is(Fault::OfferForgotten)
-            && self.ready.update(task, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
+            && self.ready.update(task, namespace, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
             && let Some(open) = &touched.open
         {
-            self.parked.wake(open);
+            self.parked.wake(namespace, open);
         }
         Ok(answer.map(|answer| Done { task: Some(task), status, version, answer, repeated: false }))
     }

@@ -86,7 +86,7 @@ pub(super) async fn run(command: AgentCommand, cx: &mut Cx<'_>) -> Result<Exit, 
     match command {
         AgentCommand::Register(RegisterArgs { name, capabilities, role, external_id }) => {
             let capabilities = capabilities.into_iter().map(Into::into).collect();
-            let said = Registration { name, role, capabilities, external_id, in_process: false };
+            let said = Registration { name, role, capabilities, external_id, ..Registration::default() };
             tell(&client.register(&said).await.map_err(told)?, cx);
         }
         AgentCommand::List => list(&client.agents().await.map_err(told)?, cx),

@@ -8,6 +8,7 @@ mod failure;
 mod follow;
 mod graph;
 mod inbox;
+mod key;
 mod lifecycle;
 mod lines;
 mod live;
@@ -124,6 +125,9 @@ enum Command {
     /// Register agents, look at them, lend those of this machine
     #[command(subcommand)]
     Agent(agent::AgentCommand),
+    /// Make keys, list them, take them back
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Why a task does not move, and what would free it
     Why(why::WhyArgs),
     /// The statuses of a task, and what may follow which
@@ -240,6 +244,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Config(command) => Ok(profile::config(&command, cx)),
         Command::Completion(args) => Ok(papers::completion(&args, Cli::command(), cx)),
         Command::Man(args) => papers::man(&args, Cli::command(), cx),
+        Command::Key(command) => key::run(command, cx).await,
         Command::Why(args) => why::run(&args, cx).await,
         Command::Lifecycle => Ok(lifecycle::run(cx)),
         Command::Doctor => maintenance::doctor(cx).await,

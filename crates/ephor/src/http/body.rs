@@ -12,9 +12,13 @@ use ephor_core::plan::Problem as FieldProblem;
 use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// How deep JSON may be nested (promise 28).
 const DEPTH_MAX: usize = 64;
+
+/// How long a body may take to arrive.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A JSON body, read into `T`.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -25,7 +29,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         is_json(request.headers())?;
         let wanted = request.extensions().get::<Wanted>().cloned();
-        let bytes = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        let reading = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
+        let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
         let (value, camel) = read(&bytes)?;
         if let (true, Some(wanted)) = (camel, wanted) {
             wanted.camel_unless_said();
@@ -42,6 +47,11 @@ pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::new(Kind::Invalid, "WRONG_TYPE", "the body has to be JSON").because("send Content-Type: application/json"))
+}
+
+/// A body that did not arrive in time.
+pub(crate) fn too_slow() -> ApiError {
+    ApiError::new(Kind::Invalid, "TIMEOUT", "the body took too long to arrive")
 }
 
 /// A body that could not be received whole.

@@ -195,6 +195,8 @@ fn held(error: &StoreError, database: &std::path::Path, holder: &ephor_engine::l
 
 /// The store's trouble, told to whoever asked.
 pub(crate) fn store(error: StoreError) -> ApiError {
+    // With everything that led to it; whoever asked hears the first sentence.
+    tracing::error!(error = crate::logs::chain(&error), "the store failed");
     match &error {
         StoreError::Full(_) => ApiError::new(Kind::Busy, "DISK_FULL", &error).then("make space; nothing was lost"),
         StoreError::Held { database, holder } => held(&error, database, holder),

@@ -3,6 +3,7 @@
 
 mod api;
 mod check;
+pub(crate) mod keys;
 mod look;
 mod selftest;
 mod serve;

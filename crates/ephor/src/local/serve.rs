@@ -1,6 +1,6 @@
 //! Serving: the engine, its built-in agents and the HTTP interface in one process.
 
-use super::session::{LocalSession, database, start};
+use super::session::{LocalSession, Patience, database, start};
 use super::token;
 use crate::api::ApiError;
 use crate::host::{Place, Served, Serving, Session};
@@ -33,9 +33,9 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
     let token_file = token::file(database);
     let operator_token = token::read_or_make(&token_file)?;
     if let Some(workshop) = serving.workshop {
-        session.employ(database, workshop).await?;
+        session.employ(database, workshop, Patience::Short).await?;
     }
-    let options = ServeOptions { listen: serving.listen, hosts: serving.hosts, operator_token };
+    let options = ServeOptions { hosts: serving.hosts, ..ServeOptions::new(serving.listen, operator_token) };
     let running = http::serve(session.engine(), options).await?;
     if let Err(error) = session.engine().announce(&reachable(running.address)) {
         tracing::warn!(%error, "commands on this machine will not find the server by themselves");
@@ -58,6 +58,10 @@ impl Served for Serves {
         self.running.address
     }
 
+    fn login(&self) -> &str {
+        &self.running.login
+    }
+
     fn token_file(&self) -> &Path {
         &self.token_file
     }
@@ -69,8 +73,9 @@ impl Served for Serves {
 
     fn stop(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let Self { running, session, token_file: _ } = *self;
-            running.stop().await;
+            let Self { running, mut session, token_file: _ } = *self;
+            // Side by side: what agents report while they end is still written.
+            tokio::join!(running.stop(), session.dismiss());
             Box::new(session).close().await;
         })
     }

@@ -52,7 +52,7 @@ impl Host for LocalHost {
                 },
                 Need::Work(workshop) => {
                     let mut session = start(&database, namespace).await?;
-                    session.employ(&database, workshop).await?;
+                    session.employ(&database, workshop, Patience::Long).await?;
                     Box::new(session)
                 }
             };
@@ -253,6 +253,19 @@ pub(super) struct LocalSession {
     crew: Option<Crew>,
 }
 
+/// How long the built-in agents may take to end their work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as workers do by default: somebody waits for a job.
+    Long,
+    /// A server has to be gone within ten seconds (promise 23).
+    Short,
+}
+
+/// How long agents of a server that stops may go on, and then how long they may take to end what they were told to.
+const SHORT_DRAIN_MS: u64 = 3_000;
+const SHORT_GRACE_MS: u64 = 2_000;
+
 /// The built-in agents at work.
 struct Crew {
     drain: oneshot::Sender<()>,
@@ -266,7 +279,7 @@ impl LocalSession {
     }
 
     /// Lets the built-in agents work in this process.
-    pub(super) async fn employ(&mut self, database: &Path, workshop: Workshop) -> Result<(), ApiError> {
+    pub(super) async fn employ(&mut self, database: &Path, workshop: Workshop, patience: Patience) -> Result<(), ApiError> {
         let engine = self.engine();
         let concurrency = workshop.agents;
         let builtin = builtin(&database.parent().unwrap_or(Path::new(".")).join("work"), workshop)?;
@@ -276,10 +289,14 @@ impl LocalSession {
             capabilities: builtin.capabilities().into_iter().map(Into::into).collect(),
             external_id: Some(BUILTIN.into()),
             in_process: true,
+            ..Registration::default()
         };
         let id = engine.register(None, registration, Actor::settle()).await.map_err(|e| super::api::trouble(e, None))?;
         let mut options = worker::Options::new(id);
         options.concurrency = concurrency.unwrap_or(options.concurrency);
+        if patience == Patience::Short {
+            (options.drain_ms, options.grace_ms) = (SHORT_DRAIN_MS, SHORT_GRACE_MS);
+        }
         let claims = engine.clone();
         let worker = Worker::new(Arc::new(InProcess::new(engine, id)), options, builtin.agents(), move || claims.new_claim_id());
         let (drain, drained) = oneshot::channel::<()>();
@@ -290,6 +307,21 @@ impl LocalSession {
     }
 }
 
+impl LocalSession {
+    /// Lets the built-in agents end their work and go.
+    pub(super) async fn dismiss(&mut self) {
+        let Some(Crew { drain, worker }) = self.crew.take() else { return };
+        drop(drain);
+        match worker.await {
+            Ok(drained) if drained.unreported > 0 => {
+                tracing::warn!(unreported = drained.unreported, "attempts ended without a report; they are offered again");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the worker panicked"),
+        }
+    }
+}
+
 impl Session for LocalSession {
     fn api(&self) -> &dyn Api {
         &self.api
@@ -297,21 +329,9 @@ impl Session for LocalSession {
 
     fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let Self { api, crew } = *self;
-            if let Some(Crew { drain, worker }) = crew {
-                drop(drain);
-                match worker.await {
-                    Ok(drained) if drained.unreported > 0 => {
-                        tracing::warn!(
-                            unreported = drained.unreported,
-                            "attempts ended without a report; they are offered again"
-                        );
-                    }
-                    Ok(_) => {}
-                    Err(error) => tracing::error!(%error, "the worker panicked"),
-                }
-            }
-            if let Some(engine) = api.engine
+            let mut session = *self;
+            session.dismiss().await;
+            if let Some(engine) = session.api.engine
                 && tokio::task::spawn_blocking(move || engine.stop()).await.is_err()
             {
                 tracing::error!("the engine panicked while it stopped");

@@ -62,7 +62,7 @@ pub(crate) async fn lend(server: &str, place: &Place, lending: Lending) -> Resul
         role: Some("the built-in agents of another machine".into()),
         capabilities: capabilities.iter().map(|c| c.as_str().into()).collect(),
         external_id: Some(external_id),
-        in_process: false,
+        ..Registration::default()
     };
     let id = client.register(&registration).await.map_err(told)?.id;
     let transport = Arc::new(Http::new(config(server, place), id).map_err(told)?);

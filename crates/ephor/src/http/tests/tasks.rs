@@ -139,7 +139,7 @@ async fn a_task_that_failed_is_tried_again_on_request() {
     let task = desk.submit(&json!({"title": "x", "plan": {"steps": [{"action": "a", "retry": {"max_attempts": 9, "initial": "1h", "max": "1h"}}]}})).await;
     let worker = json!({"status": "IN_PROGRESS", "actor_id": "w"});
     desk.send("PATCH", &task, &worker).await.with(200);
-    let agent = desk.engine.agent_named("w").unwrap().unwrap();
+    let agent = desk.engine.agent_named("w").unwrap();
     let item = ephor_core::work::Report {
         task_id: task.rsplit('/').next().unwrap().parse().unwrap(),
         work: "step:1".parse().unwrap(),
