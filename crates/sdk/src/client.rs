@@ -29,7 +29,7 @@ mod wire;
 pub use error::{ClientError, Problem};
 pub use stream::{EventStream, ProgressStream, pause};
 pub use wire::{
-    Accepted, AgentView, Claim, EventFilter, KeyMade, KeyRequest, KeyView, Me, Page, Progress, ReportAnswers, Reported,
+    Accepted, AgentView, Claim, EventFilter, Me, Page, Progress, ReportAnswers, Reported,
     TaskFilter,
 };
 

@@ -3,7 +3,8 @@
 use super::error::told;
 use crate::api::{Answer, Api, EventQuery, Page, TaskFilter};
 use ephor_core::ask::Ask;
-use ephor_core::id::TaskId;
+use ephor_core::id::{KeyId, TaskId};
+use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
 use ephor_core::time::Time;
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
@@ -196,5 +197,17 @@ impl Api for RemoteApi {
                 _ => self.follow(wanted).await,
             }
         })
+    }
+
+    fn keys(&self) -> Answer<'_, Vec<KeyView>> {
+        self.asking(self.client.keys())
+    }
+
+    fn make_key(&self, wish: NewKey) -> Answer<'_, MadeKey> {
+        self.asking(async move { self.client.make_key(&wish).await })
+    }
+
+    fn revoke_key(&self, key: KeyId) -> Answer<'_, KeyView> {
+        self.asking(self.client.revoke_key(key))
     }
 }

@@ -1,10 +1,11 @@
 //! Agents, their work, and keys.
 
 use super::call::Call;
-use super::wire::{self, AgentView, Claim, KeyMade, KeyRequest, KeyView, Me, ReportAnswers};
+use super::wire::{self, AgentView, Claim, Me, ReportAnswers};
 use super::{Client, ClientError};
 use ephor_core::agent::Registration;
-use ephor_core::id::{AgentId, EffectId};
+use ephor_core::id::{AgentId, EffectId, KeyId};
+use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::work::{EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Report, WorkItem};
 use reqwest::Method;
 use serde_json::json;
@@ -123,7 +124,7 @@ impl Client {
     ///
     /// # Errors
     /// The server's no, or that it could not be reached.
-    pub async fn make_key(&self, wanted: &KeyRequest) -> Result<KeyMade, ClientError> {
+    pub async fn make_key(&self, wanted: &NewKey) -> Result<MadeKey, ClientError> {
         self.fetch(Call::post(["keys"]).json(wanted)).await
     }
 
@@ -139,8 +140,8 @@ impl Client {
     ///
     /// # Errors
     /// The server's no, or that it could not be reached.
-    pub async fn revoke_key(&self, key: &str) -> Result<(), ClientError> {
-        self.call(Call::new(Method::DELETE, ["keys", key])).await.map(drop)
+    pub async fn revoke_key(&self, key: KeyId) -> Result<KeyView, ClientError> {
+        self.fetch(Call::new(Method::DELETE, ["keys", &key.to_string()])).await
     }
 
     /// Who asks, as the server sees it.

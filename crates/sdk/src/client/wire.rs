@@ -3,6 +3,7 @@
 use super::error::Problem;
 use ephor_core::agent::{AgentStatus, Registration};
 use ephor_core::id::{AgentId, ClaimId, TaskId};
+use ephor_core::key::Role;
 use ephor_core::status::Status;
 use ephor_core::time::WireTime;
 use ephor_core::work::{ReportAnswer, WorkItem};
@@ -160,66 +161,6 @@ pub enum Reported {
     Taken(ReportAnswer),
 }
 
-/// A key that is wanted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KeyRequest {
-    /// For people.
-    pub name: String,
-    /// What its holder is there for: `viewer`, `operator`, `approver`, `agent`, `admin`.
-    pub roles: Vec<String>,
-    /// The only namespace it sees.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The only agent it works as, by id or by its own name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<String>,
-    /// How long it lasts: `30d`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_in: Option<String>,
-}
-
-/// A key that was made.
-#[derive(Clone, Deserialize)]
-pub struct KeyMade {
-    /// Its id, by which it is revoked.
-    pub id: String,
-    /// The secret itself, shown this once.
-    pub key: String,
-}
-
-impl std::fmt::Debug for KeyMade {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyMade").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// A key, without its secret.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KeyView {
-    /// Its id.
-    pub id: String,
-    /// For people.
-    pub name: String,
-    /// What its holder is there for.
-    #[serde(default)]
-    pub roles: Vec<String>,
-    /// The only namespace it sees.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The only agent it works as.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<AgentId>,
-    /// When it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<WireTime>,
-    /// When it ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<WireTime>,
-    /// When it was revoked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<WireTime>,
-}
-
 /// Who asks, as the server sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Me {
@@ -227,7 +168,7 @@ pub struct Me {
     pub name: String,
     /// What it is there for.
     #[serde(default)]
-    pub roles: Vec<String>,
+    pub roles: Vec<Role>,
     /// The only namespace it sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
