@@ -1,11 +1,14 @@
 //! The life of an agent: registered, drained, resumed, revoked. How well it does is telemetry and no part of this.
 
+#[cfg(feature = "rules")]
 use crate::command::Refusal;
 use crate::id::AgentId;
+#[cfg(feature = "rules")]
 use crate::plan::{Problem, is_word};
 use serde::{Deserialize, Serialize};
 
 /// The most capabilities of one agent.
+#[cfg(feature = "rules")]
 const CAPABILITIES_MAX: usize = 1_000;
 
 /// What has happened to an agent.
@@ -36,7 +39,7 @@ impl AgentEvent {
 }
 
 /// What an agent says of itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
@@ -50,6 +53,9 @@ pub struct Registration {
     /// Its own name for itself, unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// The only namespace it works for; all where it is missing. An agent stays where it registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Box<str>>,
     /// Whether it lives inside the engine's own process; its leases end with that process.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_process: bool,
@@ -95,6 +101,7 @@ pub struct Agent {
     pub registration: Option<Registration>,
 }
 
+#[cfg(feature = "rules")]
 impl Agent {
     /// An agent nobody has heard of.
     pub fn unknown(id: AgentId) -> Self {
@@ -143,6 +150,12 @@ impl Agent {
         if let Some(word) = said.capabilities.iter().find(|w| !is_word(w)) {
             return wrong("capabilities", format!("{word:?}: 1 to 128 letters, digits, `_`, `-`, `.`, `:`"));
         }
+        if let Some(name) = said.namespace.as_deref().filter(|name| !is_word(name)) {
+            return wrong("namespace", format!("{name:?}: 1 to 128 letters, digits, `_`, `-`, `.`, `:`"));
+        }
+        if self.registration.as_ref().is_some_and(|known| known.namespace != said.namespace) {
+            return Err(Refusal::Forbidden("an agent stays in the namespace it registered for".into()));
+        }
         said.capabilities.sort();
         said.capabilities.dedup();
         let same = self.registration.as_ref() == Some(&said) && self.status == AgentStatus::Active;
@@ -170,20 +183,14 @@ mod tests {
 
     fn registered() -> Agent {
         let mut agent = Agent::unknown(AgentId::new(1, [1; 10]));
-        let said = Registration {
-            name: "a".into(),
-            role: None,
-            capabilities: vec!["y".into(), "x".into()],
-            external_id: None,
-            in_process: false,
-        };
+        let said = Registration { name: "a".into(), capabilities: vec!["y".into(), "x".into()], ..Registration::default() };
         agent.handle(AgentCommand::Register(Box::new(said))).unwrap();
         agent
     }
 
     #[test]
     fn an_agent_needs_at_least_one_capability() {
-        let said = Registration { name: "a".into(), role: None, capabilities: vec![], external_id: None, in_process: false };
+        let said = Registration { name: "a".into(), ..Registration::default() };
         let refusal = Agent::unknown(AgentId::new(1, [1; 10])).handle(AgentCommand::Register(Box::new(said))).unwrap_err();
         assert!(refusal.to_string().contains("capabilities"));
     }
@@ -193,6 +200,14 @@ mod tests {
         let mut agent = registered();
         let said = agent.registration.clone().unwrap();
         assert_eq!(agent.handle(AgentCommand::Register(Box::new(said))), Ok(None));
+    }
+
+    #[test]
+    fn an_agent_stays_in_its_namespace() {
+        let mut agent = registered();
+        let said = agent.registration.clone().unwrap();
+        let moved = Registration { namespace: Some("other".into()), ..said };
+        assert!(matches!(agent.handle(AgentCommand::Register(Box::new(moved))), Err(Refusal::Forbidden(_))));
     }
 
     #[test]

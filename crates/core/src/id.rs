@@ -35,6 +35,8 @@ kinds! {
     EffectKind EffectId "effect";
     /// Names one review by the council.
     ReviewKind ReviewId "review";
+    /// Names a key; the key itself is something else.
+    KeyKind KeyId "key";
 }
 
 /// A typed id; compare, sort and print it, nothing else.

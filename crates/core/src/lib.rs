@@ -3,7 +3,6 @@
 //! No I/O, no async, no clock, no randomness: instants, ids and facts about others come in with a command. Without the
 //! feature `rules` only the wire types remain (ids, times, requests, work, events, views), which is all an agent or a client needs.
 
-#[cfg(feature = "rules")]
 pub mod agent;
 pub mod ask;
 #[cfg(feature = "rules")]
@@ -18,6 +17,7 @@ pub mod expr;
 #[cfg(feature = "rules")]
 pub mod gate;
 pub mod id;
+pub mod key;
 pub mod namespace;
 #[cfg(feature = "openapi")]
 pub mod openapi;

@@ -1,6 +1,8 @@
-//! What is a fact for a whole namespace and belongs to no task: so far, submissions that were refused. No task is stored for them, but
-//! that somebody tried is.
+//! What is a fact for a whole namespace and belongs to no task: submissions that were refused (no task is stored for them, but that
+//! somebody tried is), and keys.
 
+use crate::id::KeyId;
+use crate::key::Key;
 use serde::{Deserialize, Serialize};
 
 /// What has happened in a namespace.
@@ -16,6 +18,13 @@ pub enum NamespaceEvent {
         #[serde(default, skip_serializing_if = "is_zero")]
         unrecorded: u64,
     },
+    /// A key was made.
+    KeyCreated(Box<Key>),
+    /// A key is worth nothing any more.
+    KeyRevoked {
+        /// Which one.
+        id: KeyId,
+    },
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -27,6 +36,8 @@ impl NamespaceEvent {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::SubmissionRefused { .. } => "SUBMISSION_REFUSED",
+            Self::KeyCreated(_) => "KEY_CREATED",
+            Self::KeyRevoked { .. } => "KEY_REVOKED",
         }
     }
 }

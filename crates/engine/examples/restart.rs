@@ -44,7 +44,7 @@ async fn agent(engine: &Engine, name: &str) -> AgentId {
         role: None,
         capabilities: vec!["noop".into()],
         external_id: Some(name.into()),
-        in_process: false,
+        ..Registration::default()
     };
     engine.register(None, said, Actor::human("restart")).await.expect("an agent registers")
 }

@@ -2,16 +2,18 @@
 //! it. A second thread is the clock: it wakes what is due and watches for agents that fell silent.
 
 use crate::clock::{self, Clock, EngineTime, Entropy, SystemClock, SystemEntropy};
+use crate::directory::Directory;
 use crate::feed::Feed;
 use crate::intake::{Intake, Item, NotTaken};
-use crate::leases::Leases;
+use crate::leases::{LeaseView, Leases};
 use crate::lock::Lock;
 use crate::store::sqlite::{Options, SqliteStore};
-use crate::store::{Reader, Store, StoreError};
+use crate::store::{Blob, Reader, Store, StoreError};
 use crate::ticker;
-use crate::writer::{Claim, Job, Jobs, Reply, Submit, Ticket, Writer};
-pub use crate::writer::{Done, Gauges, Idempotency};
-use ephor_core::agent::{AgentCommand, Registration};
+use crate::worklog::{WorkLog, WorkLogs};
+use crate::writer::{Asked, Claim, Job, Jobs, Reply, Submit, Ticket, Writer};
+pub use crate::writer::{Done, Gauges, Idempotency, Terms};
+use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, EffectId, TaskId};
@@ -22,10 +24,15 @@ use ephor_core::spec::{ExecutionMode, Request};
 use ephor_core::time::Time;
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, WorkItem,
+    WorkKey,
 };
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -91,6 +98,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) time: EngineTime,
     pub(crate) ticker: ticker::Bell,
+    directory: Arc<Directory>,
+    logs: Mutex<WorkLogs>,
     policy: Arc<Policy>,
     entropy: Mutex<Box<dyn Entropy>>,
     /// The position of the last event written.
@@ -145,6 +154,8 @@ impl Engine {
             clock,
             time,
             ticker: ticker::Bell::default(),
+            directory: writer.directory(),
+            logs: Mutex::default(),
             policy,
             entropy: Mutex::new(entropy),
             position: watch::Sender::new(writer.position()),
@@ -184,6 +195,12 @@ impl Engine {
         self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// Says beside the database where this process serves it, so that commands on this machine find it.
+    pub fn announce(&self, server: &str) -> std::io::Result<()> {
+        let mut lock = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.as_mut().map_or(Ok(()), |lock| lock.announce(server))
+    }
+
     /// Checks a request: pure, in parallel, before the writer's queue.
     pub fn check(&self, request: &Request) -> Result<Submission, Refusal> {
         request::check(request, self.now(), &self.inner.policy).map_err(Refusal::Invalid)
@@ -209,7 +226,7 @@ impl Engine {
         // A name that is none cannot name a stream.
         let name = request.namespace.as_deref().filter(|n| ephor_core::plan::is_word(n)).unwrap_or("default");
         let event = NamespaceEvent::SubmissionRefused { fields, unrecorded };
-        one(self.ask(name, Job::Namespace { name: name.into(), event, actor: actor.clone() }).await?).map(drop)
+        self.namespace(name, event, actor.clone()).await.map(drop)
     }
 
     /// Submits a task that was checked before.
@@ -243,7 +260,7 @@ impl Engine {
                 }
             }
             for (namespace, (places, jobs)) in by_namespace {
-                under_way.push((places, self.push(&namespace, Job::Many(jobs))?));
+                under_way.push((places, self.push(&namespace, Job::Many(jobs))?.1));
             }
         }
         for (places, part) in under_way {
@@ -260,15 +277,51 @@ impl Engine {
         one(self.ask("default", Job::Task { task, command, actor }).await?)
     }
 
+    /// The same under terms: refused when the task is at another version, and harmless to say again under the same key.
+    pub async fn command_under(&self, task: TaskId, command: Command, actor: Actor, terms: Terms) -> Result<Done, EngineError> {
+        one(self.ask("default", Job::Asked(Box::new(Asked { task, command, actor, terms }))).await?)
+    }
+
+    /// Keeps a large value for a task that has not ended, and deletes it with what else was private of it. Answers the reference under
+    /// which `payload` finds it again; it tells nobody what the value is.
+    pub async fn keep(&self, task: TaskId, body: Vec<u8>) -> Result<String, EngineError> {
+        let mut salt = [0; 16];
+        self.inner.entropy.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut salt);
+        let hash = move || (payload_key(task, &salt, &body), body);
+        let (key, body) = tokio::task::spawn_blocking(hash).await.map_err(|e| EngineError::Stopped(e.to_string()))?;
+        let reference = format!("{}{key}", hex(&salt));
+        one(self.ask("default", Job::Keep { task, blob: Blob { key, body } }).await?)?;
+        Ok(reference)
+    }
+
+    /// A value that was kept for this very task; `None` where there is none, or no longer.
+    pub fn payload(&self, task: TaskId, reference: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some((salt, key)) = reference.split_at_checked(32) else { return Ok(None) };
+        let digits = |i: usize| salt.get(2 * i..2 * i + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..16).map(digits).collect();
+        let Some(Ok(salt)) = bytes.map(<[u8; 16]>::try_from) else { return Ok(None) };
+        let found = self.inner.reader.blob(key)?;
+        Ok(found.filter(|body| payload_key(task, &salt, body) == key))
+    }
+
     /// Makes an agent known, or says anew what it can do.
     pub async fn register(&self, id: Option<AgentId>, registration: Registration, actor: Actor) -> Result<AgentId, EngineError> {
-        let id = match (id, &registration.external_id) {
-            (Some(id), _) => id,
-            (None, Some(name)) => self.agent_named(name)?.unwrap_or_else(|| self.new_agent_id()),
-            (None, None) => self.new_agent_id(),
+        let known = match (id, &registration.external_id) {
+            (Some(id), _) => Some(id),
+            (None, Some(name)) => self.agent_named(name),
+            (None, None) => None,
         };
-        self.agent(id, AgentCommand::Register(Box::new(registration)), actor).await?;
-        Ok(id)
+        let id = known.unwrap_or_else(|| self.new_agent_id());
+        let name = registration.external_id.clone();
+        match self.agent(id, AgentCommand::Register(Box::new(registration.clone())), actor.clone()).await {
+            Ok(_) => Ok(id),
+            // Somebody of the same name was faster: then that is who it is.
+            Err(EngineError::Refused(Refusal::AlreadySettled { .. })) if known.is_none() => {
+                let id = name.and_then(|name| self.agent_named(&name)).unwrap_or(id);
+                self.agent(id, AgentCommand::Register(Box::new(registration)), actor).await.map(|_| id)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks something of an agent.
@@ -277,29 +330,111 @@ impl Engine {
     }
 
     /// The agent that goes by this name of its own.
-    pub fn agent_named(&self, external_id: &str) -> Result<Option<AgentId>, StoreError> {
-        let row = self.inner.reader.unique(&format!("agent:{external_id}"), self.now().0)?;
-        Ok(row.map(|r| AgentId::from_bits(r.stream.bits)))
+    pub fn agent_named(&self, external_id: &str) -> Option<AgentId> {
+        self.inner.directory.named(external_id)
     }
 
-    /// Gives an agent work, waiting up to `wait_ms` (at most a minute) for the first piece.
+    /// An agent as it is now.
+    pub fn agent_of(&self, id: AgentId) -> Option<Arc<Agent>> {
+        self.inner.directory.get(id)
+    }
+
+    /// Agents in the order they became known, behind one of them.
+    pub fn agents_after(&self, id: Option<AgentId>) -> Vec<Arc<Agent>> {
+        self.inner.directory.after(id)
+    }
+
+    /// When an agent was last heard of since the engine started.
+    pub fn agent_seen(&self, id: AgentId) -> Option<Time> {
+        self.inner.directory.seen(id)
+    }
+
+    /// What an agent holds, the oldest first, at most so many.
+    pub fn leases_of(&self, id: AgentId, most: usize) -> Vec<LeaseView> {
+        self.leases().of_agent(id, most)
+    }
+
+    /// Who holds a piece of work.
+    pub fn lease(&self, task: TaskId, work: &WorkKey) -> Option<LeaseView> {
+        self.leases().view(task, work)
+    }
+
+    /// Gives an agent work, waiting up to `wait_ms` (at most a minute) for the first piece. Whoever no longer waits for the answer gets
+    /// none.
     pub async fn claim(&self, wish: ClaimRequest) -> Result<Vec<WorkItem>, EngineError> {
-        let until = self.inner.clock.mono_ms() + wish.wait_ms.min(WAIT_MAX);
-        match self.ask("default", Job::Claim(Claim { wish, until })).await? {
-            Reply::Work(items) => Ok(items?),
-            other => one(other).map(|_| Vec::new()),
-        }
+        self.ask_work(wish, false)?.answer().await
     }
 
-    /// Renews leases; one answer for each sign of life, in order. Costs no write.
-    pub fn heartbeat(&self, beats: &[Heartbeat]) -> Vec<HeartbeatAnswer> {
+    /// The same for agents that keep no books: what they hold and have not reported comes before anything new.
+    pub async fn next_work(&self, wish: ClaimRequest) -> Result<Vec<WorkItem>, EngineError> {
+        self.ask_work(wish, true)?.answer().await
+    }
+
+    fn ask_work(&self, wish: ClaimRequest, held_first: bool) -> Result<Wish<'_>, EngineError> {
+        let agent = wish.agent_id;
+        self.heard(agent);
+        let until = self.inner.clock.mono_ms() + wish.wait_ms.min(WAIT_MAX);
+        let (ticket, answer) = self.push("default", Job::Claim(Claim { wish, until, held_first }))?;
+        Ok(Wish { answer, leaving: Leaving { engine: self, ticket: Some(ticket) }, agent })
+    }
+
+    fn heard(&self, agent: AgentId) {
+        self.inner.directory.heard(agent, self.now());
+    }
+
+    /// Renews leases of an agent; one answer for each sign of life, in order. Costs no write.
+    pub fn heartbeat(&self, agent: AgentId, beats: &[Heartbeat]) -> Vec<HeartbeatAnswer> {
+        self.heard(agent);
         let mono = self.inner.clock.mono_ms();
-        let mut leases = self.inner.leases.lock().expect("nobody panics while holding the leases");
-        beats.iter().map(|beat| leases.beat(beat, mono)).collect()
+        let mut leases = self.leases();
+        beats.iter().map(|beat| leases.beat(beat, agent, mono)).collect()
+    }
+
+    /// Keeps the last of what the holder of an attempt says about its work; nothing is written.
+    pub fn log(&self, task: TaskId, work: &WorkKey, attempt: u32, agent: AgentId, said: &str) -> Result<(), Refusal> {
+        self.heard(agent);
+        match self.lease(task, work) {
+            Some(lease) if lease.attempt == attempt && lease.agent == agent => {}
+            _ => return Err(Refusal::StaleAttempt { work: work.clone(), attempt }),
+        }
+        self.logs().append(task, work, attempt, said, self.now());
+        Ok(())
+    }
+
+    /// The last of what agents said about their work on a task.
+    pub fn work_logs(&self, task: TaskId) -> Vec<WorkLog> {
+        self.logs().of(task)
+    }
+
+    fn logs(&self) -> MutexGuard<'_, WorkLogs> {
+        self.inner.logs.lock().expect("nobody panics while holding the logs")
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.inner.leases.lock().expect("nobody panics while holding the leases")
+    }
+
+    /// Ends attempts and asks for more work in the same breath: where the writer takes both at once, one commit does.
+    pub async fn report_and_claim(
+        &self,
+        reports: Vec<Report>,
+        wish: ClaimRequest,
+    ) -> Result<(Vec<Result<Done, Refusal>>, Vec<WorkItem>), EngineError> {
+        let agent = wish.agent_id;
+        let mut reporting = pin!(self.report(reports, agent));
+        // Polled once, the reports are in the queue, before the wish.
+        let done = poll_fn(|cx| Poll::Ready(reporting.as_mut().poll(cx))).await;
+        let wish = self.ask_work(wish, false)?;
+        let done = match done {
+            Poll::Ready(done) => done?,
+            Poll::Pending => reporting.await?,
+        };
+        Ok((done, wish.answer().await?))
     }
 
     /// Ends attempts; one answer for each report, in order.
     pub async fn report(&self, reports: Vec<Report>, agent: AgentId) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
+        self.heard(agent);
         let actor = Actor::agent(agent);
         let mut answers: Vec<Option<Result<Done, Refusal>>> = Vec::with_capacity(reports.len());
         let mut jobs = Vec::with_capacity(reports.len());
@@ -341,7 +476,14 @@ impl Engine {
 
     /// Deletes what was private of a task that has ended; the chain stays whole.
     pub async fn erase(&self, task: TaskId, actor: Actor) -> Result<Done, EngineError> {
-        one(self.ask("default", Job::Erase { task, actor }).await?)
+        let done = one(self.ask("default", Job::Erase { task, actor }).await?)?;
+        self.logs().forget(task);
+        Ok(done)
+    }
+
+    /// Records a fact about a namespace.
+    pub async fn namespace(&self, name: &str, event: NamespaceEvent, actor: Actor) -> Result<Done, EngineError> {
+        one(self.ask(name, Job::Namespace { name: name.into(), event, actor }).await?)
     }
 
     /// Events after a position, then those to come: no gap, no double.
@@ -391,7 +533,7 @@ impl Engine {
     /// The latest signs of life of what is held of a task.
     pub fn telemetry(&self, task: TaskId) -> Vec<crate::store::Telemetry> {
         let now = self.now();
-        self.inner.leases.lock().expect("nobody panics while holding the leases").telemetry(task, now)
+        self.leases().telemetry(task, now)
     }
 
     /// Resolves once the engine has stopped, with the reason.
@@ -411,6 +553,11 @@ impl Engine {
     /// A new agent's id.
     pub fn new_agent_id(&self) -> AgentId {
         AgentId::new(self.now().0, self.random())
+    }
+
+    /// A new key's id.
+    pub fn new_key_id(&self) -> ephor_core::id::KeyId {
+        ephor_core::id::KeyId::new(self.now().0, self.random())
     }
 
     /// A new claim's id, for agents in this process.
@@ -440,16 +587,52 @@ impl Engine {
     }
 
     async fn ask(&self, namespace: &str, job: Job) -> Result<Reply, EngineError> {
-        self.push(namespace, job)?.await.map_err(|_| self.inner.why_stopped())
+        self.push(namespace, job)?.1.await.map_err(|_| self.inner.why_stopped())
     }
 
     /// Hands a job to the writer; the answer comes once it is on disk.
-    fn push(&self, namespace: &str, job: Job) -> Result<oneshot::Receiver<Reply>, EngineError> {
+    fn push(&self, namespace: &str, job: Job) -> Result<(Ticket, oneshot::Receiver<Reply>), EngineError> {
         let (answer, waiting) = oneshot::channel();
         match self.inner.intake.push(namespace, Item::Job(job, Some(answer))) {
-            Ok(()) => Ok(waiting),
+            Ok(ticket) => Ok((ticket, waiting)),
             Err(NotTaken::Full) => Err(Refusal::QueueFull.into()),
             Err(NotTaken::Closed) => Err(self.inner.why_stopped()),
+        }
+    }
+}
+
+/// A wish for work on its way.
+struct Wish<'a> {
+    /// Dropped before the other: whoever leaves no longer listens.
+    answer: oneshot::Receiver<Reply>,
+    leaving: Leaving<'a>,
+    agent: AgentId,
+}
+
+impl Wish<'_> {
+    async fn answer(mut self) -> Result<Vec<WorkItem>, EngineError> {
+        let engine = self.leaving.engine;
+        let reply = (&mut self.answer).await.map_err(|_| engine.inner.why_stopped())?;
+        self.leaving.ticket = None;
+        engine.heard(self.agent);
+        match reply {
+            Reply::Work(items) => Ok(items?),
+            other => one(other).map(|_| Vec::new()),
+        }
+    }
+}
+
+/// Tells the writer when nobody waits for an answer any more, so that no work is given to whoever has left.
+struct Leaving<'a> {
+    engine: &'a Engine,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            // A closed queue means that the engine has ended, and with it all waiting.
+            let _closed = self.engine.inner.intake.push("", Item::Gone(ticket));
         }
     }
 }
@@ -502,6 +685,12 @@ impl Inner {
             let (mut note, mut sweep) = (false, false);
             for (ticket, item) in items {
                 match item {
+                    // Whoever asked for work has left before it was looked for.
+                    Item::Job(Job::Claim(_), Some(answer)) if answer.is_closed() => {}
+                    Item::Gone(ticket) => {
+                        answers.remove(&ticket);
+                        writer.forget_claim(ticket);
+                    }
                     Item::Job(job, answer) => {
                         if let Some(answer) = answer {
                             answers.insert(ticket, answer);
@@ -586,6 +775,18 @@ fn one(reply: Reply) -> Result<Done, EngineError> {
         Reply::Conflict => Err(EngineError::Conflict),
         Reply::Many(_) | Reply::Work(_) => Err(EngineError::Stopped("an answer of another kind came back".into())),
     }
+}
+
+/// The key of a payload: it says whose it is, and cannot be guessed from what it is.
+fn payload_key(task: TaskId, salt: &[u8; 16], body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(task.to_string());
+    hash.update(crate::codec::private_digest(salt, body));
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The plan an outcome brings along, checked before the writer sees it.

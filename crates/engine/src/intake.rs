@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 pub(crate) enum Item {
     /// Decide and answer.
     Job(Job, Option<oneshot::Sender<Reply>>),
+    /// Whoever asked this no longer waits for the answer.
+    Gone(Ticket),
     /// What was given to the store is through.
     Written,
     /// Write signs of life and the highest instant.
@@ -53,8 +55,8 @@ impl Intake {
         Self { state: Mutex::default(), arrived: Condvar::new(), most }
     }
 
-    /// Takes something in; what the engine asks of itself is never too much.
-    pub(crate) fn push(&self, namespace: &str, item: Item) -> Result<(), NotTaken> {
+    /// Takes something in and gives it a number; what the engine asks of itself is never too much.
+    pub(crate) fn push(&self, namespace: &str, item: Item) -> Result<Ticket, NotTaken> {
         let mut state = self.state();
         if state.closed {
             return Err(NotTaken::Closed);
@@ -74,7 +76,7 @@ impl Intake {
         state.len += 1;
         drop(state);
         self.arrived.notify_one();
-        Ok(())
+        Ok(ticket)
     }
 
     /// What waits, at most `most` items, namespaces in turn; waits for the first no longer than `patience` (none: not at all).

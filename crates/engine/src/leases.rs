@@ -7,7 +7,7 @@ use ephor_core::id::{AgentId, ClaimId, StreamId, TaskId};
 use ephor_core::planted::{self, Fault};
 use ephor_core::time::Time;
 use ephor_core::work::{Heartbeat, HeartbeatAnswer, Then, WorkKey};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is added to a lease before silence counts as death, as a part of the lease: clocks of two machines do not agree.
 const GRACE_PART: u64 = 4;
@@ -17,6 +17,10 @@ const GRACE_PART: u64 = 4;
 pub(crate) struct Leases {
     tasks: HashMap<TaskId, Held>,
     claims: HashMap<ClaimId, Vec<(TaskId, WorkKey)>>,
+    /// What each agent holds, in the order it was granted.
+    agents: HashMap<AgentId, BTreeMap<u64, (TaskId, WorkKey)>>,
+    /// How many leases were granted so far.
+    granted: u64,
     /// Leases whose latest sign of life is not written yet.
     unwritten: HashSet<(TaskId, WorkKey)>,
 }
@@ -37,6 +41,8 @@ struct Watch {
     attempt: u32,
     agent: AgentId,
     claim: ClaimId,
+    /// Its place in the order of all grants.
+    order: u64,
     lease_ms: u64,
     /// How many signs of life there were.
     counter: u64,
@@ -46,6 +52,25 @@ struct Watch {
     heard: usize,
     progress: Option<f64>,
     message: Option<String>,
+}
+
+/// A live lease, for those who look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeaseView {
+    /// Whose work.
+    pub task: TaskId,
+    /// Which work.
+    pub work: WorkKey,
+    /// The fencing token.
+    pub attempt: u32,
+    /// Who holds it.
+    pub agent: AgentId,
+    /// How long it lasts without a sign of life, in milliseconds.
+    pub lease_ms: u64,
+    /// How far the holder says it is.
+    pub progress: Option<f64>,
+    /// What the holder says it is doing.
+    pub message: Option<String>,
 }
 
 /// A lease without a sign of life for too long.
@@ -79,11 +104,14 @@ impl Leases {
         self.end_where(task, &granted.work, |_| true);
         let held = self.tasks.entry(task).or_default();
         self.claims.entry(granted.claim).or_default().push((task, granted.work.clone()));
+        self.granted += 1;
+        self.agents.entry(granted.agent).or_default().insert(self.granted, (task, granted.work.clone()));
         held.leases.push(Watch {
             work: granted.work,
             attempt: granted.attempt,
             agent: granted.agent,
             claim: granted.claim,
+            order: self.granted,
             lease_ms: granted.lease_ms,
             counter: 0,
             seen: mono,
@@ -103,6 +131,12 @@ impl Leases {
         let Some(at) = held.leases.iter().position(|w| w.work == *work && which(w)) else { return };
         let watch = held.leases.swap_remove(at);
         self.forget_claim(watch.claim, task, work);
+        if let Some(held) = self.agents.get_mut(&watch.agent) {
+            held.remove(&watch.order);
+            if held.is_empty() {
+                self.agents.remove(&watch.agent);
+            }
+        }
         if self.tasks.get(&task).is_some_and(|h| h.leases.is_empty()) {
             self.tasks.remove(&task);
         }
@@ -143,6 +177,26 @@ impl Leases {
         list.filter(|(task, work)| self.watch(*task, work).is_some_and(|w| w.agent == agent)).cloned().collect()
     }
 
+    /// What an agent holds, the oldest first, at most so many.
+    pub(crate) fn of_agent(&self, agent: AgentId, most: usize) -> Vec<LeaseView> {
+        let held = self.agents.get(&agent).into_iter().flat_map(BTreeMap::values);
+        held.filter_map(|(task, work)| self.view(*task, work)).take(most).collect()
+    }
+
+    /// Who holds a piece of work.
+    pub(crate) fn view(&self, task: TaskId, work: &WorkKey) -> Option<LeaseView> {
+        let watch = self.watch(task, work)?;
+        Some(LeaseView {
+            task,
+            work: watch.work.clone(),
+            attempt: watch.attempt,
+            agent: watch.agent,
+            lease_ms: watch.lease_ms,
+            progress: watch.progress,
+            message: watch.message.clone(),
+        })
+    }
+
     fn watch(&self, task: TaskId, work: &WorkKey) -> Option<&Watch> {
         self.tasks.get(&task)?.leases.iter().find(|w| w.work == *work)
     }
@@ -152,11 +206,12 @@ impl Leases {
         self.watch(task, work).filter(|w| w.attempt == attempt).map(|w| w.counter)
     }
 
-    /// A sign of life. Costs no write; the latest is written from time to time.
-    pub(crate) fn beat(&mut self, beat: &Heartbeat, mono: u64) -> HeartbeatAnswer {
+    /// A sign of life of its holder. Costs no write; the latest is written from time to time.
+    pub(crate) fn beat(&mut self, beat: &Heartbeat, agent: AgentId, mono: u64) -> HeartbeatAnswer {
         let stale = HeartbeatAnswer { then: Then::Stale, guidance: Vec::new() };
         let Some(held) = self.tasks.get_mut(&beat.task_id) else { return stale };
-        let live = |w: &&mut Watch| w.attempt == beat.attempt || planted::is(Fault::UnfencedHeartbeat);
+        let fenced = |w: &Watch| w.attempt == beat.attempt && w.agent == agent;
+        let live = |w: &&mut Watch| fenced(w) || planted::is(Fault::UnfencedHeartbeat);
         let Some(watch) = held.leases.iter_mut().filter(live).find(|w| w.work == beat.work) else { return stale };
         watch.counter += 1;
         watch.seen = mono;
@@ -234,14 +289,11 @@ mod tests {
     fn task() -> TaskId {
         TaskId::new(1, [1; 10])
     }
+    fn agent() -> AgentId {
+        AgentId::new(1, [2; 10])
+    }
     fn granted(attempt: u32) -> Granted {
-        Granted {
-            work: WorkKey::Step("1".into()),
-            attempt,
-            agent: AgentId::new(1, [2; 10]),
-            claim: ClaimId::new(1, [3; 10]),
-            lease_ms: 1_000,
-        }
+        Granted { work: WorkKey::Step("1".into()), attempt, agent: agent(), claim: ClaimId::new(1, [3; 10]), lease_ms: 1_000 }
     }
     fn beat(attempt: u32) -> Heartbeat {
         Heartbeat { task_id: task(), work: WorkKey::Step("1".into()), attempt, progress: None, message: None }
@@ -253,7 +305,7 @@ mod tests {
         leases.grant(task(), granted(1), 0);
         assert!(leases.lapsed(1_250).is_empty());
         assert_eq!(leases.lapsed(1_251).len(), 1);
-        assert_eq!(leases.beat(&beat(1), 1_251).then, Then::Continue);
+        assert_eq!(leases.beat(&beat(1), agent(), 1_251).then, Then::Continue);
         assert!(leases.lapsed(2_500).is_empty());
     }
 
@@ -262,8 +314,27 @@ mod tests {
         let mut leases = Leases::default();
         leases.grant(task(), granted(1), 0);
         leases.grant(task(), granted(2), 0);
-        assert_eq!(leases.beat(&beat(1), 1).then, Then::Stale);
-        assert_eq!(leases.beat(&beat(2), 1).then, Then::Continue);
+        assert_eq!(leases.beat(&beat(1), agent(), 1).then, Then::Stale);
+        assert_eq!(leases.beat(&beat(2), agent(), 1).then, Then::Continue);
+    }
+
+    #[test]
+    fn a_sign_of_life_from_somebody_else_is_none() {
+        let mut leases = Leases::default();
+        leases.grant(task(), granted(1), 0);
+        assert_eq!(leases.beat(&beat(1), AgentId::new(1, [9; 10]), 1).then, Then::Stale);
+        assert_eq!(leases.lapsed(1_251).len(), 1);
+    }
+
+    #[test]
+    fn what_an_agent_holds_is_known_until_it_ends() {
+        let mut leases = Leases::default();
+        leases.grant(task(), granted(1), 0);
+        leases.grant(task(), Granted { work: WorkKey::Step("2".into()), ..granted(1) }, 0);
+        let held = |leases: &Leases| leases.of_agent(agent(), 9).iter().map(|l| l.work.to_string()).collect::<Vec<_>>();
+        assert_eq!(held(&leases), ["step:1", "step:2"]);
+        leases.end(task(), &WorkKey::Step("1".into()), 1);
+        assert_eq!(held(&leases), ["step:2"]);
     }
 
     #[test]
@@ -271,8 +342,8 @@ mod tests {
         let mut leases = Leases::default();
         leases.grant(task(), granted(1), 0);
         leases.guide(task(), "mind the gap");
-        assert_eq!(leases.beat(&beat(1), 1).guidance, ["mind the gap"]);
-        assert!(leases.beat(&beat(1), 1).guidance.is_empty());
+        assert_eq!(leases.beat(&beat(1), agent(), 1).guidance, ["mind the gap"]);
+        assert!(leases.beat(&beat(1), agent(), 1).guidance.is_empty());
     }
 
     #[test]

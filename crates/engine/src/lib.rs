@@ -5,6 +5,7 @@ pub mod audit;
 mod cache;
 pub mod clock;
 pub mod codec;
+mod directory;
 pub mod doctor;
 pub mod engine;
 mod examine;
@@ -21,6 +22,9 @@ pub mod simulation;
 pub mod store;
 mod ticker;
 pub mod witness;
+mod worklog;
 mod writer;
 
-pub use engine::{Done, Engine, EngineError, Idempotency, Settings};
+pub use engine::{Done, Engine, EngineError, Idempotency, Settings, Terms};
+pub use leases::LeaseView;
+pub use worklog::WorkLog;

@@ -2,7 +2,7 @@
 
 use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
-use crate::store::{Blob, COMPRESS_ABOVE, Loaded, NewEvent, PrivateBody, PrivatePart, Row, StoreError, StoredEvent};
+use crate::store::{Blob, COMPRESS_ABOVE, Loaded, NewEvent, PrivateBody, PrivatePart, Reader, Row, StoreError, StoredEvent};
 use ephor_core::command::Move;
 use ephor_core::event::{self, Private, SCHEMA};
 use ephor_core::id::{StreamId, TaskId};
@@ -35,6 +35,17 @@ const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
 impl Live {
     pub(crate) fn unborn(id: TaskId) -> Self {
         Self::of(Task::unborn(id))
+    }
+
+    /// A task as the store holds it now; `None` when there is no such stream.
+    pub(crate) fn recall(reader: &dyn Reader, id: TaskId) -> Result<Option<Self>, StoreError> {
+        let Some(mut loaded) = reader.load(id.into())? else { return Ok(None) };
+        if loaded.snapshot.as_ref().is_some_and(|(version, body)| Self::thaw(*version, body).is_none()) {
+            // Of another release, or damaged: the events are read from the first one on.
+            loaded.snapshot = None;
+            loaded.events = reader.stream_events(id.into(), 0, u32::MAX)?;
+        }
+        Self::replay(id, &loaded).map(Some)
     }
 
     /// Rebuilds a task from what the store holds: a snapshot this release can read, if there is one, and the events after it. Without

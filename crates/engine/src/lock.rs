@@ -12,6 +12,33 @@ pub struct Lock {
     died: Option<u32>,
 }
 
+/// Who has a database open, as the lock's file says: a process, and where it serves the database, if it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// The process.
+    pub pid: Option<u32>,
+    /// The address of its server: `http://127.0.0.1:4000`.
+    pub server: Option<String>,
+}
+
+impl Holder {
+    /// What stands in the file beside a database. It stays there when its process was killed, so it is a hint where to ask.
+    pub fn of(database: &Path) -> Self {
+        std::fs::read_to_string(path_of(database)).map(|text| Self::read(&text)).unwrap_or_default()
+    }
+
+    fn read(text: &str) -> Self {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        Self { pid: lines.next().and_then(|line| line.parse().ok()), server: lines.next().map(Into::into) }
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.pid.map_or(f.write_str("another process"), |pid| write!(f, "process {pid}"))
+    }
+}
+
 impl Lock {
     /// Takes the lock beside a database, or says who has it.
     pub fn take(database: &Path) -> Result<Self, StoreError> {
@@ -25,18 +52,21 @@ impl Lock {
         let locked = file.try_lock();
         let mut before = String::new();
         file.read_to_string(&mut before).map_err(|e| trouble(&e))?;
-        let before = before.trim().parse().ok();
+        let before = Holder::read(&before);
         match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder = before.map_or("another process".into(), |pid: u32| format!("process {pid}"));
-                let database = database.display();
-                return Err(StoreError::Unusable(format!("{holder} has {database} open; one engine at a time may write it")));
+                return Err(StoreError::Held { database: database.to_owned(), holder: before });
             }
             Err(TryLockError::Error(e)) => return Err(trouble(&e)),
         }
-        write_holder(&mut file, Some(std::process::id())).map_err(|e| trouble(&e))?;
-        Ok(Self { file, died: before })
+        write_holder(&mut file, &Holder { pid: Some(std::process::id()), server: None }).map_err(|e| trouble(&e))?;
+        Ok(Self { file, died: before.pid })
+    }
+
+    /// Says where this process serves the database, so that others on this machine find it.
+    pub fn announce(&mut self, server: &str) -> std::io::Result<()> {
+        write_holder(&mut self.file, &Holder { pid: Some(std::process::id()), server: Some(server.to_owned()) })
     }
 
     /// The process that held the lock before and died with it; `None` when it was let go in order.
@@ -48,7 +78,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // Only a courtesy to whoever comes next: with it or without, the lock goes with the file.
-        let _ = write_holder(&mut self.file, None);
+        let _ = write_holder(&mut self.file, &Holder::default());
     }
 }
 
@@ -59,10 +89,12 @@ pub fn path_of(database: &Path) -> PathBuf {
     path.into()
 }
 
-fn write_holder(file: &mut File, pid: Option<u32>) -> std::io::Result<()> {
+fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
+    let mut text = holder.pid.map(|pid| format!("{pid}\n")).unwrap_or_default();
+    text.extend(holder.server.iter().map(|server| format!("{server}\n")));
     file.set_len(0)?;
     file.rewind()?;
-    pid.map_or(Ok(()), |pid| writeln!(file, "{pid}"))
+    file.write_all(text.as_bytes())
 }
 
 #[cfg(test)]
@@ -73,10 +105,15 @@ mod tests {
     fn a_second_engine_hears_who_holds_the_database() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("data/ephor.db");
-        let first = Lock::take(&database).unwrap();
+        let mut first = Lock::take(&database).unwrap();
         let refused = Lock::take(&database).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {} has", std::process::id())), "{refused}");
+        assert_eq!(Holder::of(&database).server, None);
+        first.announce("http://127.0.0.1:4000").unwrap();
+        let StoreError::Held { holder, .. } = Lock::take(&database).unwrap_err() else { panic!() };
+        assert_eq!(holder.server.as_deref(), Some("http://127.0.0.1:4000"));
         drop(first);
+        assert_eq!(Holder::of(&database), Holder::default());
         assert_eq!(Lock::take(&database).unwrap().died(), None);
     }
 
@@ -84,7 +121,7 @@ mod tests {
     fn whoever_comes_after_a_death_hears_who_died() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("ephor.db");
-        std::fs::write(path_of(&database), "4711\n").unwrap();
+        std::fs::write(path_of(&database), "4711\nhttp://127.0.0.1:1\n").unwrap();
         assert_eq!(Lock::take(&database).unwrap().died(), Some(4711));
     }
 }

@@ -3,7 +3,7 @@
 
 use ephor_core::id::{AgentId, TaskId};
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The most tasks remembered. Beyond it the worst are forgotten, and fetched from the index when the better ones are gone.
 const TASKS_MAX: usize = 100_000;
@@ -11,10 +11,13 @@ const TASKS_MAX: usize = 100_000;
 /// Where a task stands among those that offer the same: priority, then due time or birth, then id.
 pub(crate) type Rank = (Reverse<i64>, i64, TaskId);
 
+/// Tasks that offer the same, by namespace: of those there are few.
+type Offers = BTreeMap<Box<str>, BTreeSet<Rank>>;
+
 /// Tasks that offer work, by capability key.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
-    by_key: HashMap<Box<str>, BTreeSet<Rank>>,
+    by_key: HashMap<Box<str>, Offers>,
     /// Keys that ask for more than one capability, or for one agent; the others are looked up directly.
     special: HashSet<Box<str>>,
     tasks: HashMap<TaskId, Entry>,
@@ -27,6 +30,7 @@ pub(crate) struct Ready {
 #[derive(Debug)]
 struct Entry {
     open: String,
+    namespace: Box<str>,
     rank: Rank,
 }
 
@@ -37,7 +41,7 @@ impl Ready {
     }
 
     /// Notes what a task offers now. Answers whether it offers something it did not offer before.
-    pub(crate) fn update(&mut self, task: TaskId, open: Option<&str>, priority: i64, due: i64) -> bool {
+    pub(crate) fn update(&mut self, task: TaskId, namespace: &str, open: Option<&str>, priority: i64, due: i64) -> bool {
         let rank = (Reverse(priority), due, task);
         if let Some(known) = self.tasks.get(&task) {
             if known.rank == rank && open == Some(known.open.as_str()) {
@@ -56,15 +60,19 @@ impl Ready {
         }
         for key in open.lines() {
             if !self.by_key.contains_key(key) {
-                self.by_key.insert(key.into(), BTreeSet::new());
+                self.by_key.insert(key.into(), Offers::new());
                 if key.contains(['+', '@']) {
                     self.special.insert(key.into());
                 }
             }
-            self.by_key.get_mut(key).expect("it was just made sure of").insert(rank);
+            let offers = self.by_key.get_mut(key).expect("it was just made sure of");
+            match offers.get_mut(namespace) {
+                Some(set) => drop(set.insert(rank)),
+                None => drop(offers.insert(namespace.into(), BTreeSet::from([rank]))),
+            }
         }
         self.order.insert(rank);
-        self.tasks.insert(task, Entry { open: open.to_owned(), rank });
+        self.tasks.insert(task, Entry { open: open.to_owned(), namespace: namespace.into(), rank });
         true
     }
 
@@ -73,12 +81,16 @@ impl Ready {
         let Some(entry) = self.tasks.remove(&task) else { return };
         self.order.remove(&entry.rank);
         for key in entry.open.lines() {
-            if let Some(set) = self.by_key.get_mut(key) {
+            let Some(offers) = self.by_key.get_mut(key) else { continue };
+            if let Some(set) = offers.get_mut(&entry.namespace) {
                 set.remove(&entry.rank);
                 if set.is_empty() {
-                    self.by_key.remove(key);
-                    self.special.remove(key);
+                    offers.remove(&entry.namespace);
                 }
+            }
+            if offers.is_empty() {
+                self.by_key.remove(key);
+                self.special.remove(key);
             }
         }
     }
@@ -88,18 +100,28 @@ impl Ready {
         *self = Self::unread();
     }
 
-    /// The best task this agent can do something for, those in `not` left out.
-    pub(crate) fn best(&self, agent: AgentId, capabilities: &[Box<str>], not: &HashSet<TaskId>) -> Option<TaskId> {
-        let first = |set: &BTreeSet<Rank>| set.iter().find(|rank| !not.contains(&rank.2)).copied();
+    /// The best task this agent can do something for, those in `not` left out; only of one namespace where it belongs to one.
+    pub(crate) fn best(
+        &self,
+        agent: AgentId,
+        namespace: Option<&str>,
+        capabilities: &[Box<str>],
+        not: &HashSet<TaskId>,
+    ) -> Option<TaskId> {
+        let of = |set: &BTreeSet<Rank>| set.iter().find(|rank| !not.contains(&rank.2)).copied();
+        let first = |offers: &Offers| match namespace {
+            Some(own) => offers.get(own).and_then(of),
+            None => offers.values().filter_map(of).min(),
+        };
         let plain = capabilities.iter().filter_map(|c| first(self.by_key.get(c)?));
         let special =
             self.special.iter().filter(|key| fits(key, agent, capabilities)).filter_map(|key| first(self.by_key.get(key)?));
         plain.chain(special).min().map(|rank| rank.2)
     }
 
-    /// Whether some task offers work under this key.
-    pub(crate) fn offers(&self, key: &str) -> bool {
-        self.by_key.contains_key(key)
+    /// Whether some task of a namespace offers work under this key.
+    pub(crate) fn offers(&self, namespace: &str, key: &str) -> bool {
+        self.by_key.get(key).is_some_and(|offers| offers.contains_key(namespace))
     }
 
     /// Whether it holds as much as it may.
@@ -140,11 +162,11 @@ mod tests {
     #[test]
     fn the_higher_priority_comes_first_then_the_earlier() {
         let mut ready = Ready::default();
-        ready.update(task(1), Some("x\n"), 1, 10);
-        ready.update(task(2), Some("x\n"), 1, 5);
-        ready.update(task(3), Some("x\n"), 2, 99);
+        ready.update(task(1), "a", Some("x\n"), 1, 10);
+        ready.update(task(2), "a", Some("x\n"), 1, 5);
+        ready.update(task(3), "a", Some("x\n"), 2, 99);
         let mut order = Vec::new();
-        while let Some(next) = ready.best(agent(), &caps(&["x"]), &nobody()) {
+        while let Some(next) = ready.best(agent(), None, &caps(&["x"]), &nobody()) {
             order.push(next);
             ready.remove(next);
         }
@@ -154,20 +176,32 @@ mod tests {
     #[test]
     fn a_key_of_several_capabilities_wants_them_all_and_a_pinned_one_its_agent() {
         let mut ready = Ready::default();
-        ready.update(task(1), Some("x+y\n"), 1, 1);
-        assert_eq!(ready.best(agent(), &caps(&["x"]), &nobody()), None);
-        assert_eq!(ready.best(agent(), &caps(&["x", "y"]), &nobody()), Some(task(1)));
-        ready.update(task(1), Some(&format!("x@{}\n", agent())), 1, 1);
-        assert_eq!(ready.best(agent(), &caps(&["x"]), &nobody()), Some(task(1)));
-        assert_eq!(ready.best(AgentId::new(2, [8; 10]), &caps(&["x"]), &nobody()), None);
+        ready.update(task(1), "a", Some("x+y\n"), 1, 1);
+        assert_eq!(ready.best(agent(), None, &caps(&["x"]), &nobody()), None);
+        assert_eq!(ready.best(agent(), None, &caps(&["x", "y"]), &nobody()), Some(task(1)));
+        ready.update(task(1), "a", Some(&format!("x@{}\n", agent())), 1, 1);
+        assert_eq!(ready.best(agent(), None, &caps(&["x"]), &nobody()), Some(task(1)));
+        assert_eq!(ready.best(AgentId::new(2, [8; 10]), None, &caps(&["x"]), &nobody()), None);
+    }
+
+    #[test]
+    fn who_belongs_to_a_namespace_gets_only_its_work() {
+        let mut ready = Ready::default();
+        ready.update(task(1), "a", Some("x\n"), 2, 1);
+        ready.update(task(2), "b", Some("x\n"), 1, 1);
+        assert_eq!(ready.best(agent(), None, &caps(&["x"]), &nobody()), Some(task(1)));
+        assert_eq!(ready.best(agent(), Some("b"), &caps(&["x"]), &nobody()), Some(task(2)));
+        assert_eq!(ready.best(agent(), Some("c"), &caps(&["x"]), &nobody()), None);
+        ready.remove(task(2));
+        assert!(ready.offers("a", "x") && !ready.offers("b", "x"));
     }
 
     #[test]
     fn what_offers_nothing_any_more_is_forgotten() {
         let mut ready = Ready::default();
-        assert!(ready.update(task(1), Some("x\n"), 1, 1));
-        assert!(!ready.update(task(1), Some("x\n"), 1, 1));
-        ready.update(task(1), None, 1, 1);
-        assert_eq!((ready.best(agent(), &caps(&["x"]), &nobody()), ready.len()), (None, 0));
+        assert!(ready.update(task(1), "a", Some("x\n"), 1, 1));
+        assert!(!ready.update(task(1), "a", Some("x\n"), 1, 1));
+        ready.update(task(1), "a", None, 1, 1);
+        assert_eq!((ready.best(agent(), None, &caps(&["x"]), &nobody()), ready.len()), (None, 0));
     }
 }

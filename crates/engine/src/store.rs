@@ -517,7 +517,15 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
-    /// The database is of a form this release does not know, or somebody else has it open.
+    /// Another engine has it open.
+    #[error("{holder} has {} open; one engine at a time may write it", database.display())]
+    Held {
+        /// The database.
+        database: std::path::PathBuf,
+        /// Who has it.
+        holder: crate::lock::Holder,
+    },
+    /// The database is of a form this release does not know.
     #[error("{0}")]
     Unusable(String),
 }

@@ -11,10 +11,11 @@
 
 use crate::cache::{Cache, Waste};
 use crate::clock::Entropy;
+use crate::directory::Directory;
 use crate::leases::Leases;
 use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
-use crate::store::{Reader, Store, StoreError, UniqueRow};
+use crate::store::{Blob, Reader, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
 use ephor_core::event::Actor;
@@ -29,6 +30,7 @@ use ephor_core::work::{ClaimRequest, WorkItem};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+mod asked;
 mod batch;
 mod births;
 mod claim;
@@ -40,6 +42,8 @@ mod pen;
 mod tests;
 mod underway;
 
+pub(crate) use asked::Asked;
+pub use asked::Terms;
 use batch::Batch;
 use parked::Parked;
 use pen::Pen;
@@ -65,6 +69,10 @@ pub(crate) enum Job {
     Submit(Box<Submit>),
     /// Something is asked of a task.
     Task { task: TaskId, command: Command, actor: Actor },
+    /// The same under terms.
+    Asked(Box<Asked>),
+    /// A large value is to be kept for a task.
+    Keep { task: TaskId, blob: Blob },
     /// The same for several, answered one by one.
     Many(Vec<Job>),
     /// An agent asks for work.
@@ -91,7 +99,13 @@ impl Job {
         match self {
             Self::Task { command, .. } => matches!(command, Command::Wake),
             Self::Many(jobs) => jobs.iter().any(Self::is_wake),
-            Self::Submit(_) | Self::Claim(_) | Self::Agent { .. } | Self::Namespace { .. } | Self::Erase { .. } => false,
+            Self::Submit(_)
+            | Self::Asked(_)
+            | Self::Keep { .. }
+            | Self::Claim(_)
+            | Self::Agent { .. }
+            | Self::Namespace { .. }
+            | Self::Erase { .. } => false,
         }
     }
 }
@@ -123,6 +137,8 @@ pub(crate) struct Claim {
     pub(crate) wish: ClaimRequest,
     /// Until when it may wait, on the monotonic clock.
     pub(crate) until: u64,
+    /// Whether what the agent holds already comes before anything new.
+    pub(crate) held_first: bool,
 }
 
 /// What a job is answered.
@@ -175,6 +191,8 @@ pub(crate) struct Writer<S> {
     ready: Ready,
     leases: Arc<Mutex<Leases>>,
     agents: BTreeMap<AgentId, Known>,
+    /// The same for those who look.
+    directory: Arc<Directory>,
     judges: Vec<Judge>,
     /// How many active agents are able to `analyse`.
     analysts: usize,
@@ -216,6 +234,11 @@ impl Known {
         self.agent.status == AgentStatus::Active && self.agent.registration.is_some()
     }
 
+    /// The only namespace it works for.
+    fn namespace(&self) -> Option<Box<str>> {
+        self.agent.registration.as_ref()?.namespace.clone()
+    }
+
     fn can(&self, word: &str) -> bool {
         self.is_active() && self.capabilities.iter().any(|c| **c == *word)
     }
@@ -249,6 +272,7 @@ impl<S: Store> Writer<S> {
             ready: Ready::unread(),
             leases,
             agents: BTreeMap::new(),
+            directory: Arc::default(),
             judges: Vec::new(),
             analysts: 0,
             mailbox: BTreeSet::new(),
@@ -284,6 +308,8 @@ impl<S: Store> Writer<S> {
                         why: e.to_string(),
                     })?;
                     agent.evolve(&event);
+                    // Each time: an agent is found by its earlier names too.
+                    self.directory.put(&agent);
                 }
                 self.agents.insert(agent.id, Known::new(agent, loaded.head.hash));
             }
@@ -365,17 +391,7 @@ impl<S: Store> Writer<S> {
             return Ok(Some(live));
         }
         self.await_task(task)?;
-        match self.reader.load(task.into())? {
-            Some(mut loaded) => {
-                if loaded.snapshot.as_ref().is_some_and(|(version, body)| Live::thaw(*version, body).is_none()) {
-                    // Of another release, or damaged: the events are read from the first one on.
-                    loaded.snapshot = None;
-                    loaded.events = self.reader.stream_events(task.into(), 0, u32::MAX)?;
-                }
-                Live::replay(task, &loaded).map(|live| Some(Box::new(live)))
-            }
-            None => Ok(None),
-        }
+        Ok(Live::recall(&*self.reader, task)?.map(Box::new))
     }
 
     /// Decides jobs and has what came of them written, unless what was decided before is still being written: then they wait for that,
@@ -478,6 +494,11 @@ impl<S: Store> Writer<S> {
     /// The earliest time the clock was asked to look at something since this was last asked.
     pub(crate) fn take_earliest_wake(&mut self) -> Option<i64> {
         self.earliest_wake.take()
+    }
+
+    /// Who is known, for those who look.
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        self.directory.clone()
     }
 
     /// The position of the last event written.

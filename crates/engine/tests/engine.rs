@@ -25,7 +25,7 @@ async fn house() -> House {
 
 fn registration() -> Registration {
     let capabilities = vec!["work".into()];
-    Registration { name: "worker".into(), role: None, capabilities, external_id: Some("worker".into()), in_process: false }
+    Registration { name: "worker".into(), capabilities, external_id: Some("worker".into()), ..Registration::default() }
 }
 
 fn wish(agent: AgentId, n: u8, wait_ms: u64) -> ClaimRequest {
@@ -131,5 +131,80 @@ async fn a_timer_wakes_its_task_by_itself() {
     engine.submit(&serde_json::from_value(plan).unwrap(), Actor::human("ann"), None).await.unwrap();
     let mut feed = engine.feed(0);
     while !feed.next(100).await.unwrap().iter().any(|e| e.kind == "COMPLETED") {}
+    engine.stop();
+}
+
+/// Waits until so many claims are parked.
+async fn parked(engine: &Engine, n: usize) {
+    let waiting = async {
+        while engine.gauges().parked != n {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await.expect("nobody came or went");
+}
+
+#[tokio::test]
+async fn a_claim_whose_asker_has_left_swallows_no_work() {
+    let House { engine, agent, _folder } = house().await;
+    let leaving = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.claim(wish(agent, 1, 60_000)).await }
+    });
+    parked(&engine, 1).await;
+    leaving.abort();
+    parked(&engine, 0).await;
+    engine.submit(&request("one"), Actor::human("ann"), None).await.unwrap();
+    let items = engine.claim(wish(agent, 2, 0)).await.unwrap();
+    assert_eq!((items.len(), items[0].attempt), (1, 1));
+    engine.stop();
+}
+
+#[tokio::test]
+async fn who_keeps_no_books_gets_what_it_holds_before_anything_new() {
+    let House { engine, agent, _folder } = house().await;
+    for title in ["one", "two"] {
+        engine.submit(&request(title), Actor::human("ann"), None).await.unwrap();
+    }
+    let first = engine.next_work(wish(agent, 1, 0)).await.unwrap();
+    let again = engine.next_work(wish(agent, 2, 0)).await.unwrap();
+    assert_eq!(first, again);
+    engine.report(vec![done(&first[0])], agent).await.unwrap();
+    let second = engine.next_work(wish(agent, 3, 0)).await.unwrap();
+    assert_ne!(first[0].task_id, second[0].task_id);
+    assert_eq!(engine.leases_of(agent, 9).len(), 1);
+    engine.stop();
+}
+
+#[tokio::test]
+async fn an_agent_of_a_namespace_is_given_its_work_alone_also_when_it_waited() {
+    let House { engine, agent: anywhere, _folder } = house().await;
+    let said = Registration { external_id: None, namespace: Some("b".into()), ..registration() };
+    let mine = engine.register(None, said, Actor::human("test")).await.unwrap();
+    let waiting = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.claim(wish(mine, 1, 60_000)).await.unwrap() }
+    });
+    parked(&engine, 1).await;
+    let of = |namespace: &str| Request { namespace: Some(namespace.into()), ..request(namespace) };
+    engine.submit(&of("a"), Actor::human("ann"), None).await.unwrap();
+    assert!(!waiting.is_finished());
+    engine.submit(&of("b"), Actor::human("ann"), None).await.unwrap();
+    assert_eq!(waiting.await.unwrap()[0].namespace, "b");
+    assert_eq!(engine.claim(wish(mine, 2, 0)).await.unwrap(), []);
+    assert_eq!(engine.claim(wish(anywhere, 3, 0)).await.unwrap()[0].namespace, "a");
+    engine.stop();
+}
+
+#[tokio::test]
+async fn a_report_and_the_next_wish_are_answered_together() {
+    let House { engine, agent, _folder } = house().await;
+    for title in ["one", "two"] {
+        engine.submit(&request(title), Actor::human("ann"), None).await.unwrap();
+    }
+    let first = engine.claim(wish(agent, 1, 0)).await.unwrap();
+    let (answers, next) = engine.report_and_claim(vec![done(&first[0])], wish(agent, 2, 0)).await.unwrap();
+    assert_eq!(answers[0].as_ref().unwrap().status, Status::Completed);
+    assert_eq!(next.len(), 1);
     engine.stop();
 }

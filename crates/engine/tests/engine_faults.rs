@@ -209,7 +209,7 @@ impl Cycle {
                 role: None,
                 capabilities: vec![capability.into()],
                 external_id: Some(name.into()),
-                in_process: false,
+                ..Registration::default()
             };
             engine.register(None, said, Actor::human("test")).await.unwrap()
         };

@@ -34,7 +34,7 @@ async fn house(policy: Policy) -> House {
         role: None,
         capabilities: vec!["work".into(), "poison".into()],
         external_id: None,
-        in_process: false,
+        ..Registration::default()
     };
     let agent = engine.register(None, said, Actor::human("test")).await.unwrap();
     House { engine, agent, folder }
@@ -174,7 +174,7 @@ async fn an_agent_that_falls_silent_loses_its_lease_and_its_late_word_changes_no
         progress: None,
         message: None,
     };
-    let answers = house.engine.heartbeat(&[beat(&first), beat(&second)]);
+    let answers = house.engine.heartbeat(house.agent, &[beat(&first), beat(&second)]);
     assert_eq!(answers.iter().map(|a| a.then).collect::<Vec<_>>(), [Then::Stale, Then::Continue]);
     assert_eq!(house.report(&first, worked()).await.unwrap_err().code(), "STALE_ATTEMPT");
     assert_eq!(house.task(id, AsOf::Now).unwrap().status(), Status::InProgress);
@@ -198,7 +198,7 @@ async fn signs_of_life_keep_a_lease_and_are_written_only_now_and_then() {
             progress: Some(f64::from(n) / 20.0),
             message: Some(format!("part {n}")),
         };
-        assert_eq!(house.engine.heartbeat(&[beat])[0].then, Then::Continue);
+        assert_eq!(house.engine.heartbeat(house.agent, &[beat])[0].then, Then::Continue);
     }
     assert_eq!(house.engine.position(), before, "a sign of life is no event");
     assert_eq!(house.engine.telemetry(id)[0].message.as_deref(), Some("part 19"));
@@ -395,7 +395,7 @@ async fn cancelled_work_is_told_and_given_time() {
     let cancel = Command::Cancel { reason: "enough".into(), force: false };
     house.engine.command(id, cancel, Actor::human("ann")).await.unwrap();
     let beat = Heartbeat { task_id: id, work: item.work.clone(), attempt: item.attempt, progress: None, message: None };
-    assert_eq!(house.engine.heartbeat(&[beat])[0].then, Then::Cancel);
+    assert_eq!(house.engine.heartbeat(house.agent, &[beat])[0].then, Then::Cancel);
     assert_eq!(house.report(&item, Outcome::Cancelled).await, Ok(Status::Cancelled));
     house.engine.stop();
 }

@@ -6,7 +6,8 @@
 
 use ephor_core::ask::Ask;
 use ephor_core::command::Refusal;
-use ephor_core::id::TaskId;
+use ephor_core::id::{KeyId, TaskId};
+use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
@@ -23,6 +24,14 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send
 pub trait Api: Send + Sync {
     /// The engine's clock.
     fn now(&self) -> Time;
+
+    /// Whether it is somewhere else: then the way to it may be lost and found again.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// The position of the last event.
+    fn position(&self) -> Answer<'_, u64>;
 
     /// The task somebody means: by its id or a unique beginning of it, by its external id, or by `@last`, the newest one.
     fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId>;
@@ -60,6 +69,27 @@ pub trait Api: Send + Sync {
     /// Events after a position, in order. Where there is none yet and `wait_ms` is given, waits that long for the first: asking again
     /// with the last position follows the feed, without a gap and without a double.
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>>;
+
+    /// Keys, in the order they were made; revoked and expired ones too.
+    fn keys(&self) -> Answer<'_, Vec<KeyView>> {
+        no_keys()
+    }
+
+    /// Makes a key. It is in the answer and nowhere else.
+    fn make_key(&self, _wish: NewKey) -> Answer<'_, MadeKey> {
+        no_keys()
+    }
+
+    /// Takes a key back.
+    fn revoke_key(&self, _key: KeyId) -> Answer<'_, KeyView> {
+        no_keys()
+    }
+}
+
+/// Where nobody looks after keys.
+fn no_keys<'a, T: Send + 'a>() -> Answer<'a, T> {
+    let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "keys are not looked after here");
+    Box::pin(std::future::ready(Err(error)))
 }
 
 /// Which tasks a list shows; every part narrows it.

@@ -2,7 +2,9 @@
 //! be tested without a database, and the engine can change without it.
 
 use crate::api::{Answer, Api, ApiError, Kind};
+use ephor_core::id::AgentId;
 use ephor_core::time::WireTime;
+use ephor_sdk::client::{Client, Token};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,16 @@ pub trait Host: Send + Sync {
     /// Serves a database over HTTP, with the built-in agents at work beside it.
     fn serve<'a>(&'a self, place: &'a Place, serving: Serving) -> Answer<'a, Box<dyn Served>>;
 
+    /// The way to a server: the one that is named, else the one on this machine that has the database open.
+    fn server<'a>(&'a self, _: &'a Place) -> Answer<'a, Client> {
+        NoEngine::none()
+    }
+
+    /// Lends the built-in agents of this machine to a server.
+    fn lend<'a>(&'a self, _: &'a Place, _: Lending) -> Answer<'a, Box<dyn Lent>> {
+        NoEngine::none()
+    }
+
     /// The launcher of the sandbox: what this program is when `shell.run` starts it again. Speaks on standard input and output.
     fn sandbox_exec(&self) -> ExitCode;
 }
@@ -48,6 +60,9 @@ pub trait Served: Send + Sync {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
+    /// The address that opens a session in a browser, once.
+    fn login(&self) -> &str;
+
     /// Where the operator's token is kept.
     fn token_file(&self) -> &Path;
 
@@ -56,6 +71,33 @@ pub trait Served: Send + Sync {
 
     /// Takes no more requests, lets those under way and running work end, and lets go of the database.
     fn stop(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// Agents of this machine at work for a server.
+pub trait Lent: Send + Sync {
+    /// As whom they are known there.
+    fn agent(&self) -> AgentId;
+
+    /// What they offer.
+    fn capabilities(&self) -> &[String];
+
+    /// Takes no more work, lets what runs end, and delivers the reports. Answers how many were not heard.
+    fn drain(self: Box<Self>) -> Pin<Box<dyn Future<Output = usize> + Send>>;
+}
+
+/// Which agents are lent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lending {
+    /// Their name, for people.
+    pub name: String,
+    /// The name by which the server knows them again.
+    pub external_id: String,
+    /// What they offer; all they can do where it is empty.
+    pub capabilities: Vec<String>,
+    /// What they may touch.
+    pub workshop: Workshop,
+    /// Where the folders of shell commands are made and removed.
+    pub work: PathBuf,
 }
 
 /// How a database is served.
@@ -76,6 +118,8 @@ pub struct Place {
     pub database: Option<String>,
     /// A running server, where one is named.
     pub server: Option<String>,
+    /// What shows a server who asks.
+    pub token: Option<Token>,
     /// Where tasks belong that do not say.
     pub namespace: Option<String>,
 }

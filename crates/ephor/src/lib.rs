@@ -6,8 +6,14 @@ pub mod host;
 pub mod http;
 pub mod import;
 pub mod local;
+pub mod logs;
+pub mod remote;
 
-/// The example in the documentation compiles and runs.
+/// The examples in the documentation compile and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/agents.md")]
 pub mod documented {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/sdk.md")]
+pub mod documented_sdk {}

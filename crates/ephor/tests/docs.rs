@@ -111,6 +111,23 @@ fn every_command_in_the_documentation_exists() {
 }
 
 #[test]
+fn every_command_stands_on_a_line_of_its_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    assert!(Command::new(env!("CARGO_BIN_EXE_ephor")).args(["man", "--out", out]).output().unwrap().status.success());
+    let named = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let names: Vec<String> = std::fs::read_dir(folder.path()).unwrap().map(named).collect();
+    let names: Vec<&str> = names.iter().map(|name| name.strip_suffix(".1").unwrap()).collect();
+    let page = std::fs::read_to_string(root().join("docs/cli.md")).unwrap();
+    // A noun with verbs is no command by itself.
+    let is_command = |name: &&str| !names.iter().any(|other| other.starts_with(&format!("{name}-")));
+    for name in names.iter().filter(|name| is_command(name)) {
+        let row = format!("| `{}` | ", name.replace('-', " "));
+        assert!(page.contains(&row), "docs/cli.md has no line {row}");
+    }
+}
+
+#[test]
 fn every_link_in_the_documentation_leads_somewhere() {
     let pages = pages();
     for (page, text) in &pages {

@@ -118,7 +118,7 @@ async fn play(imported: import::Imported) -> Vec<(String, u32)> {
         role: None,
         capabilities: actions.iter().map(|a| a.as_str().into()).collect(),
         external_id: Some(name.into()),
-        in_process: false,
+        ..Registration::default()
     };
     let larry = engine.register(None, said("larry"), Actor::human("ann")).await.unwrap();
     let liar = engine.register(None, said("liar"), Actor::human("ann")).await.unwrap();

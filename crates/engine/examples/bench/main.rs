@@ -53,8 +53,13 @@ impl House {
         let mut agents = Vec::new();
         for n in 0..CALLERS {
             let capabilities = vec!["noop".into()];
-            let said =
-                Registration { name: format!("agent {n}"), role: None, capabilities, external_id: None, in_process: false };
+            let said = Registration {
+                name: format!("agent {n}"),
+                role: None,
+                capabilities,
+                external_id: None,
+                ..Registration::default()
+            };
             agents.push(engine.register(None, said, Actor::human("bench")).await.expect("a registration"));
         }
         Arc::new(Self { engine, agents, path, claims: AtomicUsize::new(0) })

@@ -160,6 +160,7 @@ impl World {
             role: None,
             capabilities: skills.clone(),
             external_id: Some(name.clone()),
+            namespace: None,
             in_process: *in_process,
         };
         let what = What::Agent { id: *id, command: AgentCommand::Register(Box::new(said)) };
@@ -275,7 +276,7 @@ impl World {
             let lies = worker.manner == Manner::Lying && !self.calm && self.chance.percent(30);
             let attempt = if lies { attempt.wrapping_sub(1) } else { *attempt };
             let beat = Heartbeat { task_id: *task_id, work: work.clone(), attempt, progress: None, message: None };
-            let answer = self.process.leases.lock().expect("nobody panics while holding the leases").beat(&beat, mono);
+            let answer = self.process.leases.lock().expect("nobody panics while holding the leases").beat(&beat, worker.id, mono);
             let live = self.observer.holds(*task_id, work, attempt);
             if live != (answer.then != Then::Stale) {
                 wrong =

@@ -48,7 +48,7 @@ impl World {
                 let command = Command::Report { work, attempt, outcome: Box::new(outcome), plan };
                 (shared(), Job::Task { task: task_id, command, actor: Actor::agent(self.workers[worker].id) })
             }
-            What::Claim { wish, until, .. } => (shared(), Job::Claim(Claim { wish, until })),
+            What::Claim { wish, until, .. } => (shared(), Job::Claim(Claim { wish, until, held_first: false })),
             What::Agent { id, command } => (shared(), Job::Agent { id, command, actor: Actor::human("ann") }),
             What::Erase { task } => (shared(), Job::Erase { task, actor: Actor::human("ann") }),
         })

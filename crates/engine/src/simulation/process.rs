@@ -95,6 +95,10 @@ impl Process {
                     }
                     jobs.push_back((ticket, job));
                 }
+                Item::Gone(ticket) => {
+                    self.answers.remove(&ticket);
+                    self.writer.forget_claim(ticket);
+                }
                 Item::Written => {}
                 Item::Note => note = true,
                 Item::Sweep => sweep = true,

@@ -378,7 +378,7 @@ impl World {
         let Some((namespace, job)) = self.job(&what) else { return false };
         let (answer, waiting) = oneshot::channel();
         match self.process.intake.push(&namespace, Item::Job(job, Some(answer))) {
-            Ok(()) => {
+            Ok(_) => {
                 if self.talkative {
                     self.say(format!("ask: {what:?}"));
                 }

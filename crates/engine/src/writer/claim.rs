@@ -8,8 +8,9 @@ use crate::store::{Cursor, Store, StoreError};
 use ephor_core::agent::AgentStatus;
 use ephor_core::command::{self, Answer, Command, Refusal};
 use ephor_core::event::Actor;
+use ephor_core::id::{AgentId, TaskId};
 use ephor_core::planted::{self, Fault};
-use ephor_core::work::WorkItem;
+use ephor_core::work::{WorkItem, WorkKey};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -25,9 +26,9 @@ impl<S: Store> Writer<S> {
     pub(super) fn claim(&mut self, batch: &mut Batch, ticket: Ticket, claim: Claim) -> Result<(), StoreError> {
         let reply = match self.work_for(batch, Ask { ticket, item: 0 }, &claim)? {
             Ok(items) if items.is_empty() && claim.until > batch.mono => {
-                let capabilities = self.agents[&claim.wish.agent_id].capabilities.clone();
                 self.reach("claim parked");
-                self.parked.park(ticket, claim, capabilities);
+                let known = &self.agents[&claim.wish.agent_id];
+                self.parked.park(ticket, claim, known.namespace(), known.capabilities.clone());
                 return Ok(());
             }
             other => other,
@@ -40,11 +41,11 @@ impl<S: Store> Writer<S> {
     pub(super) fn serve_parked(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         // Each of them looks once; what the first leaves of an offer is for the next who can do it.
         let mut looked = HashSet::new();
-        while let Some(Woken { ticket, claim, keys }) = self.parked.take_woken() {
+        while let Some(Woken { ticket, claim, offers }) = self.parked.take_woken() {
             looked.insert(ticket);
             self.claim(batch, ticket, claim)?;
-            for key in keys.iter().filter(|key| self.ready.offers(key)) {
-                self.parked.wake_for(key, |ticket| !looked.contains(&ticket));
+            for (namespace, key) in offers.iter().filter(|(namespace, key)| self.ready.offers(namespace, key)) {
+                self.parked.wake_for(namespace, key, |ticket| !looked.contains(&ticket));
             }
         }
         for ticket in self.parked.take_late(batch.mono) {
@@ -53,11 +54,21 @@ impl<S: Store> Writer<S> {
         Ok(())
     }
 
+    /// Whoever asked is gone: they get no work that somebody else could do.
+    pub(crate) fn forget_claim(&mut self, ticket: Ticket) {
+        for (namespace, key) in self.parked.forget(ticket) {
+            self.parked.wake_for(&namespace, &key, |_| true);
+        }
+    }
+
     fn work_for(&mut self, batch: &mut Batch, ask: Ask, claim: &Claim) -> Result<Result<Vec<WorkItem>, Refusal>, StoreError> {
         let wish = &claim.wish;
-        let capabilities = match self.agents.get(&wish.agent_id) {
-            Some(known) if known.is_active() => known.capabilities.clone(),
+        let (namespace, capabilities) = match self.agents.get(&wish.agent_id) {
+            Some(known) if known.is_active() => (known.namespace(), known.capabilities.clone()),
             // It gets nothing new, but hears of what it was given when the answer was lost.
+            Some(known) if known.agent.status == AgentStatus::Draining && claim.held_first => {
+                return self.held(batch, claim).map(Ok);
+            }
             Some(known) if known.agent.status == AgentStatus::Draining => return self.repeated(batch, claim).map(Ok),
             Some(known) if known.agent.status == AgentStatus::Revoked => {
                 return Ok(Err(Refusal::Forbidden(format!("{} was revoked", wish.agent_id))));
@@ -69,6 +80,12 @@ impl<S: Store> Writer<S> {
             self.reach("claim repeated");
             return Ok(Ok(again));
         }
+        if claim.held_first {
+            let held = self.held(batch, claim)?;
+            if !held.is_empty() {
+                return Ok(Ok(held));
+            }
+        }
         let asked =
             command::Claim { agent: wish.agent_id, capabilities: capabilities.clone(), claim: wish.claim_id, start: wish.start };
         let actor = Actor::agent(wish.agent_id);
@@ -76,13 +93,13 @@ impl<S: Store> Writer<S> {
         let mut without = TaskSet::new();
         let mut searched = false;
         while items.len() < wish.max.min(CLAIM_MAX) as usize {
-            let Some(task) = self.ready.best(wish.agent_id, &capabilities, &without) else {
+            let Some(task) = self.ready.best(wish.agent_id, namespace.as_deref(), &capabilities, &without) else {
                 // What is not in memory may be in the index: a fresh start, or more than memory should hold.
                 if !self.ready.incomplete || searched {
                     break;
                 }
                 searched = true;
-                self.search_index(batch, wish.agent_id, &capabilities)?;
+                self.search_index(batch, wish.agent_id, namespace.as_deref(), &capabilities)?;
                 continue;
             };
             let before = if self.touch(batch, task)? { batch.tasks[&task].live.task.version } else { 0 };
@@ -116,6 +133,17 @@ impl<S: Store> Writer<S> {
         self.await_claim(claim.wish.claim_id)?;
         let mut held = self.leases().of_claim(claim.wish.claim_id, claim.wish.agent_id);
         held.extend(batch.claims.get(&claim.wish.claim_id).into_iter().flatten().cloned());
+        self.items(batch, held)
+    }
+
+    /// What the agent holds and has not reported yet, the oldest first.
+    fn held(&mut self, batch: &mut Batch, claim: &Claim) -> Result<Vec<WorkItem>, StoreError> {
+        let held = self.leases().of_agent(claim.wish.agent_id, claim.wish.max as usize);
+        let held = held.into_iter().map(|lease| (lease.task, lease.work)).collect();
+        self.items(batch, held)
+    }
+
+    fn items(&mut self, batch: &mut Batch, held: Vec<(TaskId, WorkKey)>) -> Result<Vec<WorkItem>, StoreError> {
         let mut items = Vec::new();
         for (task, work) in held {
             if self.touch(batch, task)? {
@@ -129,7 +157,8 @@ impl<S: Store> Writer<S> {
     fn search_index(
         &mut self,
         batch: &Batch,
-        agent: ephor_core::id::AgentId,
+        agent: AgentId,
+        namespace: Option<&str>,
         capabilities: &Arc<[Box<str>]>,
     ) -> Result<(), StoreError> {
         self.settle()?;
@@ -147,8 +176,9 @@ impl<S: Store> Writer<S> {
                 if batch.tasks.contains_key(&task) {
                     continue;
                 }
-                found += u32::from(work.open.lines().any(|key| crate::ready::fits(key, agent, capabilities)));
-                self.ready.update(task, Some(&work.open), work.cursor.priority, work.cursor.rank);
+                let mine = namespace.is_none_or(|own| own == work.namespace);
+                found += u32::from(mine && work.open.lines().any(|key| crate::ready::fits(key, agent, capabilities)));
+                self.ready.update(task, &work.namespace, Some(&work.open), work.cursor.priority, work.cursor.rank);
             }
             if whole {
                 self.ready.incomplete = self.ready.is_full();

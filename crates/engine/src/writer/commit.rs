@@ -3,10 +3,11 @@
 use super::batch::{Ask, Batch, GroupNo, LeaseChange, Touched};
 use super::underway::{Sent, Underway};
 use super::{Done, Known, Reply, Ticket, Writer};
-use crate::store::{Change, Conflict, Erasure, Group, Row, Store, StoreError, Written};
+use crate::store::{Change, Conflict, Erasure, Group, NewEvent, Row, Store, StoreError, Written};
 use ephor_core::command::Refusal;
 use ephor_core::id::{StreamId, StreamKind, TaskId};
 use ephor_core::planted::{self, Fault};
+use ephor_core::status::Status;
 use std::collections::{HashMap, HashSet};
 
 impl<S: Store> Writer<S> {
@@ -23,15 +24,15 @@ impl<S: Store> Writer<S> {
         // What is not about tasks alone is seldom, and simpler to know written before anything else is decided.
         let tasks_alone = batch.agents.is_empty() && batch.namespaces.is_empty() && spoiled.is_empty();
         let mailed = batch.mail.iter().filter_map(|(_, mail)| mail.target.task()).collect();
-        let tasks = self.keep(&mut batch, &spoiled);
+        let tasks = self.put_back(&mut batch, &spoiled);
         let touched = tasks.iter().map(|sent| sent.id).collect();
-        let empty = groups.is_empty();
-        let underway = Underway { batch, members, events: events as u64, tasks, wake, spoiled, touched, mailed };
+        let (empty, transitions, events) = (groups.is_empty(), transitions(&groups), events as u64);
+        let underway = Underway { batch, members, events, tasks, wake, transitions, spoiled, touched, mailed };
         if empty {
             self.written(underway, HashSet::new());
             return Ok(());
         }
-        self.pen.begin(groups, underway.batch.now.0, events, std::mem::take(&mut self.waste));
+        self.pen.begin(groups, underway.batch.now.0, events as usize, std::mem::take(&mut self.waste));
         self.underway = Some(underway);
         if self.pen.is_done() || !tasks_alone {
             self.settle()?;
@@ -41,7 +42,7 @@ impl<S: Store> Writer<S> {
     }
 
     /// Puts the tasks of a batch back where the next one finds them. What is not written is read again.
-    fn keep(&mut self, batch: &mut Batch, spoiled: &HashMap<GroupNo, TaskId>) -> Vec<Sent> {
+    fn put_back(&mut self, batch: &mut Batch, spoiled: &HashMap<GroupNo, TaskId>) -> Vec<Sent> {
         let leases = self.leases.clone();
         let leases = leases.lock().expect("nobody panics while holding the leases");
         let mut sent = Vec::with_capacity(batch.order.len());
@@ -67,6 +68,9 @@ impl<S: Store> Writer<S> {
 
     /// The store has answered.
     pub(super) fn confirmed(&mut self, underway: Underway, results: &[Result<Written, Conflict>]) -> Result<(), StoreError> {
+        for (_, told) in underway.transitions.iter().filter(|(group, _)| results[*group].is_ok()) {
+            told.tell();
+        }
         self.position = match results.iter().all(Result::is_ok) {
             true => self.position + underway.events,
             false => self.reader.position()?,
@@ -108,7 +112,8 @@ impl<S: Store> Writer<S> {
             }
             let row = touched.live.row(touched.open.as_deref(), batch.now);
             let erased = erased.get(id).filter(|_| !planted::is(Fault::ErasureHalf));
-            if touched.events.is_empty() && row.is_none() && touched.mail_taken.is_empty() && erased.is_none() {
+            let taken = !touched.mail_taken.is_empty() || !touched.blobs.is_empty();
+            if touched.events.is_empty() && row.is_none() && !taken && erased.is_none() {
                 continue;
             }
             if let Some(at) = row.as_ref().and_then(|r| r.wake_at) {
@@ -198,6 +203,7 @@ impl<S: Store> Writer<S> {
             self.change_leases(sent, batch.mono);
         }
         for (id, touched) in batch.agents.into_iter().filter(|(_, t)| stands(t.group)) {
+            self.directory.put(&touched.agent);
             self.agents.insert(id, Known::new(touched.agent, touched.hash));
             self.count_helpers();
             self.parked.wake_those(|waiting| waiting == id);
@@ -256,6 +262,44 @@ impl<S: Store> Writer<S> {
     fn tell(&self, conflict: &Conflict, group: usize) {
         tracing::warn!(?conflict, group, "another writer was faster; everything folded onto it is forgotten and asked again");
     }
+}
+
+/// A task that changed its status, for the log.
+pub(super) struct Transition {
+    task: StreamId,
+    event: &'static str,
+    from: Option<Status>,
+    to: Option<Status>,
+    by: String,
+}
+
+impl Transition {
+    fn tell(&self) {
+        let word = |status: Option<Status>| status.map(|status| status.word());
+        tracing::debug!(task = %self.task, event = self.event, from = word(self.from), to = word(self.to), by = self.by, "transition");
+    }
+}
+
+/// The changes of status in what is to be written, by group; none where nobody reads them.
+fn transitions(groups: &[Group]) -> Vec<(usize, Transition)> {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return Vec::new();
+    }
+    let events = |(n, group): (usize, &Group)| {
+        let of = |change: &Change| {
+            let moved = change.events.iter().filter(|e| e.before != e.after);
+            let told = |e: &NewEvent| Transition {
+                task: change.stream,
+                event: e.kind,
+                from: e.before,
+                to: e.after,
+                by: e.actor.clone(),
+            };
+            moved.map(told).collect::<Vec<_>>()
+        };
+        group.changes.iter().flat_map(of).map(|told| (n, told)).collect::<Vec<_>>()
+    };
+    groups.iter().enumerate().flat_map(events).collect()
 }
 
 /// What those are answered whose answer relied on something that was not written.

@@ -28,13 +28,13 @@ pub(crate) struct Envelope {
 
 /// What the holder of an idempotency key leaves for whoever asks again.
 #[derive(Serialize, Deserialize)]
-struct Remembered {
-    digest: String,
-    task: TaskId,
-    status: Status,
+pub(super) struct Remembered {
+    pub(super) digest: String,
+    pub(super) task: TaskId,
+    pub(super) status: Status,
     /// At which version; earlier releases did not say, and answered 1.
     #[serde(default = "one")]
-    version: u64,
+    pub(super) version: u64,
 }
 
 fn one() -> u64 {
@@ -77,6 +77,8 @@ impl<S: Store> Writer<S> {
         match job {
             Job::Submit(submit) => self.submit(batch, ask, *submit),
             Job::Task { task, command, actor } => self.command(batch, ask, task, command, &actor),
+            Job::Asked(asked) => self.asked(batch, ask, *asked),
+            Job::Keep { task, blob } => self.keep(batch, ask, task, blob),
             Job::Agent { id, command, actor } => self.agent(batch, ask, id, command, &actor),
             Job::Erase { task, actor } => {
                 let done = self.command(batch, ask, task, Command::Erase, &actor)?;
@@ -170,7 +172,7 @@ impl<S: Store> Writer<S> {
     }
 
     /// Who holds a unique key, in this batch or in the store.
-    fn holder(&mut self, batch: &Batch, key: &str) -> Result<Option<UniqueRow>, StoreError> {
+    pub(super) fn holder(&mut self, batch: &Batch, key: &str) -> Result<Option<UniqueRow>, StoreError> {
         if let Some(row) = batch.holder(key) {
             return Ok(Some(row.clone()));
         }
@@ -380,11 +382,12 @@ impl<S: Store> Writer<S> {
         touched.open = touched.live.task.open_keys();
         let (status, version) = (touched.live.task.status(), touched.live.task.version);
         let rank = touched.live.task.facts.due_at.or(touched.live.task.born_at()).unwrap_or_default();
+        let namespace = &*touched.live.task.facts.namespace;
         if !planted::is(Fault::OfferForgotten)
-            && self.ready.update(task, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
+            && self.ready.update(task, namespace, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
             && let Some(open) = &touched.open
         {
-            self.parked.wake(open);
+            self.parked.wake(namespace, open);
         }
         Ok(answer.map(|answer| Done { task: Some(task), status, version, answer, repeated: false }))
     }
@@ -646,6 +649,6 @@ pub(crate) fn mail_id(source: StreamId, version: u64, ordinal: u32) -> [u8; 16] 
     digest[..16].try_into().expect("a digest has 32 bytes")
 }
 
-fn unreadable(row: &UniqueRow, error: &serde_json::Error) -> StoreError {
+pub(super) fn unreadable(row: &UniqueRow, error: &serde_json::Error) -> StoreError {
     StoreError::Corrupt { stream: row.stream, version: 0, why: format!("unique key {:?}: {error}", row.key) }
 }

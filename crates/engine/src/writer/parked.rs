@@ -14,12 +14,17 @@ pub(super) struct Parked {
     by_capability: HashMap<Box<str>, BTreeSet<Ticket>>,
     by_deadline: BTreeSet<(u64, Ticket)>,
     /// Those who were woken, and for what.
-    woken: BTreeMap<Ticket, Vec<Box<str>>>,
+    woken: BTreeMap<Ticket, Vec<Offer>>,
 }
+
+/// Work that was offered: its namespace and its key.
+pub(super) type Offer = (Box<str>, Box<str>);
 
 #[derive(Debug)]
 struct Waiting {
     claim: Claim,
+    /// The only one it works for; all where it is missing.
+    namespace: Option<Box<str>>,
     capabilities: Arc<[Box<str>]>,
 }
 
@@ -27,39 +32,42 @@ struct Waiting {
 pub(super) struct Woken {
     pub(super) ticket: Ticket,
     pub(super) claim: Claim,
-    /// The keys of the work it was woken for. Where it does not take all of it, somebody else may.
-    pub(super) keys: Vec<Box<str>>,
+    /// What it was woken for. Where it does not take all of it, somebody else may.
+    pub(super) offers: Vec<Offer>,
 }
 
 impl Parked {
     /// Lets a claim wait.
-    pub(super) fn park(&mut self, ticket: Ticket, claim: Claim, capabilities: Arc<[Box<str>]>) {
+    pub(super) fn park(&mut self, ticket: Ticket, claim: Claim, namespace: Option<Box<str>>, capabilities: Arc<[Box<str>]>) {
         self.by_deadline.insert((claim.until, ticket));
         for word in capabilities.iter() {
             self.by_capability.entry(word.clone()).or_default().insert(ticket);
         }
-        self.claims.insert(ticket, Waiting { claim, capabilities });
+        self.claims.insert(ticket, Waiting { claim, namespace, capabilities });
     }
 
     /// Work was offered under these keys: one waiting agent for each is woken, the one that has waited longest.
-    pub(super) fn wake(&mut self, open: &str) {
+    pub(super) fn wake(&mut self, namespace: &str, open: &str) {
         if self.claims.is_empty() {
             return;
         }
         for key in open.lines() {
-            self.wake_for(key, |_| true);
+            self.wake_for(namespace, key, |_| true);
         }
     }
 
     /// Wakes the one who has waited longest of those who can do this, if there is one.
-    pub(super) fn wake_for(&mut self, key: &str, may: impl Fn(Ticket) -> bool) {
+    pub(super) fn wake_for(&mut self, namespace: &str, key: &str, may: impl Fn(Ticket) -> bool) {
         let first = key.split(['+', '@']).next().unwrap_or(key);
         let able = |ticket: &&Ticket| {
             let waiting = &self.claims[ticket];
-            may(**ticket) && !self.woken.contains_key(ticket) && fits(key, waiting.claim.wish.agent_id, &waiting.capabilities)
+            may(**ticket)
+                && !self.woken.contains_key(ticket)
+                && waiting.namespace.as_deref().is_none_or(|own| own == namespace)
+                && fits(key, waiting.claim.wish.agent_id, &waiting.capabilities)
         };
         if let Some(chosen) = self.by_capability.get(first).and_then(|tickets| tickets.iter().find(able)).copied() {
-            self.woken.entry(chosen).or_default().push(key.into());
+            self.woken.entry(chosen).or_default().push((namespace.into(), key.into()));
         }
     }
 
@@ -78,9 +86,9 @@ impl Parked {
     /// The next of those who were woken.
     pub(super) fn take_woken(&mut self) -> Option<Woken> {
         loop {
-            let (ticket, keys) = self.woken.pop_first()?;
+            let (ticket, offers) = self.woken.pop_first()?;
             if let Some(claim) = self.remove(ticket) {
-                return Some(Woken { ticket, claim, keys });
+                return Some(Woken { ticket, claim, offers });
             }
         }
     }
@@ -92,6 +100,12 @@ impl Parked {
             self.remove(*ticket);
         }
         late
+    }
+
+    /// Whoever asked is gone. What they were woken for is there for others, and comes back to be handed on.
+    pub(super) fn forget(&mut self, ticket: Ticket) -> Vec<Offer> {
+        self.remove(ticket);
+        self.woken.remove(&ticket).unwrap_or_default()
     }
 
     /// When the first one's time is up.

@@ -103,14 +103,14 @@ impl Desk {
             role: None,
             capabilities: capabilities.iter().map(|c| (*c).into()).collect(),
             external_id: None,
-            in_process: false,
+            ..Registration::default()
         };
         self.done(Job::Agent { id, command: AgentCommand::Register(Box::new(said)), actor: ann() });
         id
     }
 
     fn claim(&mut self, wish: ClaimRequest) -> Vec<WorkItem> {
-        match self.batch(vec![Job::Claim(Claim { wish, until: 0 })]).remove(0) {
+        match self.batch(vec![Job::Claim(Claim { wish, until: 0, held_first: false })]).remove(0) {
             Reply::Work(Ok(items)) => items,
             other => panic!("{other:?}"),
         }

@@ -2,6 +2,7 @@
 //! store and that it is about waits for it.
 
 use super::batch::{Batch, GroupNo, LeaseChange};
+use super::commit::Transition;
 use super::{Reply, Writer};
 use crate::ids::IdSet;
 use crate::store::{Store, StoreError, UniqueRow};
@@ -22,6 +23,8 @@ pub(super) struct Underway {
     pub(super) tasks: Vec<Sent>,
     /// When the clock has to look at one of them again.
     pub(super) wake: Option<i64>,
+    /// Changes of status, by group, to be told in the log.
+    pub(super) transitions: Vec<(usize, Transition)>,
     /// Its groups that are not written, and the task that is the reason.
     pub(super) spoiled: HashMap<GroupNo, TaskId>,
     /// The same tasks, to be found.

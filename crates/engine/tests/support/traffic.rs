@@ -86,7 +86,7 @@ impl Crew {
     }
 
     async fn known(&self, name: String, capability: &str) -> Result<AgentId, EngineError> {
-        if let Some(id) = self.engine.agent_named(&name)? {
+        if let Some(id) = self.engine.agent_named(&name) {
             return Ok(id);
         }
         let said = Registration {
@@ -94,7 +94,7 @@ impl Crew {
             role: None,
             capabilities: vec![capability.into()],
             external_id: Some(name),
-            in_process: false,
+            ..Registration::default()
         };
         insist!(self, self.engine.register(None, said.clone(), Actor::human("test")))
     }

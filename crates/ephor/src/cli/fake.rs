@@ -167,6 +167,10 @@ impl Api for World {
         self.now()
     }
 
+    fn position(&self) -> Answer<'_, u64> {
+        ready(Ok(self.state.lock().unwrap().events.len() as u64))
+    }
+
     fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
         let state = self.state.lock().unwrap();
         let meant =
@@ -380,6 +384,7 @@ pub(super) async fn ephor(world: &Arc<World>, tty: bool, line: &[&str]) -> Ran {
         size: Box::new(|| (80, 12)),
         wishes: Wishes { no_color: true, ..Wishes::default() },
         interrupts,
+        config: None,
     };
     let args = std::iter::once("ephor").chain(line.iter().copied()).map(Into::into);
     let exit = main(args.collect::<Vec<std::ffi::OsString>>(), &FakeHost(world.clone()), &mut terminal).await;

@@ -6,7 +6,7 @@ use super::live::{Scene, render};
 use super::style::Style;
 use super::table;
 use super::terminal::Terminal;
-use crate::api::{Api, ApiError, EventQuery};
+use crate::api::{Api, ApiError, EventQuery, Kind};
 use ephor_core::id::TaskId;
 use ephor_core::status::{BlockReason, Status};
 use ephor_core::time::Time;
@@ -105,52 +105,130 @@ pub(super) async fn follow(
     until: Until,
     terminal: &mut Terminal,
 ) -> Result<Followed, Failure> {
-    let mut view = View::new(show, terminal.wishes.style(terminal.err.tty, ascii), api.now());
-    let (from, mut after) = (api.now(), 0);
-    let mut scenes = scenes(api, tasks).await?;
-    let mut nobody_since: Option<Time> = None;
+    let view = View::new(show, terminal.wishes.style(terminal.err.tty, ascii), api.now());
+    let scenes = scenes(api, tasks).await?;
+    let from = api.now();
+    let mut following = Following { api, tasks, until, view, scenes, from, after: 0, untold: Vec::new(), nobody_since: None };
+    let mut lost = 0;
     loop {
-        view.picture(&scenes, api.now(), terminal);
-        let now = api.now();
-        let waits = |scene: &Scene| needs_a_person(scene) || nobody_since.is_some_and(|since| now.since(since) >= NOBODY_MS);
-        let live: Vec<&Scene> = scenes.iter().filter(|s| !s.task.status.is_final()).collect();
-        let lost = || scenes.iter().any(|s| s.task.status.is_final() && s.task.status != Status::Completed);
-        let ended = match () {
-            () if live.is_empty() || (until.failed && lost()) => Some(Ended::Finished),
-            () if until.blocked && live.iter().all(|s| waits(s)) => Some(Ended::Waiting),
-            () if until.timeout_ms.is_some_and(|ms| now.since(from) >= ms) => Some(Ended::TimedOut),
-            () => None,
+        let ended = match following.turn(terminal).await {
+            Ok(ended) => {
+                if std::mem::take(&mut lost) > 0 {
+                    following.view.say("connected again", terminal);
+                }
+                ended
+            }
+            Err(error) if following.comes_back(&error) => {
+                lost += 1;
+                following.pause(lost, &error, terminal).await
+            }
+            Err(error) => {
+                following.view.clear(terminal);
+                return Err(error.into());
+            }
         };
         if let Some(ended) = ended {
-            // What happened between the last events and the last look is told too.
-            loop {
-                let (last, rest) = events(api, tasks, after, 0).await?;
-                view.events(&rest, &scenes, terminal);
-                if last == after {
-                    break;
-                }
-                after = last;
-            }
-            view.clear(terminal);
-            return Ok(Followed { ended, scenes });
+            following.view.clear(terminal);
+            return Ok(Followed { ended, scenes: following.scenes });
         }
-        let came = tokio::select! {
-            biased;
-            () = terminal.interrupts.next() => {
-                view.clear(terminal);
-                return Ok(Followed { ended: Ended::Interrupted, scenes });
+    }
+}
+
+/// Tasks that are followed, and how far that has come.
+struct Following<'a> {
+    api: &'a dyn Api,
+    tasks: &'a [TaskId],
+    until: Until,
+    view: View,
+    scenes: Vec<Scene>,
+    from: Time,
+    /// The position of the last event that was heard.
+    after: u64,
+    /// Events that were heard and not told yet.
+    untold: Vec<EventView>,
+    nobody_since: Option<Time>,
+}
+
+impl Following<'_> {
+    /// Shows where things are, and waits for what comes next; or says why following ends. After an error it can be asked again:
+    /// nothing is lost and nothing told twice.
+    async fn turn(&mut self, terminal: &mut Terminal) -> Result<Option<Ended>, ApiError> {
+        self.tell(terminal);
+        if let Some(ended) = self.ended() {
+            // What happened between the last events and the last look is told too.
+            while self.hear(0).await? {
+                self.tell(terminal);
             }
-            came = events(api, tasks, after, WAIT_MS) => came?,
-        };
-        let (last, came) = came;
-        after = last;
-        scenes = self::scenes(api, tasks).await?;
-        view.events(&came, &scenes, terminal);
-        view.life(&scenes, api.now(), terminal);
-        let nobody =
-            until.nobody && scenes.iter().filter(|s| !s.task.status.is_final()).all(|s| needs_a_person(s) || has_nobody(s));
-        nobody_since = nobody.then(|| nobody_since.unwrap_or_else(|| api.now()));
-        tokio::time::sleep(if show == Show::Picture { PICTURE } else { LOOK }).await;
+            return Ok(Some(ended));
+        }
+        tokio::select! {
+            biased;
+            () = terminal.interrupts.next() => return Ok(Some(Ended::Interrupted)),
+            heard = self.hear(WAIT_MS) => heard.map(drop)?,
+        }
+        self.scenes = scenes(self.api, self.tasks).await?;
+        self.tell(terminal);
+        self.view.life(&self.scenes, self.api.now(), terminal);
+        let mut live = self.scenes.iter().filter(|s| !s.task.status.is_final());
+        let nobody = self.until.nobody && live.all(|s| needs_a_person(s) || has_nobody(s));
+        self.nobody_since = nobody.then(|| self.nobody_since.unwrap_or_else(|| self.api.now()));
+        tokio::time::sleep(if self.view.show == Show::Picture { PICTURE } else { LOOK }).await;
+        Ok(None)
+    }
+
+    /// Takes in what has happened since. Answers whether anything did.
+    async fn hear(&mut self, wait_ms: u64) -> Result<bool, ApiError> {
+        let (last, came) = events(self.api, self.tasks, self.after, wait_ms).await?;
+        let more = last > self.after;
+        self.after = last;
+        self.untold.extend(came);
+        Ok(more)
+    }
+
+    /// Shows what was heard.
+    fn tell(&mut self, terminal: &mut Terminal) {
+        if !self.untold.is_empty() {
+            self.view.events(&std::mem::take(&mut self.untold), &self.scenes, terminal);
+        }
+        self.view.picture(&self.scenes, self.api.now(), terminal);
+    }
+
+    /// Why following ends here, if it does.
+    fn ended(&self) -> Option<Ended> {
+        let now = self.api.now();
+        let waits = |scene: &Scene| needs_a_person(scene) || self.nobody_since.is_some_and(|since| now.since(since) >= NOBODY_MS);
+        let live: Vec<&Scene> = self.scenes.iter().filter(|s| !s.task.status.is_final()).collect();
+        let lost = || self.scenes.iter().any(|s| s.task.status.is_final() && s.task.status != Status::Completed);
+        match () {
+            () if live.is_empty() || (self.until.failed && lost()) => Some(Ended::Finished),
+            () if self.until.blocked && live.iter().all(|s| waits(s)) => Some(Ended::Waiting),
+            () if self.is_over_time() => Some(Ended::TimedOut),
+            () => None,
+        }
+    }
+
+    fn is_over_time(&self) -> bool {
+        self.until.timeout_ms.is_some_and(|ms| self.api.now().since(self.from) >= ms)
+    }
+
+    /// Whether a server that was there before may be there again.
+    fn comes_back(&self, error: &ApiError) -> bool {
+        self.api.is_remote() && matches!(error.kind, Kind::Unreachable | Kind::Busy)
+    }
+
+    /// Waits for a server that was lost, a little longer each time.
+    async fn pause(&mut self, lost: usize, error: &ApiError, terminal: &mut Terminal) -> Option<Ended> {
+        let mut pause = ephor_sdk::client::pause(lost);
+        if let Some(ms) = self.until.timeout_ms {
+            pause = pause.min(Duration::from_millis(ms.saturating_sub(self.api.now().since(self.from))));
+        }
+        let why = error.why.as_deref().unwrap_or(&error.message);
+        self.view.say(&format!("reconnecting in {:.1} s: {}", pause.as_secs_f64(), super::text::inert(why)), terminal);
+        tokio::select! {
+            biased;
+            () = terminal.interrupts.next() => Some(Ended::Interrupted),
+            () = tokio::time::sleep(pause) => self.is_over_time().then_some(Ended::TimedOut),
+        }
     }
 }
 
@@ -236,6 +314,14 @@ impl View {
                 }
             }
             Show::Picture | Show::Nothing => {}
+        }
+    }
+
+    /// A word beside what is shown.
+    fn say(&mut self, text: &str, terminal: &mut Terminal) {
+        self.clear(terminal);
+        if self.show != Show::Nothing {
+            terminal.err.line(text);
         }
     }
 

@@ -3,23 +3,31 @@
 //! A command reads its arguments, asks the engine through `Api`, and shows the answer. It decides nothing about tasks. What others
 //! wrote is made inert before it is shown (`text::inert`).
 
+mod agent;
 mod failure;
 mod follow;
 mod graph;
+mod inbox;
+mod key;
 mod lifecycle;
 mod lines;
 mod live;
 mod maintenance;
+mod papers;
 mod plan;
+mod profile;
+mod raw;
 mod review;
 mod run;
 mod serve;
+mod settings;
 mod show;
 mod style;
 mod table;
 mod task;
 mod terminal;
 mod text;
+mod watch;
 mod why;
 mod words;
 
@@ -37,8 +45,10 @@ pub use terminal::{Interrupter, Interrupts, Stream, Terminal, Wishes};
 use crate::api::Api;
 use crate::host::{Host, Need, Place};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use settings::{Origin, Profiles, Settings};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use style::Hue;
 
 /// The other name this program answers to; its verbs are the same.
@@ -64,6 +74,12 @@ struct Globals {
     /// A running server: http://127.0.0.1:4000
     #[arg(long, global = true, env = "EPHOR_SERVER", hide_env_values = true, value_name = "URL")]
     server: Option<String>,
+    /// The settings of this name, made with ephor profile set
+    #[arg(long, global = true, env = "EPHOR_PROFILE", hide_env_values = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// The file of the token that shows a server who asks; or the token itself in EPHOR_TOKEN
+    #[arg(long, global = true, env = "EPHOR_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Where tasks belong
     #[arg(long, global = true, env = "EPHOR_NAMESPACE", value_name = "NAME")]
     namespace: Option<String>,
@@ -82,6 +98,9 @@ struct Globals {
     /// Answer every question with yes
     #[arg(short, long, global = true)]
     yes: bool,
+    /// Where each of these comes from.
+    #[arg(skip)]
+    origins: BTreeMap<&'static str, Origin>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,6 +118,16 @@ enum Command {
     /// Vote, confirm results, show reviews
     #[command(subcommand)]
     Review(review::ReviewCommand),
+    /// What needs a person: reviews, escalations, results to look at, plans to accept, effects nobody knows of
+    Inbox,
+    /// Follow tasks to their end, or everything as it happens
+    Watch(watch::AllArgs),
+    /// Register agents, look at them, lend those of this machine
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    /// Make keys, list them, take them back
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Why a task does not move, and what would free it
     Why(why::WhyArgs),
     /// The statuses of a task, and what may follow which
@@ -113,6 +142,18 @@ enum Command {
     Migrate(maintenance::MigrateCommand),
     /// Check this installation with a short job from end to end
     Selftest,
+    /// Send one request to a server
+    Api(raw::RawArgs),
+    /// Name settings, and choose among them
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
+    /// Show the settings
+    #[command(subcommand)]
+    Config(profile::ConfigCommand),
+    /// Write what a shell needs to complete commands
+    Completion(papers::CompletionArgs),
+    /// Write manual pages
+    Man(papers::ManArgs),
     /// The version of this program
     Version,
     /// The launcher of the sandbox
@@ -125,6 +166,7 @@ struct Cx<'a> {
     host: &'a dyn Host,
     terminal: &'a mut Terminal,
     globals: Globals,
+    settings: Settings,
 }
 
 /// Runs a command line, the program's own name first.
@@ -134,8 +176,17 @@ pub async fn main(args: impl IntoIterator<Item = OsString>, host: &dyn Host, ter
         Ok(cli) => cli,
         Err(error) => return told_by_clap(&error, terminal),
     };
-    let mut cx = Cx { host, terminal, globals: cli.globals };
-    match dispatch(cli.command, &mut cx).await {
+    let settings = Profiles::read(terminal.config.as_deref()).and_then(|profiles| Settings::resolve(&cli.globals, &profiles));
+    let (settings, wrong) = match settings {
+        Ok(settings) => (settings, None),
+        Err(failure) => (Settings::default(), Some(failure)),
+    };
+    let mut cx = Cx { host, terminal, globals: cli.globals, settings };
+    let answer = match wrong {
+        Some(failure) if !cli.command.mends_settings() => Err(failure),
+        _ => dispatch(cli.command, &mut cx).await,
+    };
+    match answer {
         Ok(exit) => exit,
         Err(failure) => {
             let (as_json, ascii) = (cx.output().is_json(), cx.globals.ascii);
@@ -154,7 +205,16 @@ fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     let called = args.first().and_then(|path| Path::new(path).file_name()).and_then(|name| name.to_str());
     let name = if called == Some(ALIAS) { ALIAS } else { "ephor" };
     let matches = Cli::command().name(name).bin_name(name).try_get_matches_from(args)?;
-    Cli::from_arg_matches(&matches)
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.globals.origins = settings::origins(&matches);
+    Ok(cli)
+}
+
+impl Command {
+    /// Whether it is there to mend settings, or needs none.
+    fn mends_settings(&self) -> bool {
+        matches!(self, Self::Profile(_) | Self::Version | Self::Completion(_) | Self::Man(_) | Self::Lifecycle)
+    }
 }
 
 /// Help and version are data; anything else clap says is an error of usage.
@@ -176,6 +236,15 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Task(command) => task::run(command, cx).await,
         Command::Plan(command) => plan::run(command, cx).await,
         Command::Review(command) => review::run(command, cx).await,
+        Command::Inbox => inbox::run(cx).await,
+        Command::Watch(args) => watch::run(args, cx).await,
+        Command::Agent(command) => agent::run(command, cx).await,
+        Command::Api(args) => raw::run(args, cx).await,
+        Command::Profile(command) => profile::run(command, cx),
+        Command::Config(command) => Ok(profile::config(&command, cx)),
+        Command::Completion(args) => Ok(papers::completion(&args, Cli::command(), cx)),
+        Command::Man(args) => papers::man(&args, Cli::command(), cx),
+        Command::Key(command) => key::run(command, cx).await,
         Command::Why(args) => why::run(&args, cx).await,
         Command::Lifecycle => Ok(lifecycle::run(cx)),
         Command::Doctor => maintenance::doctor(cx).await,
@@ -193,12 +262,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
 impl Cx<'_> {
     /// How data is written.
     fn output(&self) -> Output {
-        match (self.globals.output, self.globals.json, self.globals.quiet) {
-            (Some(output), ..) => output,
-            (None, true, _) => Output::Json,
-            (None, false, true) => Output::Id,
-            (None, false, false) => Output::Table,
-        }
+        self.settings.output.value.unwrap_or_default()
     }
 
     /// The looks of standard output.
@@ -213,11 +277,7 @@ impl Cx<'_> {
 
     /// Where the engine is.
     fn place(&self) -> Place {
-        Place {
-            database: self.globals.database.clone().or_else(|| std::env::var("DATABASE_URL").ok()).filter(|url| !url.is_empty()),
-            server: self.globals.server.clone().filter(|url| !url.is_empty()),
-            namespace: self.globals.namespace.clone(),
-        }
+        self.settings.place()
     }
 
     /// Opens the engine for one command and closes it again, however the command ends.

@@ -55,6 +55,12 @@ pub(super) async fn run(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure>
         Some(out) => std::path::absolute(out).map_err(|e| Failure::file(out, &e))?,
         None => here.join(OUT).join(path.file_stem().unwrap_or_default()),
     };
+    // A server's agents know its folders, not those of this process: there results go below its own out folder.
+    let server = cx.place().server;
+    let out = if server.is_some() { PathBuf::from(path.file_stem().unwrap_or_default()) } else { out };
+    if let Some(server) = server {
+        cx.say(format!("the agents of {server} do the work: files are read and written there, as that server allows"));
+    }
     let jobs = read(&args, &path, &out, cx)?;
     let work = Workshop { agents: args.agents, read: vec![here, out.clone()], out: out.clone() };
     let no_progress = args.no_progress;
@@ -68,7 +74,8 @@ pub(super) async fn run(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure>
             let show = follow::show(cx.terminal, cx.output().is_json(), quiet, no_progress);
             let until = Until { blocked: true, nobody: true, ..Until::default() };
             let mut followed = follow::follow(api, &tasks, (show, cx.globals.ascii), until, cx.terminal).await?;
-            if followed.ended == Ended::Interrupted {
+            // In this process the work ends with it; a server goes on with it.
+            if followed.ended == Ended::Interrupted && !api.is_remote() {
                 pause(&tasks, api, cx).await?;
                 followed.scenes = follow::scenes(api, &tasks).await?;
             }
@@ -81,6 +88,9 @@ pub(super) async fn run(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure>
         })
         .await?;
     tell((&followed, &outputs, now), &out, &args.path, cx);
+    if followed.ended == Ended::Interrupted && cx.place().server.is_some() {
+        cx.say("the server goes on with it; ephor task watch @last looks again");
+    }
     Ok(followed.exit())
 }
 
@@ -110,7 +120,7 @@ fn read(args: &RunArgs, path: &Path, out: &Path, cx: &mut Cx<'_>) -> Result<Vec<
     let params = words::object(args.params.clone());
     for request in &mut requests {
         add_payload(request, &params, out)?;
-        request.namespace = request.namespace.take().or_else(|| cx.globals.namespace.clone());
+        request.namespace = request.namespace.take().or_else(|| cx.settings.namespace.value.clone());
     }
     Ok(requests.into_iter().enumerate().map(|(i, request)| job(request, i, path)).collect())
 }
@@ -211,6 +221,7 @@ fn tell((followed, outputs, now): (&Followed, &[Vec<OutputView>], Time), out: &P
     let again = format!("ephor run {}", file.display());
     let unfinished = followed.scenes.iter().filter(|s| !s.task.status.is_final());
     let next: Vec<String> = match followed.ended {
+        Ended::Interrupted if cx.place().server.is_some() => Vec::new(),
         Ended::Interrupted => unfinished.map(|s| format!("to go on: {again}    or    ephor task resume {}", s.task.id)).collect(),
         Ended::Waiting => {
             let acts = unfinished.flat_map(|s| s.waiting.iter().filter_map(|w| w.act.clone()));

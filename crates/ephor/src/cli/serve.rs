@@ -3,6 +3,7 @@
 use super::Cx;
 use super::failure::{Exit, Failure};
 use crate::host::{Serving, Workshop};
+use crate::logs;
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -30,9 +31,13 @@ pub(super) struct ServeArgs {
     /// The folder they write below
     #[arg(long, value_name = "FOLDER", default_value = "ephor-out")]
     out: PathBuf,
+    /// How the log on standard error is written; EPHOR_LOG says how much: `info`, `debug`, `ephor=debug,warn`
+    #[arg(long, env = "EPHOR_LOG_FORMAT", value_enum, default_value_t, value_name = "FORM")]
+    log_format: logs::Format,
 }
 
 pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    logs::start(args.log_format);
     let listen = match args.listen {
         Some(listen) => listen,
         None => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port()?),
@@ -41,6 +46,7 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
     let serving = Serving { listen, hosts: args.allow_host, workshop };
     let served = cx.host.serve(&cx.place(), serving).await?;
     cx.terminal.out.line(format!("listening on http://{}", served.address()));
+    cx.say(format!("sign in as the operator, once, within ten minutes: {}", served.login()));
     cx.say(format!("browse the interface at http://{}/api-docs", served.address()));
     cx.say(format!("the operator's token is in {}", served.token_file().display()));
     let why = tokio::select! {

@@ -6,7 +6,8 @@ use super::text::{inert, width};
 use serde::Serialize;
 
 /// How data is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Output {
     /// Columns for people.
     #[default]

@@ -2,6 +2,8 @@
 
 mod look;
 
+pub(super) use look::watch;
+
 use super::failure::{Exit, Failure};
 use super::follow::{self, Until};
 use super::{Cx, Output, find, show, table, words};
@@ -278,6 +280,13 @@ pub(super) struct WatchArgs {
     no_progress: bool,
 }
 
+impl WatchArgs {
+    /// These tasks to their end.
+    pub(super) fn of(tasks: Vec<String>, timeout: Option<WireDuration>) -> Self {
+        Self { tasks, until: "done".into(), fail_fast: false, timeout, no_progress: false }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ModifyArgs {
     /// The task
@@ -405,7 +414,7 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         timeout: args.timeout,
         external_id: args.external_id,
         source: Some("MANUAL".into()),
-        namespace: cx.globals.namespace.clone(),
+        namespace: cx.settings.namespace.value.clone(),
         payload: if params.is_empty() { Value::Null } else { Value::Object(params) },
         action: args.action,
         capabilities: args.capabilities,

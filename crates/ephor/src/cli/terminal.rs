@@ -2,6 +2,7 @@
 
 use super::style::Style;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
@@ -27,6 +28,8 @@ pub struct Terminal {
     pub wishes: Wishes,
     /// Ctrl-C.
     pub interrupts: Interrupts,
+    /// The file of profiles; none where there is no place for one.
+    pub config: Option<PathBuf>,
 }
 
 /// Ctrl-C, for a command that ends in its own way. Where none waits for it, whoever catches the signal ends the process.
@@ -142,6 +145,7 @@ impl Terminal {
             }),
             wishes: Wishes::of_process(),
             interrupts,
+            config: super::settings::file_of_process(),
         }
     }
 

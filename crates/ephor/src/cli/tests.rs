@@ -248,3 +248,40 @@ async fn a_database_is_looked_after_behind_the_host() {
     assert_eq!(map.as_array().unwrap().len(), Status::ALL.len());
     assert!(ephor(&world, false, &["version"]).await.out.starts_with("ephor "));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_inbox_holds_what_a_person_is_asked_for_and_how_to_answer() {
+    let world = World::new();
+    let empty = ephor(&world, false, &["inbox"]).await;
+    assert_eq!((empty.exit, empty.err.as_str()), (Exit::Done, "nothing needs a person\n"));
+    let made = ephor(&world, false, &["task", "create", "-d", "Change the keys", "--mode", "strict", "-q"]).await;
+    let task = made.out.trim();
+    let inbox = ephor(&world, false, &["inbox", "--json"]).await;
+    let asked: serde_json::Value = serde_json::from_str(&inbox.out).unwrap();
+    assert_eq!((asked[0]["reason"].as_str(), asked[0]["task"].as_str()), (Some("REVIEW"), Some(task)));
+    assert!(asked[0]["act"].as_str().unwrap().starts_with(&format!("ephor review vote {task}")), "{asked}");
+    assert_eq!(ephor(&world, false, &["inbox", "-q"]).await.out.trim(), task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_watched_from_now_on() {
+    let world = World::new();
+    assert_eq!(ephor(&world, false, &["task", "create", "-d", "before", "--action", "echo"]).await.exit, Exit::Done);
+    let watching = ephor(&world, false, &["watch", "--timeout", "30s", "--json"]);
+    let (watched, made) =
+        tokio::join!(watching, ephor(&world, false, &["task", "create", "-d", "after", "--action", "echo", "-q"]));
+    assert_eq!(watched.exit, Exit::TimedOut, "{}", watched.err);
+    assert!(watched.out.contains(made.out.trim()), "{}", watched.out);
+    assert_eq!(watched.out.matches("SUBMITTED").count(), 1, "{}", watched.out);
+}
+
+#[tokio::test]
+async fn what_needs_a_server_says_so_where_there_is_none() {
+    let world = World::new();
+    for line in [&["agent", "list"][..], &["agent", "run"], &["api", "GET", "/health/live"]] {
+        let ran = ephor(&world, false, line).await;
+        assert_eq!(ran.exit, Exit::Unreachable, "{line:?}: {}", ran.err);
+    }
+    assert_eq!(ephor(&world, false, &["config", "list"]).await.exit, Exit::Done);
+    assert!(ephor(&world, false, &["completion", "zsh"]).await.out.contains("#compdef ephor"));
+}

@@ -29,6 +29,16 @@ pub(super) fn pair(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value_of(value)))
 }
 
+/// A choice of the command line, from a file: `table`.
+pub(super) fn choice<T: clap::ValueEnum>(text: &str) -> Result<T, String> {
+    T::from_str(text, true)
+}
+
+/// How a choice is written.
+pub(super) fn name_of<T: clap::ValueEnum>(choice: &T) -> String {
+    choice.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+}
+
 /// JSON where it reads as JSON, else text.
 pub(super) fn value_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))

@@ -12,9 +12,13 @@ use ephor_core::plan::Problem as FieldProblem;
 use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// How deep JSON may be nested (promise 28).
 const DEPTH_MAX: usize = 64;
+
+/// How long a body may take to arrive.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A JSON body, read into `T`.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -25,7 +29,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         is_json(request.headers())?;
         let wanted = request.extensions().get::<Wanted>().cloned();
-        let bytes = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        let reading = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
+        let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
         let (value, camel) = read(&bytes)?;
         if let (true, Some(wanted)) = (camel, wanted) {
             wanted.camel_unless_said();
@@ -42,6 +47,11 @@ pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::new(Kind::Invalid, "WRONG_TYPE", "the body has to be JSON").because("send Content-Type: application/json"))
+}
+
+/// A body that did not arrive in time.
+pub(crate) fn too_slow() -> ApiError {
+    ApiError::new(Kind::Invalid, "TIMEOUT", "the body took too long to arrive")
 }
 
 /// A body that could not be received whole.
@@ -63,12 +73,13 @@ pub(crate) fn read_as<T: DeserializeOwned>(
     bytes: &[u8],
     reshape: impl FnOnce(&mut Map<String, Value>) -> Result<bool, FieldProblem>,
 ) -> Result<(T, bool), ApiError> {
-    let empty = bytes.iter().all(u8::is_ascii_whitespace);
-    let bytes = if empty { b"{}".as_slice() } else { bytes };
-    if too_deep(bytes) {
-        let why = format!("at most {DEPTH_MAX} levels are allowed");
-        return Err(ApiError::invalid("the body is nested too deeply", vec![FieldProblem::new("body", why)]));
+    let begin = bytes.iter().position(|b| !b.is_ascii_whitespace());
+    let bytes = if begin.is_none() { b"{}".as_slice() } else { bytes };
+    // A list would be read as the fields in the order in which they happen to stand in the code.
+    if begin.is_some_and(|at| bytes[at] == b'[') {
+        return Err(ApiError::invalid("the request was refused", vec![FieldProblem::new("body", "has to be a JSON object")]));
     }
+    not_too_deep(bytes)?;
     let error = match parse(serde_json::Deserializer::from_slice(bytes)) {
         Ok(value) => return Ok((value, false)),
         Err(error) => error,
@@ -160,6 +171,23 @@ fn parse<'de, T: DeserializeOwned>(mut json: serde_json::Deserializer<serde_json
     Ok(value)
 }
 
+/// Reads JSON that may be anything: its words are nobody's business, and nothing in it is renamed.
+pub(crate) fn read_free(bytes: &[u8]) -> Result<Value, ApiError> {
+    not_too_deep(bytes)?;
+    match bytes.iter().all(u8::is_ascii_whitespace) {
+        true => Ok(Value::Null),
+        false => serde_json::from_slice(bytes).map_err(|e| wrong("body", &e)),
+    }
+}
+
+fn not_too_deep(bytes: &[u8]) -> Result<(), ApiError> {
+    if too_deep(bytes) {
+        let why = format!("at most {DEPTH_MAX} levels are allowed");
+        return Err(ApiError::invalid("the body is nested too deeply", vec![FieldProblem::new("body", why)]));
+    }
+    Ok(())
+}
+
 /// What is wrong, by the path of the field.
 fn wrong(path: &str, error: &serde_json::Error) -> ApiError {
     let field = if path == "." { "body" } else { path };
@@ -205,7 +233,8 @@ mod tests {
         assert!(unknown.contains("unknown field `titel`, expected one of") && unknown.contains("`title`"), "{unknown}");
         assert!(problem(r#"{"plan": {"steps": [{"id": "a", "needs": 5}]}}"#).starts_with("plan.steps[0].needs: "));
         assert!(problem("{} {}").contains("trailing"));
-        assert!(problem(&"[".repeat(100_000)).contains("64 levels"));
+        assert!(problem(&"{\"a\":".repeat(100_000)).contains("64 levels"));
+        assert!(problem("[]").contains("object"));
     }
 
     #[test]

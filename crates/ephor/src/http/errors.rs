@@ -6,14 +6,16 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 /// What each status says.
-const STATUSES: [(&str, &str); 13] = [
+const STATUSES: [(&str, &str); 15] = [
     ("400", "The request makes no sense as it is, or not for where the task is (`ILLEGAL_TRANSITION`, `TERMINAL_STATE`)"),
     ("401", "This needs a key"),
     ("403", "The caller may not"),
     ("404", "There is no such thing, or the caller may not see it"),
     ("405", "The path does not know this method"),
+    ("408", "The request took too long to arrive"),
     ("409", "Something has changed or was decided meanwhile (`VERSION_CONFLICT`, `ALREADY_SETTLED`, `STALE_ATTEMPT`)"),
     ("413", "The body is too large"),
+    ("414", "The address is too long"),
     ("415", "The body has another type than is read here"),
     ("422", "The idempotency key was used with another body"),
     ("429", "A limit is reached; come back after `Retry-After`"),

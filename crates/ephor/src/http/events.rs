@@ -92,6 +92,7 @@ struct Wanted {
     #[serde(alias = "actor_id")]
     actor: Option<String>,
     /// `asc` or `desc`.
+    #[param(inline)]
     order: Order,
     /// How many at most, from 1 to 500; 50 where it is missing.
     limit: Option<u32>,

@@ -1,33 +1,49 @@
-//! The way in: is this host meant, who is it, and may they. Every request passes here before anything of it is read.
+//! The way in: is this host meant, who is it, is it too much, and may they. Every request passes here before anything of it is read.
 
-use super::auth::{Caller, Permission, Principal};
+use super::auth::{Caller, Permission, Principal, Shown, session_of};
+use super::listen::Peer;
 use super::operations::{OPERATIONS, needed};
 use super::problem::wrong_method;
 use super::server::Server;
 use crate::api::{ApiError, Kind};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+
+/// Where a browser says whose page asks.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// How long an address may be, in bytes.
+const URI_MAX: usize = 8 << 10;
 
 /// Lets a request in, or says why not.
 pub(crate) async fn admit(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
     match who(&server, &request) {
         Ok(principal) => {
-            request.extensions_mut().insert(Caller(Arc::new(principal)));
-            next.run(request).await
+            let caller = Caller(Arc::new(principal));
+            request.extensions_mut().insert(caller.clone());
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(caller);
+            response
         }
         Err(error) => error.into_response(),
     }
 }
 
 fn who(server: &Server, request: &Request) -> Result<Principal, ApiError> {
+    if request.uri().path_and_query().is_some_and(|text| text.as_str().len() > URI_MAX) {
+        return Err(ApiError::new(Kind::Invalid, "URI_TOO_LONG", format!("an address has at most {URI_MAX} bytes")));
+    }
     is_meant(server, request)?;
-    let principal = principal(server, request.headers())?;
+    let principal = principal(server, request)?;
+    server.meter().admit(&principal)?;
+    if server.is_stopping() {
+        return Err(ApiError::new(Kind::Unreachable, "STOPPED", "the server is stopping; ask again soon"));
+    }
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    // What has no route is answered by the fallback, which gives nothing away.
-    let Some(path) = path else { return Ok(principal) };
+    // What has no route is answered by the fallback; that it has none is told to nobody who may not even look.
+    let Some(path) = path else { return principal.require(Permission::Read).map(|()| principal) };
     let Some(permission) = needed(request.method(), path) else {
         return Err(match OPERATIONS.iter().any(|(_, known, _)| *known == path) {
             true => wrong_method(path),
@@ -58,15 +74,52 @@ fn is_meant(server: &Server, request: &Request) -> Result<(), ApiError> {
     }
 }
 
-/// Who it is, by what they show.
-fn principal(server: &Server, headers: &HeaderMap) -> Result<Principal, ApiError> {
+/// Who it is, by what they show, and from where.
+fn principal(server: &Server, request: &Request) -> Result<Principal, ApiError> {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let nobody = || Principal { peer, ..Principal::nobody() };
+    let shown = match shown(server, request.headers()) {
+        Ok(shown) => shown,
+        Err(error) => {
+            // Whoever guesses is counted as well.
+            server.meter().admit(&nobody())?;
+            return Err(error);
+        }
+    };
+    match shown {
+        Some(principal) if principal.shown == Shown::Session => own_page(request).map(|()| Principal { peer, ..principal }),
+        Some(principal) => Ok(Principal { peer, ..principal }),
+        None if server.is_local() => Ok(Principal { peer, ..Principal::local() }),
+        None => Ok(nobody()),
+    }
+}
+
+/// A browser sends its cookie along for whatever page asks, also for one on another port of this machine: what changes something has to
+/// come from a page of this server.
+fn own_page(request: &Request) -> Result<(), ApiError> {
+    if request.method().is_safe() {
+        return Ok(());
+    }
+    let text = |name| request.headers().get(name).and_then(|v| v.to_str().ok());
+    let from_here = match text(header::ORIGIN).map(|origin| origin.split("://").last()) {
+        Some(origin) => origin == text(header::HOST),
+        None => true,
+    };
+    match from_here && matches!(text(FETCH_SITE), None | Some("same-origin" | "none")) {
+        true => Ok(()),
+        false => Err(ApiError::new(Kind::Forbidden, "ORIGIN_NOT_ALLOWED", "another page may not do this in your name")),
+    }
+}
+
+/// Who shows something, if anybody does.
+fn shown(server: &Server, headers: &HeaderMap) -> Result<Option<Principal>, ApiError> {
     let shown = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap_or_default());
     let unknown = || ApiError::new(Kind::Forbidden, "UNAUTHENTICATED", "this key is not known here, or no longer");
     match shown.map(|text| text.strip_prefix("Bearer ").unwrap_or_default()) {
-        Some(token) => server.holder_of(token).ok_or_else(unknown),
-        None if server.is_local() => Ok(Principal::local()),
-        None => {
-            Err(ApiError::new(Kind::Forbidden, "UNAUTHENTICATED", "this needs a key").because("send Authorization: Bearer …"))
-        }
+        Some(token) => server.holder_of(token).ok_or_else(unknown).map(Some),
+        // A browser goes on showing the cookie of a session that is over: that is as good as none.
+        None => Ok(session_of(headers)
+            .filter(|session| server.sessions().holds(session))
+            .map(|_| Principal::operator(Shown::Session))),
     }
 }

@@ -1,10 +1,13 @@
 //! The engine on the network: REST under `/api/v1`, its OpenAPI document and a page to browse it, health.
 //!
-//! A request passes, in this order: `guard` (is this host meant, who is it, may they), the body (`body`), its handler (a file for each
+//! A request passes, in this order: `listen` (connections), `line` (its number and its line in the log), `guard` (is this host meant, who
+//! is it, may they, is it too much), the body (`body`), its handler (a file for each
 //! noun), and on the way back the case of its words (`case`). Handlers speak to the engine through [`crate::api::Api`] where the command
 //! line does too; what only agents and programs need they ask the engine itself. Every operation stands in `operations` with the
 //! permission it needs; one that does not is refused.
 
+mod access;
+mod agents;
 mod auth;
 mod body;
 mod case;
@@ -13,6 +16,9 @@ mod events;
 mod guard;
 mod health;
 mod lifecycle;
+mod limits;
+mod line;
+mod listen;
 mod openapi;
 mod operations;
 mod problem;
@@ -22,11 +28,19 @@ mod sse;
 mod streams;
 mod tasks;
 mod words;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
+pub use limits::Limits;
 pub use server::{Running, ServeOptions, serve};
+
+/// The problem document of an error, for those who compare.
+#[cfg(test)]
+pub(crate) fn problem_of(error: crate::api::ApiError) -> serde_json::Value {
+    serde_json::to_value(problem::Problem::from(error)).expect("a problem is plain data")
+}
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -42,7 +56,10 @@ const BODY_MAX: usize = 1 << 20;
 fn documented() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::with_openapi(openapi::head())
         .merge(health::routes())
+        .merge(access::routes())
         .merge(tasks::routes())
+        .merge(agents::routes())
+        .merge(work::routes())
         .merge(events::routes())
         .merge(lifecycle::routes())
 }
@@ -56,5 +73,6 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .layer(from_fn(case::answer_alike))
         .layer(from_fn_with_state(server.clone(), guard::admit))
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn(line::tell))
         .with_state(server)
 }

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use ephor_core::plan::Problem as FieldProblem;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// How long a caller should wait who was told to come back, in seconds.
@@ -57,6 +58,8 @@ fn status_of(error: &ApiError) -> StatusCode {
     match &*error.code {
         "ILLEGAL_TRANSITION" | "TERMINAL_STATE" | "DUPLICATE_TASK" => StatusCode::BAD_REQUEST,
         "UNAUTHENTICATED" => StatusCode::UNAUTHORIZED,
+        "TIMEOUT" => StatusCode::REQUEST_TIMEOUT,
+        "URI_TOO_LONG" => StatusCode::URI_TOO_LONG,
         "METHOD_NOT_ALLOWED" => StatusCode::METHOD_NOT_ALLOWED,
         "TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "WRONG_TYPE" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -77,11 +80,9 @@ fn status_of(error: &ApiError) -> StatusCode {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-            tracing::error!(code = self.code, error = self.error, detail = self.detail, "a request failed");
-        }
         let body = serde_json::to_vec(&self).expect("a problem is plain data");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        response.extensions_mut().insert(Arc::new(self));
         let headers = response.headers_mut();
         if matches!(status.as_u16(), 429 | 503 | 507) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));

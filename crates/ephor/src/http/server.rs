@@ -1,15 +1,16 @@
 //! A server: an engine, who may ask it, and the socket it listens on; how it starts and how it ends.
 
-use super::auth::Principal;
+use super::auth::{Keys, Principal, Sessions, Shown, same};
+use super::limits::{Limits, Meter, Place};
+use super::listen;
 use super::streams::Streams;
 use crate::api::{Api, ApiError, Kind};
-use crate::local::{LocalApi, Look};
+use crate::local::{LocalApi, Look, keys};
 use ephor_engine::Engine;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,6 +27,15 @@ pub struct ServeOptions {
     pub hosts: Vec<String>,
     /// The operator's token.
     pub operator_token: String,
+    /// How much is let in; by the address where nothing is said.
+    pub limits: Option<Limits>,
+}
+
+impl ServeOptions {
+    /// On an address, with this token for the operator.
+    pub fn new(listen: SocketAddr, operator_token: String) -> Self {
+        Self { listen, hosts: Vec::new(), operator_token, limits: None }
+    }
 }
 
 /// What handlers share.
@@ -35,6 +45,9 @@ pub(crate) struct Server {
     listen: SocketAddr,
     hosts: Vec<String>,
     operator_token: String,
+    keys: Keys,
+    sessions: Sessions,
+    meter: Meter,
     /// Turns true when the server stops: streams and long polls end then.
     stopping: watch::Receiver<bool>,
     streams: Streams,
@@ -49,6 +62,9 @@ impl Server {
             listen,
             hosts: options.hosts,
             operator_token: options.operator_token,
+            keys: Keys::default(),
+            sessions: Sessions::default(),
+            meter: Meter::new(options.limits.unwrap_or_else(|| Limits::on(listen))),
             stopping,
             streams: Streams::default(),
         }
@@ -89,10 +105,37 @@ impl Server {
             || self.hosts.iter().any(|h| h.eq_ignore_ascii_case(name))
     }
 
-    /// Who holds this token, if anybody.
+    /// Who holds this token or key, if anybody.
     pub(crate) fn holder_of(&self, token: &str) -> Option<Principal> {
-        let is_operator: bool = token.as_bytes().ct_eq(self.operator_token.as_bytes()).into();
-        is_operator.then(Principal::operator)
+        match same(token, &self.operator_token) {
+            true => Some(Principal::operator(Shown::Token)),
+            false => self.keys.holder(token, self.engine.now()),
+        }
+    }
+
+    /// The keys.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Sessions in browsers.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// How much each caller has asked for.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// A place for a long poll or a stream of a caller, to be held as long as it lasts.
+    pub(crate) fn place(&self, who: &Principal) -> Result<Place, ApiError> {
+        self.meter.place(who)
+    }
+
+    /// Whether it has been told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     /// Resolves when the server stops.
@@ -113,8 +156,10 @@ impl Server {
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The address that opens a session for whoever visits it first, within ten minutes.
+    pub login: String,
     stop: watch::Sender<bool>,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Running {
@@ -122,8 +167,7 @@ impl Running {
     pub async fn stop(self) {
         self.stop.send_replace(true);
         match tokio::time::timeout(DRAIN, self.serving).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::error!(%error, "the server ended badly"),
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the server panicked"),
             Err(_) => tracing::warn!("requests under way were cut off"),
         }
@@ -136,12 +180,31 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Running, Api
         ApiError::new(Kind::Failed, "UNUSABLE", format!("cannot listen on {}: {e}", options.listen))
             .then("ephor serve --listen 127.0.0.1:0")
     };
+    let reader = engine.reader();
+    let keys = crate::local::blocking(move || keys::read(&*reader)).await?;
+    let now = engine.now();
+    if !options.listen.ip().is_loopback() && !keys.iter().any(|key| key.is_good(now)) {
+        let message = format!("{} can be reached from elsewhere, and there is no key yet", options.listen);
+        return Err(ApiError::new(Kind::Forbidden, "NO_KEY", message)
+            .because("on such an address everything takes a key")
+            .then("ephor key create NAME --role admin")
+            .then("ephor serve --listen 127.0.0.1:4000"));
+    }
     let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
     let (stop, stopping) = watch::channel(false);
-    let server = Arc::new(Server::new(engine, options, address, stopping));
-    let app = super::router(server.clone());
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async move { server.stopping().await });
-    let serving = tokio::spawn(serving.into_future());
-    Ok(Running { address, stop, serving })
+    let mut server = Server::new(engine, options, address, stopping.clone());
+    server.keys = Keys::new(keys);
+    let login = format!("http://{}/login?code={}", visited(address), server.sessions.link()?);
+    let limits = server.meter.limits().clone();
+    let serving = tokio::spawn(listen::run(listener, super::router(Arc::new(server)), limits, stopping));
+    Ok(Running { address, login, stop, serving })
+}
+
+/// Where a browser on this machine finds it: an address that stands for all of them is none to visit.
+fn visited(address: SocketAddr) -> String {
+    match address.ip().is_unspecified() {
+        true => format!("localhost:{}", address.port()),
+        false => address.to_string(),
+    }
 }

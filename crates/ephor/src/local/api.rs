@@ -1,10 +1,12 @@
 //! `Api` over the engine in this process, or over a store that another engine has open: then only looking works.
 
+use super::keys;
 use super::look::{Look, store};
 use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
 use ephor_core::ask::Ask;
 use ephor_core::event::Actor;
-use ephor_core::id::TaskId;
+use ephor_core::id::{KeyId, TaskId};
+use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
 use ephor_core::time::Time;
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
@@ -53,6 +55,10 @@ impl Api for LocalApi {
             Some(engine) => engine.now(),
             None => Time(SystemClock::default().wall_ms()),
         }
+    }
+
+    fn position(&self) -> Answer<'_, u64> {
+        self.looking(|look| look.reader.position().map_err(store))
     }
 
     fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
@@ -135,9 +141,36 @@ impl Api for LocalApi {
             }
         })
     }
+
+    fn keys(&self) -> Answer<'_, Vec<KeyView>> {
+        Box::pin(async move { Ok(self.known_keys().await?.iter().map(keys::Known::view).collect()) })
+    }
+
+    // For a database that nobody serves: a server keeps its keys in memory, and makes them itself.
+    fn make_key(&self, wish: NewKey) -> Answer<'_, MadeKey> {
+        Box::pin(async move {
+            let (engine, known) = (self.engine()?, self.known_keys().await?);
+            let agent = keys::agent_of(engine, &wish)?;
+            Ok(keys::make(engine, &wish, agent, &known, self.actor.clone()).await?.1)
+        })
+    }
+
+    fn revoke_key(&self, key: KeyId) -> Answer<'_, KeyView> {
+        Box::pin(async move {
+            let known = self.known_keys().await?.into_iter().find(|known| known.key.id == key);
+            let known = known.ok_or_else(|| {
+                ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no key {key}")).then("ephor key list")
+            })?;
+            Ok(keys::revoke(self.engine()?, known, self.actor.clone()).await?.view())
+        })
+    }
 }
 
 impl LocalApi {
+    async fn known_keys(&self) -> Result<Vec<keys::Known>, ApiError> {
+        self.looking(|look| keys::read(&*look.reader)).await
+    }
+
     /// Resolves when there may be a new event, or at the deadline.
     async fn something_written(&self, wanted: EventQuery, until: tokio::time::Instant) -> Result<(), ApiError> {
         let Some(engine) = &self.engine else {

@@ -182,10 +182,24 @@ pub(crate) fn event_view(stored: &StoredEvent) -> Result<EventView, ApiError> {
     })
 }
 
+/// Another engine has the database: who, and how to ask it.
+fn held(error: &StoreError, database: &std::path::Path, holder: &ephor_engine::lock::Holder) -> ApiError {
+    let error = ApiError::new(Kind::Conflict, "HELD", error);
+    match &holder.server {
+        Some(server) => error
+            .because(format!("it serves {} at {server}", database.display()))
+            .then(format!("the same command with --server {server}")),
+        None => error.because("it works on it until it ends").then("wait for it to end").then("ephor serve, then --server"),
+    }
+}
+
 /// The store's trouble, told to whoever asked.
 pub(crate) fn store(error: StoreError) -> ApiError {
+    // With everything that led to it; whoever asked hears the first sentence.
+    tracing::error!(error = crate::logs::chain(&error), "the store failed");
     match &error {
         StoreError::Full(_) => ApiError::new(Kind::Busy, "DISK_FULL", &error).then("make space; nothing was lost"),
+        StoreError::Held { database, holder } => held(&error, database, holder),
         StoreError::Unusable(_) => ApiError::new(Kind::Failed, "UNUSABLE", &error),
         StoreError::Unavailable(_) => ApiError::new(Kind::Unreachable, "UNAVAILABLE", &error),
         StoreError::Corrupt { .. } => ApiError::new(Kind::Failed, "CORRUPT", &error).then("ephor doctor"),

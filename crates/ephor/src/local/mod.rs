@@ -3,15 +3,17 @@
 
 mod api;
 mod check;
+pub(crate) mod keys;
 mod look;
 mod selftest;
 mod serve;
 mod session;
-mod token;
+pub(crate) mod token;
 mod transport;
 
 pub(crate) use api::{LocalApi, trouble};
 pub(crate) use look::{Look, PAGE, PAGE_MAX, event_view, store};
+pub(crate) use session::DATABASE;
 pub use session::LocalHost;
-pub(crate) use session::blocking;
+pub(crate) use session::{blocking, builtin};
 pub use transport::InProcess;

@@ -1,11 +1,11 @@
 //! Serving: the engine, its built-in agents and the HTTP interface in one process.
 
-use super::session::{LocalSession, database, start};
+use super::session::{LocalSession, Patience, database, start};
 use super::token;
 use crate::api::ApiError;
 use crate::host::{Place, Served, Serving, Session};
 use crate::http::{self, Running, ServeOptions};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
@@ -33,15 +33,33 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
     let token_file = token::file(database);
     let operator_token = token::read_or_make(&token_file)?;
     if let Some(workshop) = serving.workshop {
-        session.employ(database, workshop).await?;
+        session.employ(database, workshop, Patience::Short).await?;
     }
-    let options = ServeOptions { listen: serving.listen, hosts: serving.hosts, operator_token };
-    Ok((http::serve(session.engine(), options).await?, token_file))
+    let options = ServeOptions { hosts: serving.hosts, ..ServeOptions::new(serving.listen, operator_token) };
+    let running = http::serve(session.engine(), options).await?;
+    if let Err(error) = session.engine().announce(&reachable(running.address)) {
+        tracing::warn!(%error, "commands on this machine will not find the server by themselves");
+    }
+    Ok((running, token_file))
+}
+
+/// The address by which this machine reaches the server.
+fn reachable(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
 impl Served for Serves {
     fn address(&self) -> SocketAddr {
         self.running.address
+    }
+
+    fn login(&self) -> &str {
+        &self.running.login
     }
 
     fn token_file(&self) -> &Path {
@@ -55,8 +73,9 @@ impl Served for Serves {
 
     fn stop(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let Self { running, session, token_file: _ } = *self;
-            running.stop().await;
+            let Self { running, mut session, token_file: _ } = *self;
+            // Side by side: what agents report while they end is still written.
+            tokio::join!(running.stop(), session.dismiss());
             Box::new(session).close().await;
         })
     }

@@ -5,15 +5,18 @@ use super::look::{Look, store};
 use super::transport::InProcess;
 use super::{check, selftest};
 use crate::api::{Answer, Api, ApiError, Kind};
-use crate::host::{Check, Host, Migration, MigrationView, Need, Place, Served, Serving, Session, Workshop};
+use crate::host::{Check, Host, Lending, Lent, Migration, MigrationView, Need, Place, Served, Serving, Session, Workshop};
+use crate::remote;
 use ephor_agents::{Builtin, Config, http, sandbox, secrets, shell};
 use ephor_core::agent::Registration;
 use ephor_core::event::Actor;
 use ephor_core::policy::Policy;
 use ephor_core::time::{Time, WireTime};
 use ephor_engine::clock::{Clock, SystemClock};
+use ephor_engine::lock::Holder;
 use ephor_engine::store::sqlite::{Options, SqliteReader, migrate};
 use ephor_engine::{Engine, Settings};
+use ephor_sdk::client::Client;
 use ephor_sdk::worker::{self, Worker};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -23,7 +26,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Where the database is, unless somebody says.
-const DATABASE: &str = "data/ephor.db";
+pub(crate) const DATABASE: &str = "data/ephor.db";
 /// The name under which the built-in agents of this process are known.
 const BUILTIN: &str = "builtin";
 /// The name of the person at this machine's command line.
@@ -36,14 +39,20 @@ pub struct LocalHost;
 impl Host for LocalHost {
     fn open<'a>(&'a self, place: &'a Place, need: Need) -> Answer<'a, Box<dyn Session>> {
         Box::pin(async move {
+            if let Some(server) = &place.server {
+                return Ok(remote::open(remote::client(server, place)?));
+            }
             let database = database(place)?;
             let namespace = place.namespace.clone();
             let session: Box<dyn Session> = match need {
                 Need::Read => Box::new(look_at(&database, namespace)?),
-                Need::Decide => Box::new(start(&database, namespace).await?),
+                Need::Decide => match start(&database, namespace).await {
+                    Ok(session) => Box::new(session),
+                    Err(error) => ask_the_holder(&database, place, error)?,
+                },
                 Need::Work(workshop) => {
                     let mut session = start(&database, namespace).await?;
-                    session.employ(&database, workshop).await?;
+                    session.employ(&database, workshop, Patience::Long).await?;
                     Box::new(session)
                 }
             };
@@ -106,8 +115,45 @@ impl Host for LocalHost {
         Box::pin(super::serve::serve(place, serving))
     }
 
+    fn server<'a>(&'a self, place: &'a Place) -> Answer<'a, Client> {
+        Box::pin(async move {
+            let (server, place) = server(place)?;
+            remote::client(&server, &place)
+        })
+    }
+
+    fn lend<'a>(&'a self, place: &'a Place, lending: Lending) -> Answer<'a, Box<dyn Lent>> {
+        Box::pin(async move {
+            let (server, place) = server(place)?;
+            remote::lend(&server, &place, lending).await
+        })
+    }
+
     fn sandbox_exec(&self) -> ExitCode {
         sandbox::exec_main()
+    }
+}
+
+/// The server that is named, else the one that has the database open; and the place with what it takes to be let in.
+fn server(place: &Place) -> Result<(String, Place), ApiError> {
+    let place = match &place.server {
+        Some(_) => place.clone(),
+        None => {
+            let database = database(place)?;
+            remote::found(&database, &Holder::of(&database), place)?
+        }
+    };
+    Ok((place.server.clone().expect("it is named or found"), place))
+}
+
+/// Who decides on a database that a server on this machine has open asks that server; where there is none, the error stands.
+fn ask_the_holder(database: &Path, place: &Place, error: ApiError) -> Result<Box<dyn Session>, ApiError> {
+    let holder = Holder::of(database);
+    match &holder.server {
+        Some(server) if &*error.code == "HELD" && remote::is_here(server) => {
+            Ok(remote::open(remote::client(server, &remote::found(database, &holder, place)?)?))
+        }
+        _ => Err(error),
     }
 }
 
@@ -115,7 +161,7 @@ impl Host for LocalHost {
 pub(super) fn database(place: &Place) -> Result<PathBuf, ApiError> {
     let wrong = |message: String| Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", message));
     if let Some(server) = &place.server {
-        return wrong(format!("{server}: this release has no server yet; leave it out to work on the database itself"));
+        return wrong(format!("this works on a database itself, not over {server}; name one with --database"));
     }
     let named = place.database.as_deref().unwrap_or(DATABASE);
     match named.split_once(':') {
@@ -178,11 +224,47 @@ pub(super) async fn start(database: &Path, namespace: Option<String>) -> Result<
     Ok(LocalSession { api, crew: None })
 }
 
+/// The built-in agents, with what they may touch; `work` is where the folders of shell commands are made and removed.
+pub(crate) fn builtin(work: &Path, workshop: Workshop) -> Result<Builtin, ApiError> {
+    let broken = |e: &dyn std::fmt::Display| ApiError::new(Kind::Failed, "INTERNAL", e);
+    let program = std::env::current_exe().map_err(|e| broken(&e))?;
+    let config = Config {
+        read_roots: workshop.read,
+        out: workshop.out,
+        shell: shell::Config {
+            folder: work.to_owned(),
+            sandbox: sandbox::Config {
+                launcher: vec![program.clone().into(), "sandbox-exec".into()],
+                enforcement: sandbox::Enforcement::Required,
+                namespaces: true,
+                readable: vec![program],
+            },
+            limits: sandbox::Limits::default(),
+        },
+        http: http::Config::default(),
+        secrets: secrets::Source::default(),
+    };
+    Builtin::new(config).map_err(|e| broken(&e))
+}
+
 /// The engine, and whoever works for it in this process.
 pub(super) struct LocalSession {
     pub(super) api: LocalApi,
     crew: Option<Crew>,
 }
+
+/// How long the built-in agents may take to end their work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as workers do by default: somebody waits for a job.
+    Long,
+    /// A server has to be gone within ten seconds (promise 23).
+    Short,
+}
+
+/// How long agents of a server that stops may go on, and then how long they may take to end what they were told to.
+const SHORT_DRAIN_MS: u64 = 3_000;
+const SHORT_GRACE_MS: u64 = 2_000;
 
 /// The built-in agents at work.
 struct Crew {
@@ -197,37 +279,24 @@ impl LocalSession {
     }
 
     /// Lets the built-in agents work in this process.
-    pub(super) async fn employ(&mut self, database: &Path, workshop: Workshop) -> Result<(), ApiError> {
+    pub(super) async fn employ(&mut self, database: &Path, workshop: Workshop, patience: Patience) -> Result<(), ApiError> {
         let engine = self.engine();
-        let broken = |e: &dyn std::fmt::Display| ApiError::new(Kind::Failed, "INTERNAL", e);
-        let program = std::env::current_exe().map_err(|e| broken(&e))?;
-        let config = Config {
-            read_roots: workshop.read,
-            out: workshop.out,
-            shell: shell::Config {
-                folder: database.parent().unwrap_or(Path::new(".")).join("work"),
-                sandbox: sandbox::Config {
-                    launcher: vec![program.clone().into(), "sandbox-exec".into()],
-                    enforcement: sandbox::Enforcement::Required,
-                    namespaces: true,
-                    readable: vec![program],
-                },
-                limits: sandbox::Limits::default(),
-            },
-            http: http::Config::default(),
-            secrets: secrets::Source::default(),
-        };
-        let builtin = Builtin::new(config).map_err(|e| broken(&e))?;
+        let concurrency = workshop.agents;
+        let builtin = builtin(&database.parent().unwrap_or(Path::new(".")).join("work"), workshop)?;
         let registration = Registration {
             name: BUILTIN.into(),
             role: Some("the built-in agents of this process".into()),
             capabilities: builtin.capabilities().into_iter().map(Into::into).collect(),
             external_id: Some(BUILTIN.into()),
             in_process: true,
+            ..Registration::default()
         };
         let id = engine.register(None, registration, Actor::settle()).await.map_err(|e| super::api::trouble(e, None))?;
         let mut options = worker::Options::new(id);
-        options.concurrency = workshop.agents.unwrap_or(options.concurrency);
+        options.concurrency = concurrency.unwrap_or(options.concurrency);
+        if patience == Patience::Short {
+            (options.drain_ms, options.grace_ms) = (SHORT_DRAIN_MS, SHORT_GRACE_MS);
+        }
         let claims = engine.clone();
         let worker = Worker::new(Arc::new(InProcess::new(engine, id)), options, builtin.agents(), move || claims.new_claim_id());
         let (drain, drained) = oneshot::channel::<()>();
@@ -238,6 +307,21 @@ impl LocalSession {
     }
 }
 
+impl LocalSession {
+    /// Lets the built-in agents end their work and go.
+    pub(super) async fn dismiss(&mut self) {
+        let Some(Crew { drain, worker }) = self.crew.take() else { return };
+        drop(drain);
+        match worker.await {
+            Ok(drained) if drained.unreported > 0 => {
+                tracing::warn!(unreported = drained.unreported, "attempts ended without a report; they are offered again");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the worker panicked"),
+        }
+    }
+}
+
 impl Session for LocalSession {
     fn api(&self) -> &dyn Api {
         &self.api
@@ -245,21 +329,9 @@ impl Session for LocalSession {
 
     fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let Self { api, crew } = *self;
-            if let Some(Crew { drain, worker }) = crew {
-                drop(drain);
-                match worker.await {
-                    Ok(drained) if drained.unreported > 0 => {
-                        tracing::warn!(
-                            unreported = drained.unreported,
-                            "attempts ended without a report; they are offered again"
-                        );
-                    }
-                    Ok(_) => {}
-                    Err(error) => tracing::error!(%error, "the worker panicked"),
-                }
-            }
-            if let Some(engine) = api.engine
+            let mut session = *self;
+            session.dismiss().await;
+            if let Some(engine) = session.api.engine
                 && tokio::task::spawn_blocking(move || engine.stop()).await.is_err()
             {
                 tracing::error!("the engine panicked while it stopped");

@@ -25,8 +25,18 @@ pub(crate) fn read_or_make(file: &Path) -> Result<String, ApiError> {
     }
 }
 
-/// The token in the file. A file that others may read is no secret, and refused.
+/// The operator's token in the file.
 pub(crate) fn read(file: &Path) -> Result<String, ApiError> {
+    let token = secret(file)?;
+    match token.len() >= 32 {
+        true => Ok(token),
+        false => Err(ApiError::new(Kind::Failed, "UNUSABLE", format!("{} holds no token", file.display()))
+            .because("delete it, and a new one is made at the next start")),
+    }
+}
+
+/// The secret in a file. A file that others may read is no secret, and refused.
+pub(crate) fn secret(file: &Path) -> Result<String, ApiError> {
     let mut open = OpenOptions::new().read(true).open(file).map_err(|e| unusable(file, &e))?;
     let mode = open.metadata().map_err(|e| unusable(file, &e))?.mode();
     if mode & 0o077 != 0 {
@@ -35,11 +45,9 @@ pub(crate) fn read(file: &Path) -> Result<String, ApiError> {
     }
     let mut token = String::new();
     open.read_to_string(&mut token).map_err(|e| unusable(file, &e))?;
-    let token = token.trim();
-    match token.len() >= 32 {
-        true => Ok(token.to_owned()),
-        false => Err(ApiError::new(Kind::Failed, "UNUSABLE", format!("{} holds no token", file.display()))
-            .because("delete it, and a new one is made at the next start")),
+    match token.trim() {
+        "" => Err(ApiError::new(Kind::Failed, "UNUSABLE", format!("{} is empty", file.display()))),
+        secret => Ok(secret.to_owned()),
     }
 }
 

@@ -46,7 +46,7 @@ impl Transport for InProcess {
     }
 
     async fn heartbeat(&self, beats: Vec<Heartbeat>) -> Result<Vec<HeartbeatAnswer>, TransportError> {
-        Ok(self.engine.heartbeat(&beats))
+        Ok(self.engine.heartbeat(self.agent, &beats))
     }
 
     async fn report(&self, reports: Vec<Report>) -> Result<Vec<Result<ReportAnswer, Refused>>, TransportError> {

@@ -28,7 +28,7 @@ pub(super) async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
             let filter = TaskFilter {
                 live: !args.all && args.status.is_empty(),
                 status: args.status,
-                namespace: cx.globals.namespace.clone(),
+                namespace: cx.settings.namespace.value.clone(),
                 task_type: args.task_type,
                 owner_id: args.owner,
                 parent_task_id,
@@ -101,7 +101,7 @@ pub(super) async fn look(task: &str, verbose: bool, cx: &mut Cx<'_>) -> Result<E
     Ok(Exit::Done)
 }
 
-pub(super) async fn watch(args: &WatchArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+pub(in crate::cli) async fn watch(args: &WatchArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let until = Until {
         blocked: args.until == "blocked",
         failed: args.fail_fast,

@@ -1,10 +1,10 @@
-//! Principals, roles and permissions: plain data.
+//! Principals and permissions: plain data.
 
 use crate::api::{ApiError, Kind};
 use ephor_core::event::{Actor, ActorKind};
-use ephor_core::id::AgentId;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use ephor_core::id::{AgentId, KeyId};
+use ephor_core::key::Role;
+use std::net::IpAddr;
 
 /// What an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,34 +25,29 @@ pub(crate) enum Permission {
     Keys,
 }
 
-/// What somebody is there for. Roles add up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Role {
-    /// Looks.
-    Viewer,
-    /// Submits and steers.
-    Operator,
-    /// Decides.
-    Approver,
-    /// Does work.
-    Agent,
-    /// May everything.
-    Admin,
+/// What comes with a role.
+pub(crate) fn permissions(role: Role) -> &'static [Permission] {
+    use Permission::*;
+    match role {
+        Role::Viewer => &[Read],
+        Role::Operator => &[Read, Submit, Steer],
+        Role::Approver => &[Read, Decide],
+        Role::Agent => &[Read, Work],
+        Role::Admin => &[Read, Submit, Steer, Work, Decide, Keys],
+    }
 }
 
-impl Role {
-    /// What comes with the role.
-    pub(crate) fn permissions(self) -> &'static [Permission] {
-        use Permission::*;
-        match self {
-            Self::Viewer => &[Read],
-            Self::Operator => &[Read, Submit, Steer],
-            Self::Approver => &[Read, Decide],
-            Self::Agent => &[Read, Work],
-            Self::Admin => &[Read, Submit, Steer, Work, Decide, Keys],
-        }
-    }
+/// What somebody has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Nothing.
+    Nothing,
+    /// The operator's token.
+    Token,
+    /// The cookie of a session in a browser.
+    Session,
+    /// A key.
+    Key(KeyId),
 }
 
 /// Somebody who asks.
@@ -68,42 +63,55 @@ pub(crate) struct Principal {
     pub(crate) namespace: Option<Box<str>>,
     /// The only agent it may work as; any where it is missing.
     pub(crate) agent: Option<AgentId>,
-    /// Whether it has shown who it is.
-    pub(crate) authenticated: bool,
+    /// How it has shown who it is.
+    pub(crate) shown: Shown,
+    /// Where it asks from.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 impl Principal {
     /// Somebody on this machine who did not say who they are.
     pub(crate) fn local() -> Self {
+        Self { name: "local".into(), roles: vec![Role::Operator, Role::Agent], ..Self::nobody() }
+    }
+
+    /// Somebody anywhere who did not say who they are.
+    pub(crate) fn nobody() -> Self {
         Self {
-            name: "local".into(),
+            name: "nobody".into(),
             kind: ActorKind::Human,
-            roles: vec![Role::Operator, Role::Agent],
+            roles: Vec::new(),
             namespace: None,
             agent: None,
-            authenticated: false,
+            shown: Shown::Nothing,
+            peer: None,
         }
     }
 
-    /// Whoever holds the operator's token.
-    pub(crate) fn operator() -> Self {
-        Self { name: "operator".into(), roles: vec![Role::Admin], authenticated: true, ..Self::local() }
+    /// The operator, by token or in a browser.
+    pub(crate) fn operator(shown: Shown) -> Self {
+        Self { name: "operator".into(), roles: vec![Role::Admin], shown, ..Self::nobody() }
+    }
+
+    /// Whether it has shown who it is.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.shown != Shown::Nothing
     }
 
     /// Whether it may at all.
     pub(crate) fn may(&self, needed: Permission) -> bool {
-        needed == Permission::Open || self.roles.iter().any(|role| role.permissions().contains(&needed))
+        needed == Permission::Open || self.roles.iter().any(|role| permissions(*role).contains(&needed))
     }
 
     /// A no for those who may not, with what would help.
     pub(crate) fn require(&self, needed: Permission) -> Result<(), ApiError> {
-        match (self.may(needed), self.authenticated) {
+        match (self.may(needed), self.shown) {
             (true, _) => Ok(()),
-            (false, false) => {
+            (false, Shown::Nothing) => {
                 Err(ApiError::new(Kind::Forbidden, "UNAUTHENTICATED", format!("this needs {needed:?}, and so a key"))
                     .because("send Authorization: Bearer with a key or the operator's token"))
             }
-            (false, true) => {
+            (false, Shown::Token | Shown::Session | Shown::Key(_)) => {
                 Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", format!("{} may not: it needs {needed:?}", self.name)))
             }
         }
@@ -114,8 +122,38 @@ impl Principal {
         self.namespace.as_deref().is_none_or(|own| own == namespace)
     }
 
+    /// Keeps a filter, or a request that says where it belongs, within what this principal may reach. To be called wherever a namespace
+    /// comes in from outside: lists, feeds, submissions, registrations.
+    pub(crate) fn narrow(&self, namespace: &mut Option<String>) -> Result<(), ApiError> {
+        match (&self.namespace, namespace.as_deref()) {
+            (None, _) => Ok(()),
+            (Some(own), None) => {
+                *namespace = Some(own.to_string());
+                Ok(())
+            }
+            (Some(own), Some(said)) if **own == *said => Ok(()),
+            (Some(own), Some(said)) => {
+                Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", format!("{} may not reach the namespace {said:?}", self.name))
+                    .because(format!("its key is for {own:?}")))
+            }
+        }
+    }
+
+    /// Whether it may speak as this agent.
+    pub(crate) fn require_agent(&self, agent: AgentId) -> Result<(), ApiError> {
+        match self.agent {
+            Some(own) if own != agent => {
+                Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", format!("this key may speak as {own} alone")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// How it is named in events.
     pub(crate) fn actor(&self) -> Actor {
-        Actor { kind: self.kind, id: self.name.clone() }
+        match self.agent {
+            Some(agent) => Actor::agent(agent),
+            None => Actor { kind: self.kind, id: self.name.clone() },
+        }
     }
 }

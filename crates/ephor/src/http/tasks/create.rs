@@ -4,7 +4,7 @@ use super::older;
 use super::terms::Terms;
 use crate::api::{ApiError, Kind};
 use crate::http::auth::{Caller, Principal};
-use crate::http::body::{is_json, read_as, unreadable};
+use crate::http::body::{PATIENCE, is_json, read_as, too_slow, unreadable};
 use crate::http::case::Wanted;
 use crate::http::errors::Errors;
 use crate::http::server::Server;
@@ -17,6 +17,7 @@ use ephor_core::id::TaskId;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -39,8 +40,8 @@ pub(crate) struct Accepted {
     version: u64,
 }
 
-/// A request in any form it may come in.
-struct Submission(Request);
+/// A request in any form it may come in, and as it was said.
+struct Submission(Request, Bytes);
 
 impl FromRequest<Arc<Server>> for Submission {
     type Rejection = ApiError;
@@ -48,12 +49,13 @@ impl FromRequest<Arc<Server>> for Submission {
     async fn from_request(request: axum::extract::Request, server: &Arc<Server>) -> Result<Self, ApiError> {
         is_json(request.headers())?;
         let wanted = request.extensions().get::<Wanted>().cloned();
-        let bytes = Bytes::from_request(request, server).await.map_err(unreadable)?;
+        let reading = tokio::time::timeout(PATIENCE, Bytes::from_request(request, server));
+        let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
         let (request, camel) = read_as(&bytes, |map| older::reshape(map, server.engine().now()))?;
         if let (true, Some(wanted)) = (camel, wanted) {
             wanted.camel_unless_said();
         }
-        Ok(Self(request))
+        Ok(Self(request, bytes))
     }
 }
 
@@ -67,10 +69,12 @@ async fn create(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     terms: Terms,
-    Submission(mut request): Submission,
+    Submission(mut request, said): Submission,
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), ApiError> {
     belongs(&mut request, &who)?;
-    let idempotency = terms.idempotency(&who, "POST /tasks", &request);
+    // By what was said, not by what was read from it: an older form is read with the time of day.
+    let said = terms.has_key().then(|| serde_json::from_slice::<Value>(&said).unwrap_or_default());
+    let idempotency = terms.idempotency(&who, "POST /tasks", &said);
     let done = server.engine().submit(&request, who.actor(), idempotency).await.map_err(|e| trouble(e, None))?;
     let id = done.task.expect("a submission is answered with its task");
     let mut headers = HeaderMap::new();

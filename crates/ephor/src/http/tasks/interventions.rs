@@ -7,9 +7,11 @@ use super::terms::Terms;
 use crate::api::ApiError;
 use crate::http::auth::{Caller, Permission};
 use crate::http::body::Body;
+use crate::http::case;
 use crate::http::errors::Errors;
 use crate::http::events::all_of;
 use crate::http::server::Server;
+use crate::http::words;
 use axum::Json;
 use axum::extract::State;
 use ephor_core::ask::{Ask, Modification};
@@ -190,7 +192,10 @@ impl Intervention {
         if self.changes.is_empty() {
             return Ok(beside);
         }
-        let nested: Nested = serde_path_to_error::deserialize(Value::Object(self.changes)).map_err(|e| {
+        let mut changes = Value::Object(self.changes);
+        case::to_snake(&mut changes);
+        words::as_inside(&mut changes);
+        let nested: Nested = serde_path_to_error::deserialize(changes).map_err(|e| {
             let field = format!("changes.{}", e.path());
             ApiError::invalid("the request was refused", vec![FieldProblem::new(field, e.inner().to_string())])
         })?;

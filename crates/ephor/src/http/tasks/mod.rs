@@ -9,6 +9,7 @@ mod list;
 mod older;
 mod patch;
 mod path;
+mod payloads;
 mod progress;
 mod read;
 mod result;
@@ -33,4 +34,5 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .merge(decisions::routes())
         .merge(interventions::routes())
         .merge(progress::routes())
+        .merge(payloads::routes())
 }

@@ -6,18 +6,19 @@ use super::read::{Stamped, side};
 use super::steer::carry_out_as;
 use super::terms::Terms;
 use crate::api::{Api, ApiError, Kind};
+use crate::http::agents::{may_speak_as, sees};
 use crate::http::auth::{Caller, Permission, Principal};
 use crate::http::body::Body;
 use crate::http::errors::Errors;
 use crate::http::query::no_status;
 use crate::http::server::Server;
-use crate::local::{blocking, store, trouble};
+use crate::local::trouble;
 use axum::extract::State;
-use ephor_core::agent::{AgentEvent, Registration};
+use ephor_core::agent::Registration;
 use ephor_core::ask::{Ask, Modification};
 use ephor_core::command::{Claim, Command, Refusal};
 use ephor_core::event::{Actor, ActorKind, TextChanges};
-use ephor_core::id::{AgentId, StreamId, TaskId};
+use ephor_core::id::{AgentId, TaskId};
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::spec::{ErrorClass, ExecutionMode, Priority};
 use ephor_core::status::Status;
@@ -26,7 +27,6 @@ use ephor_core::time::WireTime;
 use ephor_core::view::TaskView;
 use ephor_core::work::{Failure, Outcome, Report, Success, WorkKey};
 use ephor_engine::EngineError;
-use ephor_engine::store::Reader;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -135,7 +135,7 @@ impl Patch {
     /// Who does it. Somebody who has shown who they are is recorded as that; of others the name they give is believed.
     fn actor(&self, who: &Principal) -> Actor {
         match &self.actor_id {
-            Some(id) if !who.authenticated => {
+            Some(id) if !who.is_authenticated() => {
                 let id = id.chars().filter(|c| !c.is_control()).take(256).collect::<String>();
                 Actor { kind: self.actor_type.unwrap_or(ActorKind::Human), id: id.into() }
             }
@@ -273,19 +273,16 @@ impl Asked<'_> {
             }
         };
         let engine = self.server.engine();
-        let (reader, name, asked) = (engine.reader(), named.clone(), engine.clone());
-        let known = blocking(move || {
-            let id = match name.parse::<AgentId>() {
-                Ok(id) => Some(id),
-                Err(_) => asked.agent_named(&name).map_err(store)?,
-            };
-            id.map(|id| Ok((id, capabilities(&*reader, id)?))).transpose()
-        });
-        let (id, capabilities) = match (known.await?, needed) {
-            (Some((id, Some(capabilities))), _) => (id, capabilities),
-            (Some((id, None)), _) => {
-                return Err(ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no agent {id}")));
+        let id = named.parse::<AgentId>().ok();
+        let known = id.or_else(|| engine.agent_named(&named)).and_then(|id| engine.agent_of(id));
+        let unknown = || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no agent {named}"));
+        let (id, capabilities) = match (known, needed) {
+            (Some(agent), _) if sees(self.who, &agent) => {
+                may_speak_as(self.who, &agent)?;
+                (agent.id, agent.registration.as_ref().map(|said| said.capabilities.clone()).unwrap_or_default())
             }
+            (Some(_), _) => return Err(unknown()),
+            (None, _) if id.is_some() => return Err(unknown()),
             (None, Some(needed)) if self.who.agent.is_none() => {
                 let mut words: Vec<Box<str>> = needed.split('+').filter(|w| !w.is_empty()).map(Into::into).collect();
                 words.sort();
@@ -294,7 +291,8 @@ impl Asked<'_> {
                     role: Some("became known by a PATCH".into()),
                     capabilities: words.clone(),
                     external_id: Some(named),
-                    in_process: false,
+                    namespace: self.who.namespace.clone(),
+                    ..Registration::default()
                 };
                 let id = engine.register(None, registration, self.actor.clone()).await.map_err(|e| trouble(e, None))?;
                 (id, words)
@@ -311,21 +309,6 @@ impl Asked<'_> {
             _ => Ok((id, capabilities)),
         }
     }
-}
-
-/// What an agent says it can do; `None` when nobody has heard of it.
-fn capabilities(reader: &dyn Reader, id: AgentId) -> Result<Option<Vec<Box<str>>>, ApiError> {
-    let Some(loaded) = reader.load(StreamId::from(id)).map_err(store)? else { return Ok(None) };
-    let mut known = None;
-    for stored in &loaded.events {
-        if let Ok(AgentEvent::AgentRegistered(said)) = serde_json::from_str(&stored.data) {
-            known = Some(said.capabilities);
-        }
-    }
-    Ok(known.map(|mut words| {
-        words.sort();
-        words
-    }))
 }
 
 /// That nothing leads from here to there, and what would be allowed.

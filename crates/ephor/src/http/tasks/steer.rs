@@ -5,19 +5,20 @@ use super::read::Stamped;
 use super::terms::Terms;
 use crate::api::{Api, ApiError};
 use crate::http::auth::{Caller, Principal};
-use crate::http::body::Body;
+use crate::http::body::{Body, is_json, read_free};
 use crate::http::errors::Errors;
 use crate::http::server::Server;
 use crate::local::trouble;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use ephor_core::ask::{Ask, Modification};
-use ephor_core::command::{Command, Refusal};
+use ephor_core::command::Refusal;
 use ephor_core::event::OverrideWord;
 use ephor_core::id::TaskId;
 use ephor_core::spec::PlanSpec;
 use ephor_core::view::TaskView;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -58,25 +59,13 @@ pub(super) async fn carry_out_as(
     terms: &Terms,
     actor: ephor_core::event::Actor,
 ) -> Result<Stamped, ApiError> {
-    let engine = server.engine();
-    let again = terms.idempotency(who, &format!("POST /tasks/{task}"), &ask);
-    let done = if ask == Ask::Erase {
-        terms.hold(server, task).await?;
-        engine.erase(task, actor).await
-    } else {
-        let mode = match &ask {
-            Ask::ReplacePlan { .. } => server.api(who).task(task).await?.execution_mode,
-            _ => Default::default(),
-        };
-        let refused = |problems| ApiError::from(Refusal::Invalid(problems));
-        let mut command = ask.command(&actor, mode).map_err(refused)?;
-        if let Command::Modify(changes) = &mut command {
-            changes.expected_version = changes.expected_version.or(terms.version);
-        }
-        let _ = again;
-        terms.hold(server, task).await?;
-        engine.command(task, command, actor).await
+    let mode = match &ask {
+        Ask::ReplacePlan { .. } => server.api(who).task(task).await?.execution_mode,
+        _ => Default::default(),
     };
+    let under = terms.of(who, task, &ask);
+    let command = ask.command(&actor, mode).map_err(|problems| ApiError::from(Refusal::Invalid(problems)))?;
+    let done = server.engine().command_under(task, command, actor, under).await;
     done.map_err(|e| trouble(e, Some(task)))?;
     server.api(who).task(task).await.map(Stamped)
 }
@@ -195,13 +184,13 @@ async fn signal(
     TaskPath(task): TaskPath,
     Path((_, name)): Path<(String, String)>,
     terms: Terms,
-    payload: axum::body::Bytes,
+    headers: HeaderMap,
+    payload: Bytes,
 ) -> Result<Stamped, ApiError> {
-    // Free JSON: its words are nobody's business, so it is read past what renames them.
-    let payload = match payload.iter().all(u8::is_ascii_whitespace) {
-        true => Value::Null,
-        false => crate::http::body::read::<Value>(&payload)?.0,
-    };
+    if !payload.is_empty() {
+        is_json(&headers)?;
+    }
+    let payload = read_free(&payload)?;
     carry_out(&server, &who, task, Ask::Signal { name, payload }, &terms).await
 }
 

@@ -9,6 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
+use ephor_core::ask::Ask;
 use ephor_core::command::Refusal;
 use ephor_core::id::TaskId;
 use ephor_core::plan::Problem as FieldProblem;
@@ -49,6 +50,14 @@ impl Terms {
             // What does not exist is found out by who asks it something.
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The terms as the engine takes them, for something asked of a task.
+    pub(super) fn of(&self, who: &Principal, task: TaskId, ask: &Ask) -> ephor_engine::Terms {
+        // What is asked names itself.
+        let word = serde_json::to_value(ask).ok().and_then(|said| said["ask"].as_str().map(str::to_owned)).unwrap_or_default();
+        let idempotency = self.idempotency(who, &format!("POST /tasks/{task}/{word}"), ask);
+        ephor_engine::Terms { version: self.version, idempotency }
     }
 
     /// Whether it was said with a key.

@@ -57,7 +57,7 @@ async fn lines_are_answered_while_more_are_coming() {
     let mut answers = response.into_body().into_data_stream();
     for n in 0..3 {
         // A line may come in pieces.
-        send.send(format!("{{\"title\":")).await.unwrap();
+        send.send("{\"title\":".to_owned()).await.unwrap();
         send.send(format!(" \"t{n}\"}}\n")).await.unwrap();
         let answer = lines(&answers.next().await.unwrap().unwrap());
         assert_eq!(answer[0]["status"], "SCHEDULED");

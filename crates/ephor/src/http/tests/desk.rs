@@ -57,7 +57,7 @@ impl Desk {
     pub(super) fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(Settings::new(folder.path().join("ephor.db"))).unwrap();
-        let options = ServeOptions { listen: "127.0.0.1:0".parse().unwrap(), hosts: Vec::new(), operator_token: TOKEN.into() };
+        let options = ServeOptions::new("127.0.0.1:0".parse().unwrap(), TOKEN.into());
         let (stop, stopping) = watch::channel(false);
         let listen = options.listen;
         let server = Arc::new(Server::new(engine.clone(), options, listen, stopping));
@@ -110,10 +110,8 @@ impl Desk {
     pub(super) async fn agent(&self, capabilities: &[&str]) -> AgentId {
         let registration = Registration {
             name: "worker".into(),
-            role: None,
             capabilities: capabilities.iter().map(|c| (*c).into()).collect(),
-            external_id: None,
-            in_process: false,
+            ..Registration::default()
         };
         self.engine.register(None, registration, Actor::human("test")).await.unwrap()
     }

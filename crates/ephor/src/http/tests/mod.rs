@@ -1,11 +1,15 @@
 //! The interface, asked without a socket.
 
+mod access;
 mod batch;
 mod desk;
 mod generated;
+mod house;
 mod malformed;
+mod matrix;
 mod streams;
 mod tasks;
+mod work;
 
 use super::documented;
 use super::operations::{OPERATIONS, PAGES};

@@ -129,7 +129,7 @@ async fn progress_is_told_until_the_end() {
         progress: Some(0.5),
         message: Some("half".into()),
     };
-    desk.engine.heartbeat(&[beat]);
+    desk.engine.heartbeat(agent, &[beat]);
     // A sign of life is no event, and is told all the same.
     let telling = async |listener: &mut Listener, progress: f64| loop {
         let heard = listener.next().await.unwrap();

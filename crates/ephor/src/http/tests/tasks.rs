@@ -139,7 +139,7 @@ async fn a_task_that_failed_is_tried_again_on_request() {
     let task = desk.submit(&json!({"title": "x", "plan": {"steps": [{"action": "a", "retry": {"max_attempts": 9, "initial": "1h", "max": "1h"}}]}})).await;
     let worker = json!({"status": "IN_PROGRESS", "actor_id": "w"});
     desk.send("PATCH", &task, &worker).await.with(200);
-    let agent = desk.engine.agent_named("w").unwrap().unwrap();
+    let agent = desk.engine.agent_named("w").unwrap();
     let item = ephor_core::work::Report {
         task_id: task.rsplit('/').next().unwrap().parse().unwrap(),
         work: "step:1".parse().unwrap(),
@@ -268,4 +268,66 @@ async fn events_are_listed_both_ways_and_narrowed() {
     assert!(types.as_array().unwrap().iter().any(|t| t["type"] == "ASSIGNED" && t["stream"] == "task"));
     let lifecycle = desk.get("/api/v1/lifecycle").await.with(200).json();
     assert_eq!(lifecycle.as_array().unwrap().len(), 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_again_under_its_key_is_done_once() {
+    let desk = Desk::open();
+    let json = ("content-type", "application/json");
+    let under = async |key: &str, path: &str, body: &str| {
+        desk.ask("POST", path, &[json, ("idempotency-key", key)], body.to_owned()).await
+    };
+    let first = under("k", TASKS, r#"{"title": "x"}"#).await.with(201).json();
+    assert_eq!(under("k", TASKS, r#"{ "title": "x" }"#).await.with(201).json(), first);
+    assert_eq!(under("k", TASKS, r#"{"title": "y"}"#).await.with(422).json()["code"], "IDEMPOTENCY_MISMATCH");
+    let older = r#"{"type": "A", "mode": "AUTO"}"#;
+    let accepted = under("older", TASKS, older).await.with(201).json();
+    // The time of day, which an older form is read with, is another by then.
+    let then = desk.engine.now();
+    while desk.engine.now() == then {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(under("older", TASKS, older).await.with(201).json(), accepted);
+    let task = format!("{TASKS}/{}", first["id"].as_str().unwrap());
+    // The same key of another route is another key.
+    let pause = format!("{task}/pause");
+    let paused = under("k", &pause, r#"{"reason": "a"}"#).await.with(200).json();
+    assert_eq!(under("k", &pause, r#"{"reason": "a"}"#).await.with(200).json(), paused);
+    under("k", &pause, r#"{"reason": "b"}"#).await.with(422);
+    under("k", &format!("{task}/resume"), "{}").await.with(200);
+    // Said again after it was undone, it is still done once.
+    assert_ne!(under("k", &pause, r#"{"reason": "a"}"#).await.with(200).json()["status"], "PAUSED");
+    // What was refused leaves no key.
+    under("c", &format!("{task}/interventions"), r#"{"type": "RESUME"}"#).await.with(400);
+    desk.send("POST", &pause, &json!({})).await.with(200);
+    under("c", &format!("{task}/interventions"), r#"{"type": "RESUME"}"#).await.with(200);
+    let long = "k".repeat(256);
+    for key in ["", "a b", long.as_str()] {
+        under(key, TASKS, r#"{"title": "x"}"#).await.with(400);
+    }
+    // Many at once are one.
+    let all = futures_util::future::join_all((0..20).map(|_| under("many", TASKS, r#"{"title": "many"}"#))).await;
+    let ids: std::collections::BTreeSet<String> = all.iter().map(|a| a.json()["id"].to_string()).collect();
+    assert_eq!(ids.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_is_kept_for_one_task_and_deleted_with_its_words() {
+    let desk = Desk::open();
+    let task = desk.submit(&named("x")).await;
+    let other = desk.submit(&named("y")).await;
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+    let kept = desk.ask("PUT", &format!("{task}/payloads"), &[], bytes.clone()).await.with(201).json();
+    assert_eq!(kept["size"], bytes.len());
+    let payload = kept["payload"].as_str().unwrap();
+    assert_eq!(desk.get(&format!("{task}/payloads/{payload}")).await.with(200).bytes, bytes);
+    for path in
+        [format!("{other}/payloads/{payload}"), format!("{task}/payloads/{}", &payload[32..]), format!("{task}/payloads/x")]
+    {
+        desk.get(&path).await.with(404);
+    }
+    desk.send("POST", &format!("{task}/cancel"), &json!({"reason": "done with"})).await.with(200);
+    desk.ask("PUT", &format!("{task}/payloads"), &[], "more").await.with(400);
+    desk.decide("POST", &format!("{task}/erase"), &json!({})).await.with(200);
+    desk.get(&format!("{task}/payloads/{payload}")).await.with(404);
 }

@@ -1,0 +1,183 @@
+//! `ephor agent`: who works for a server, and the built-in agents of this machine as some of them.
+
+use super::failure::{Exit, Failure};
+use super::table::{self, cell, column, maybe, wide};
+use super::{Cx, Output, show, text};
+use crate::api::{ApiError, Kind};
+use crate::host::{Lending, Workshop};
+use crate::remote::told;
+use clap::{Args, Subcommand};
+use ephor_core::agent::Registration;
+use ephor_engine::clock::{Clock, SystemClock};
+use ephor_sdk::client::AgentView;
+use std::path::PathBuf;
+
+/// Agents are named by their id or their own name for themselves.
+#[derive(Debug, Subcommand)]
+pub(super) enum AgentCommand {
+    /// Make an agent known, or say anew what it can do
+    Register(RegisterArgs),
+    /// Show all agents
+    List,
+    /// Show one agent
+    Show {
+        /// The agent
+        agent: String,
+    },
+    /// Let the built-in agents of this machine work for a server, until Ctrl-C
+    Run(RunArgs),
+    /// Give it no more work; what it has it finishes
+    Drain {
+        /// The agent
+        agent: String,
+    },
+    /// Give it work again
+    Resume {
+        /// The agent
+        agent: String,
+    },
+    /// Take everything from it, for good
+    Revoke {
+        /// The agent
+        agent: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RegisterArgs {
+    /// Its name, for people
+    #[arg(long)]
+    name: String,
+    /// What it can do
+    #[arg(long, value_delimiter = ',', required = true)]
+    capabilities: Vec<String>,
+    /// What it is there for
+    #[arg(long)]
+    role: Option<String>,
+    /// Its own name for itself, by which it is found again
+    #[arg(long)]
+    external_id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Only these actions; all that are built in where none is named
+    #[arg(long = "capability", value_delimiter = ',', value_name = "ACTION")]
+    capabilities: Vec<String>,
+    /// A folder they may read; may be said more than once [default: none]
+    #[arg(long, value_name = "FOLDER")]
+    read: Vec<PathBuf>,
+    /// The folder they write below
+    #[arg(long, value_name = "FOLDER", default_value = "ephor-out")]
+    out: PathBuf,
+    /// How many pieces of work at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    concurrency: Option<u32>,
+    /// The name by which the server knows them again [default: ephor@ and the name of this machine]
+    #[arg(long, value_name = "NAME")]
+    external_id: Option<String>,
+}
+
+pub(super) async fn run(command: AgentCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let client = match command {
+        AgentCommand::Run(args) => return lend(args, cx).await,
+        _ => cx.host.server(&cx.place()).await?,
+    };
+    match command {
+        AgentCommand::Register(RegisterArgs { name, capabilities, role, external_id }) => {
+            let capabilities = capabilities.into_iter().map(Into::into).collect();
+            let said = Registration { name, role, capabilities, external_id, ..Registration::default() };
+            tell(&client.register(&said).await.map_err(told)?, cx);
+        }
+        AgentCommand::List => list(&client.agents().await.map_err(told)?, cx),
+        AgentCommand::Show { agent } => tell(&client.agent(&agent).await.map_err(told)?, cx),
+        AgentCommand::Drain { agent } => tell(&client.drain_agent(&agent).await.map_err(told)?, cx),
+        AgentCommand::Resume { agent } => tell(&client.resume_agent(&agent).await.map_err(told)?, cx),
+        AgentCommand::Revoke { agent } => {
+            cx.confirm(&format!("{agent} will never work again. Revoke it?"))?;
+            tell(&client.revoke_agent(&agent).await.map_err(told)?, cx);
+        }
+        AgentCommand::Run(_) => unreachable!("it is answered above"),
+    }
+    Ok(Exit::Done)
+}
+
+fn list(agents: &[AgentView], cx: &mut Cx<'_>) {
+    let now = ephor_core::time::Time(SystemClock::default().wall_ms());
+    let form = (cx.output(), cx.globals.ascii);
+    let columns =
+        [column("STATUS"), column("AGENT"), column("NAME"), wide("EXTERNAL ID"), column("HOLDS"), column("SEEN"), column("CAN")];
+    table::list(
+        cx.terminal,
+        form,
+        agents,
+        &columns,
+        |agent| agent.id.to_string(),
+        |agent, _| {
+            vec![
+                cell(show::word_of(&agent.status)),
+                cell(agent.id),
+                cell(&agent.name),
+                maybe(agent.external_id.as_ref()),
+                cell(agent.leases.len()),
+                maybe(agent.last_seen_at.map(|at| text::ago(at.0, now))),
+                cell(agent.capabilities.join(" ")),
+            ]
+        },
+    );
+    if agents.is_empty() && matches!(form.0, Output::Table | Output::Wide) {
+        cx.say("no agent is known; ephor agent run lends those of this machine");
+    }
+}
+
+fn tell(agent: &AgentView, cx: &mut Cx<'_>) {
+    match cx.output() {
+        Output::Json => cx.terminal.out.line(table::json(agent)),
+        Output::Ndjson => cx.terminal.out.line(table::line(agent)),
+        Output::Id => cx.terminal.out.line(agent.id.to_string()),
+        Output::Table | Output::Wide => {
+            let inert = |text: &str| text::inert(text);
+            let (status, name) = (show::word_of(&agent.status), inert(&agent.name));
+            cx.terminal.out.line(format!("{status}  {name}  {}", agent.id));
+            cx.terminal.out.line(format!("  can    {}", inert(&agent.capabilities.join(" "))));
+            cx.terminal.out.line(format!("  holds  {} pieces of work", agent.leases.len()));
+            let own = agent.external_id.as_deref().map(inert);
+            own.iter().for_each(|own| cx.terminal.out.line(format!("  named  {own}")));
+        }
+    }
+}
+
+async fn lend(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine = machine.trim();
+    let external_id = args.external_id.unwrap_or_else(|| format!("ephor@{}", if machine.is_empty() { "here" } else { machine }));
+    let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| Failure::file(path, &e));
+    let out = absolute(&args.out)?;
+    let read = args.read.iter().map(absolute).collect::<Result<_, _>>()?;
+    let lending = Lending {
+        name: external_id.clone(),
+        external_id,
+        capabilities: args.capabilities,
+        // A folder of this process: two of them on one machine do not meet.
+        work: std::env::temp_dir().join(format!("ephor-agent-{}", std::process::id())),
+        workshop: Workshop { agents: args.concurrency, read, out },
+    };
+    let work = lending.work.clone();
+    let lent = cx.host.lend(&cx.place(), lending).await?;
+    cx.terminal.out.line(lent.agent().to_string());
+    cx.say(format!("working as {}: {}", lent.agent(), lent.capabilities().join(", ")));
+    cx.terminal.interrupts.next().await;
+    cx.say("draining; Ctrl-C again leaves at once");
+    let unreported = lent.drain().await;
+    if work.exists()
+        && let Err(error) = std::fs::remove_dir_all(&work)
+    {
+        tracing::warn!(%error, folder = %work.display(), "the folder of shell commands was not removed");
+    }
+    match unreported {
+        0 => Ok(Exit::Done),
+        n => Err(ApiError::new(Kind::Failed, "UNREPORTED", format!("{n} attempts ended unheard"))
+            .because("their leases lapse, and they are offered again")
+            .into()),
+    }
+}

@@ -1,0 +1,178 @@
+//! `ephor profile` and `ephor config`: where commands work when nobody says, and why they work there.
+
+use super::failure::{Exit, Failure};
+use super::settings::{Profile, Profiles, Setting};
+use super::table::{self, cell, column, maybe};
+use super::{Cx, words};
+use clap::Subcommand;
+use serde::Serialize;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProfileCommand {
+    /// Show all profiles
+    List,
+    /// Use a profile where none is named
+    Use {
+        /// Its name
+        name: String,
+    },
+    /// Show a profile
+    Show {
+        /// Its name; the one in use where it is missing
+        name: Option<String>,
+    },
+    /// Set values of a profile, which is made where it is missing
+    Set {
+        /// Its name
+        name: String,
+        /// server, database, namespace, token_file or output; without a value it is taken away
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = assignment)]
+        values: Vec<(String, String)>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Show each setting and where it comes from
+    List,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as name=value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A profile in a list.
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    in_use: bool,
+    #[serde(flatten)]
+    profile: &'a Profile,
+}
+
+pub(super) fn run(command: ProfileCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let file = cx.terminal.config.clone();
+    let mut profiles = Profiles::read(file.as_deref())?;
+    match command {
+        ProfileCommand::List => list(&profiles, cx),
+        ProfileCommand::Show { name } => {
+            let name = name.or_else(|| cx.settings.profile.value.clone());
+            let name = name.ok_or_else(|| Failure::usage("no profile is in use; name one"))?;
+            let profile = profiles.named(&name)?;
+            match cx.output().is_json() {
+                true => cx.terminal.out.line(table::json(&Row { name: &name, in_use: true, profile })),
+                false => cx.terminal.out.raw(&toml::to_string_pretty(profile).expect("a profile is plain data")),
+            }
+        }
+        ProfileCommand::Use { name } => {
+            profiles.named(&name)?;
+            profiles.profile = Some(name);
+            save(&profiles, file.as_deref())?;
+        }
+        ProfileCommand::Set { name, values } => {
+            let profile = profiles.profiles.entry(name).or_default();
+            for (word, value) in values {
+                set(profile, &word, Some(value).filter(|v| !v.is_empty()))?;
+            }
+            save(&profiles, file.as_deref())?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn save(profiles: &Profiles, file: Option<&std::path::Path>) -> Result<(), Failure> {
+    let file = file.ok_or_else(|| Failure::usage("neither HOME nor XDG_CONFIG_HOME says where profiles are kept"))?;
+    profiles.write(file)
+}
+
+fn set(profile: &mut Profile, word: &str, value: Option<String>) -> Result<(), Failure> {
+    match word {
+        "server" => profile.server = value,
+        "database" => profile.database = value,
+        "namespace" => profile.namespace = value,
+        "token_file" => profile.token_file = value,
+        "output" => profile.output = value.map(|v| words::choice(&v)).transpose().map_err(Failure::usage)?,
+        "token" => return Err(Failure::usage("a profile holds no secrets; write the token to a file and set token_file=FILE")),
+        other => {
+            let known = "server, database, namespace, token_file, output";
+            return Err(Failure::usage(format!("a profile has no {other}; it has {known}")));
+        }
+    }
+    Ok(())
+}
+
+fn list(profiles: &Profiles, cx: &mut Cx<'_>) {
+    let in_use = cx.settings.profile.value.clone();
+    let is_used = |name: &str| in_use.as_deref() == Some(name);
+    let rows: Vec<Row<'_>> =
+        profiles.profiles.iter().map(|(name, profile)| Row { name, in_use: is_used(name), profile }).collect();
+    let form = (cx.output(), cx.globals.ascii);
+    let columns =
+        [column("USED"), column("NAME"), column("SERVER"), column("DATABASE"), column("NAMESPACE"), column("TOKEN FILE")];
+    table::list(
+        cx.terminal,
+        form,
+        &rows,
+        &columns,
+        |row| row.name.to_owned(),
+        |row, _| {
+            let Profile { server, database, namespace, token_file, .. } = row.profile;
+            let used = if row.in_use { "*" } else { "" };
+            let given = [server, database, namespace, token_file].map(|text| maybe(text.as_ref()));
+            [cell(used), cell(row.name)].into_iter().chain(given).collect()
+        },
+    );
+    if rows.is_empty() && !form.0.is_json() {
+        cx.say("there is no profile; ephor profile set NAME server=http://127.0.0.1:4000 makes one");
+    }
+}
+
+/// A setting in a list.
+#[derive(Serialize)]
+struct Said {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    from: String,
+}
+
+pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Exit {
+    let ConfigCommand::List = command;
+    let settings = &cx.settings;
+    let said = |name, setting: &Setting<String>, default: Option<&str>| Said {
+        name,
+        value: setting.value.clone().or_else(|| default.map(Into::into)),
+        from: setting.origin.to_string(),
+    };
+    let file = cx.terminal.config.as_ref().map(|file| file.display().to_string());
+    let rows = [
+        Said { name: "config", value: file, from: "environment".into() },
+        said("profile", &settings.profile, None),
+        said("server", &settings.server, None),
+        said("database", &settings.database, Some(crate::local::DATABASE)),
+        said("namespace", &settings.namespace, Some("default")),
+        // That there is one, never which.
+        Said {
+            name: "token",
+            value: settings.token.value.as_ref().map(|_| "(set)".into()),
+            from: settings.token.origin.to_string(),
+        },
+        Said {
+            name: "output",
+            value: settings.output.value.map(|o| words::name_of(&o)),
+            from: settings.output.origin.to_string(),
+        },
+    ];
+    let form = (cx.output(), cx.globals.ascii);
+    let columns = [column("NAME"), column("VALUE"), column("FROM")];
+    table::list(
+        cx.terminal,
+        form,
+        &rows,
+        &columns,
+        |row| row.name.to_owned(),
+        |row, _| vec![cell(row.name), maybe(row.value.as_ref()), cell(&row.from)],
+    );
+    Exit::Done
+}

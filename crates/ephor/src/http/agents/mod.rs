@@ -1,0 +1,15 @@
+//! Agents over HTTP: they register and are looked after; their work is `http::work`.
+
+mod path;
+mod steer;
+mod view;
+
+pub(crate) use path::{WorkerPath, found, may_speak_as, sees};
+
+use super::server::Server;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::new().merge(steer::routes()).merge(view::routes())
+}

@@ -1,0 +1,120 @@
+//! Registering, and looking after agents: a route for each verb.
+
+use super::path::{AgentPath, may_speak_as, sees};
+use super::view::AgentView;
+use crate::api::{ApiError, Kind};
+use crate::http::auth::{Caller, Principal};
+use crate::http::body::Body;
+use crate::http::errors::Errors;
+use crate::http::server::Server;
+use crate::local::trouble;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use ephor_core::agent::{AgentCommand, Registration};
+use ephor_core::id::AgentId;
+use ephor_core::plan::Problem as FieldProblem;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
+    OpenApiRouter::new()
+        .routes(routes!(register))
+        .routes(routes!(remove))
+        .routes(routes!(drain))
+        .routes(routes!(resume))
+        .routes(routes!(revoke))
+}
+
+/// Make an agent known, or say anew what it can do; an agent with an `external_id` is found again by it
+#[utoipa::path(post, path = "/api/v1/agents", tag = "agents", request_body = Registration,
+    responses((status = 201, body = AgentView), (status = 200, body = AgentView, description = "It was known before"), Errors))]
+async fn register(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    Body(said): Body<Registration>,
+) -> Result<(StatusCode, HeaderMap, Json<AgentView>), ApiError> {
+    let (known, said) = admitted(&server, &who, said)?;
+    let id = server.engine().register(known, said, who.actor()).await.map_err(|e| trouble(e, None))?;
+    let agent = server.engine().agent_of(id).ok_or_else(|| ApiError::new(Kind::Failed, "INTERNAL", "the agent is gone"))?;
+    let mut headers = HeaderMap::new();
+    let location = format!("/api/v1/agents/{id}");
+    headers.insert(header::LOCATION, HeaderValue::try_from(location).expect("ids are letters and digits"));
+    let status = if known.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, headers, Json(AgentView::of(&server, &agent))))
+}
+
+/// Which known agent it is, if it is one, and what it may say of itself.
+fn admitted(server: &Server, who: &Principal, mut said: Registration) -> Result<(Option<AgentId>, Registration), ApiError> {
+    if said.in_process {
+        let problem = FieldProblem::new("in_process", "only agents inside of the engine's process are");
+        return Err(ApiError::invalid("the registration was refused", vec![problem]));
+    }
+    let mut namespace = said.namespace.take().map(Into::into);
+    who.narrow(&mut namespace)?;
+    said.namespace = namespace.map(Into::into);
+    let named = said.external_id.as_deref().and_then(|name| server.engine().agent_named(name));
+    let known = named.or(who.agent);
+    if let Some(agent) = known.and_then(|id| server.engine().agent_of(id)) {
+        if !sees(who, &agent) {
+            return Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", "an agent elsewhere goes by this external_id"));
+        }
+        may_speak_as(who, &agent)?;
+        if said.external_id.is_none() {
+            said.external_id = agent.registration.as_ref().and_then(|known| known.external_id.clone());
+        }
+    }
+    Ok((known, said))
+}
+
+/// Asks something of an agent, and shows it as it is then.
+async fn ask(server: &Server, who: &Principal, id: AgentId, command: AgentCommand) -> Result<Json<AgentView>, ApiError> {
+    server.engine().agent(id, command, who.actor()).await.map_err(|e| trouble(e, None))?;
+    let agent = server.engine().agent_of(id).ok_or_else(|| ApiError::new(Kind::Failed, "INTERNAL", "the agent is gone"))?;
+    Ok(Json(AgentView::of(server, &agent)))
+}
+
+/// Give an agent no new work
+#[utoipa::path(post, path = "/api/v1/agents/{id}/drain", tag = "agents",
+    params(("id" = String, Path, description = "The agent")), responses((status = 200, body = AgentView), Errors))]
+async fn drain(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    AgentPath(agent): AgentPath,
+) -> Result<Json<AgentView>, ApiError> {
+    ask(&server, &who, agent.id, AgentCommand::Drain).await
+}
+
+/// Give an agent work again
+#[utoipa::path(post, path = "/api/v1/agents/{id}/resume", tag = "agents",
+    params(("id" = String, Path, description = "The agent")), responses((status = 200, body = AgentView), Errors))]
+async fn resume(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    AgentPath(agent): AgentPath,
+) -> Result<Json<AgentView>, ApiError> {
+    ask(&server, &who, agent.id, AgentCommand::Resume).await
+}
+
+/// Let an agent do nothing any more, for good
+#[utoipa::path(post, path = "/api/v1/agents/{id}/revoke", tag = "agents",
+    params(("id" = String, Path, description = "The agent")), responses((status = 200, body = AgentView), Errors))]
+async fn revoke(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    AgentPath(agent): AgentPath,
+) -> Result<Json<AgentView>, ApiError> {
+    ask(&server, &who, agent.id, AgentCommand::Revoke).await
+}
+
+/// The same as revoke
+#[utoipa::path(delete, path = "/api/v1/agents/{id}", tag = "agents",
+    params(("id" = String, Path, description = "The agent")), responses((status = 200, body = AgentView), Errors))]
+async fn remove(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    AgentPath(agent): AgentPath,
+) -> Result<Json<AgentView>, ApiError> {
+    ask(&server, &who, agent.id, AgentCommand::Revoke).await
+}

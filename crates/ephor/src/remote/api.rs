@@ -1,0 +1,213 @@
+//! `Api` over a client.
+
+use super::error::told;
+use crate::api::{Answer, Api, EventQuery, Page, TaskFilter};
+use ephor_core::ask::Ask;
+use ephor_core::id::{KeyId, TaskId};
+use ephor_core::key::{KeyView, MadeKey, NewKey};
+use ephor_core::spec::Request;
+use ephor_core::time::Time;
+use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
+use ephor_engine::clock::{Clock, SystemClock};
+use ephor_sdk::client::{self, Client, ClientError, EventFilter, EventStream};
+use futures_util::FutureExt;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// How many events come in one answer where nobody says.
+const EVENTS: usize = 500;
+
+/// A server, asked over HTTP.
+pub(super) struct RemoteApi {
+    client: Client,
+    /// The stream that is followed, kept open between two questions: whoever asks again with the last position goes on in it.
+    stream: Mutex<Option<Following>>,
+}
+
+struct Following {
+    task: Option<TaskId>,
+    stream: EventStream,
+}
+
+impl RemoteApi {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, stream: Mutex::default() }
+    }
+
+    /// Asks, and tells trouble in the words of the interfaces.
+    fn asking<'a, T: Send + 'a>(&'a self, answer: impl Future<Output = Result<T, ClientError>> + Send + 'a) -> Answer<'a, T> {
+        Box::pin(async move { answer.await.map_err(told) })
+    }
+
+    /// The same about one task.
+    fn about<'a, T, F>(&'a self, task: TaskId, ask: impl FnOnce(&'a Client, String) -> F) -> Answer<'a, T>
+    where
+        T: Send + 'a,
+        F: Future<Output = Result<T, ClientError>> + Send + 'a,
+    {
+        self.asking(ask(&self.client, task.to_string()))
+    }
+
+    /// Events that are there, page by page up to the limit.
+    async fn past(&self, wanted: EventQuery) -> Result<Vec<EventView>, ClientError> {
+        let most = if wanted.limit == 0 { EVENTS } else { wanted.limit as usize };
+        let mut events: Vec<EventView> = Vec::new();
+        let mut after = wanted.after;
+        loop {
+            let limit = u32::try_from(most - events.len()).unwrap_or(u32::MAX);
+            let page = self.client.events(&filter(EventQuery { after, limit, ..wanted })).await?;
+            events.extend(page.items);
+            match page.next.and_then(|next| next.parse().ok()) {
+                Some(next) if next > after && events.len() < most => after = next,
+                _ => return Ok(events),
+            }
+        }
+    }
+
+    /// Events that come within the wait, from the stream that is open or from one opened at this position.
+    async fn follow(&self, wanted: EventQuery) -> Result<Vec<EventView>, ClientError> {
+        let mut open = self.stream.lock().await;
+        let goes_on = |f: &Following| f.task == wanted.task && f.stream.position() == wanted.after;
+        if !open.as_ref().is_some_and(goes_on) {
+            *open = None;
+            let past = self.past(wanted).await?;
+            if !past.is_empty() {
+                return Ok(past);
+            }
+        }
+        let following =
+            open.get_or_insert_with(|| Following { task: wanted.task, stream: self.client.event_stream(filter(wanted)) });
+        // Opening takes as long as the way to the server does, whatever the wait.
+        following.stream.open().await?;
+        let Ok(first) = timeout(Duration::from_millis(wanted.wait_ms), following.stream.try_next()).await else {
+            return Ok(Vec::new());
+        };
+        let mut events = vec![first?];
+        let most = if wanted.limit == 0 { EVENTS } else { wanted.limit as usize };
+        // What has come already goes along; an error comes back with the next question.
+        while events.len() < most
+            && let Some(Ok(event)) = following.stream.try_next().now_or_never()
+        {
+            events.push(event);
+        }
+        Ok(events)
+    }
+}
+
+fn filter(wanted: EventQuery) -> EventFilter {
+    EventFilter { task: wanted.task.map(|t| t.to_string()), after: wanted.after, types: Vec::new(), limit: wanted.limit }
+}
+
+impl Api for RemoteApi {
+    fn now(&self) -> Time {
+        Time(SystemClock::default().wall_ms())
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn position(&self) -> Answer<'_, u64> {
+        self.asking(self.client.position())
+    }
+
+    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
+        self.asking(async move { Ok(self.client.task(name).await?.id) })
+    }
+
+    fn submit(&self, request: Request) -> Answer<'_, TaskView> {
+        self.asking(async move {
+            let accepted = self.client.submit(&request).await?;
+            self.client.task(&accepted.id.to_string()).await
+        })
+    }
+
+    fn ask(&self, task: TaskId, ask: Ask) -> Answer<'_, TaskView> {
+        self.asking(async move { self.client.ask(&task.to_string(), &ask).await })
+    }
+
+    fn task(&self, task: TaskId) -> Answer<'_, TaskView> {
+        self.about(task, async |client, task| client.task(&task).await)
+    }
+
+    fn tasks(&self, filter: TaskFilter) -> Answer<'_, Page<TaskRow>> {
+        let TaskFilter {
+            status,
+            live,
+            namespace,
+            task_type,
+            owner_id,
+            source,
+            external_id,
+            parent_task_id,
+            due_before,
+            due_after,
+            limit,
+            after,
+        } = filter;
+        let filter = client::TaskFilter {
+            status,
+            live,
+            namespace,
+            task_type,
+            owner_id,
+            source,
+            external_id,
+            parent: parent_task_id.map(|id| id.to_string()),
+            due_before,
+            due_after,
+            limit,
+            cursor: after,
+        };
+        self.asking(async move {
+            let page = self.client.tasks(&filter).await?;
+            Ok(Page { items: page.items, next: page.next })
+        })
+    }
+
+    fn steps(&self, task: TaskId) -> Answer<'_, Vec<StepView>> {
+        self.about(task, async |client, task| client.steps(&task).await)
+    }
+
+    fn plan(&self, task: TaskId) -> Answer<'_, PlanView> {
+        self.about(task, async |client, task| client.plan(&task).await)
+    }
+
+    fn outputs(&self, task: TaskId) -> Answer<'_, Vec<OutputView>> {
+        self.about(task, async |client, task| client.outputs(&task).await)
+    }
+
+    fn reviews(&self, task: TaskId) -> Answer<'_, Vec<ReviewView>> {
+        self.about(task, async |client, task| client.reviews(&task).await)
+    }
+
+    fn effects(&self, task: TaskId) -> Answer<'_, Vec<EffectView>> {
+        self.about(task, async |client, task| client.effects(&task).await)
+    }
+
+    fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {
+        self.about(task, async |client, task| client.waiting(&task).await)
+    }
+
+    fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {
+        self.asking(async move {
+            match wanted.wait_ms {
+                0 => self.past(wanted).await,
+                _ => self.follow(wanted).await,
+            }
+        })
+    }
+
+    fn keys(&self) -> Answer<'_, Vec<KeyView>> {
+        self.asking(self.client.keys())
+    }
+
+    fn make_key(&self, wish: NewKey) -> Answer<'_, MadeKey> {
+        self.asking(async move { self.client.make_key(&wish).await })
+    }
+
+    fn revoke_key(&self, key: KeyId) -> Answer<'_, KeyView> {
+        self.asking(self.client.revoke_key(key))
+    }
+}

@@ -1,0 +1,225 @@
+//! The calls that older documents print, performed as they are printed: method, path, headers, body. They stand in `tests/calls`; only
+//! the id in a path is filled in, and the connection goes to wherever this server listens.
+
+#![allow(clippy::unwrap_used)] // A test may panic, its helpers too.
+
+use ephor::http::{Running, ServeOptions, serve};
+use ephor_engine::{Engine, Settings};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A printed call.
+#[derive(Debug, Default)]
+struct Call {
+    method: String,
+    /// With host and port where it is a URL.
+    target: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+/// The words of a command line, quotes and continued lines resolved.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match (quote, letter) {
+            (Some(open), letter) if letter == open => quote = None,
+            (Some(_), letter) => word.get_or_insert_default().push(letter),
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, '\\') if letters.next_if_eq(&'\n').is_some() => {}
+            (None, letter) if letter.is_whitespace() => words.extend(word.take()),
+            (None, letter) => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// The calls of a shell script: every line that begins with `curl`.
+fn curls(script: &str) -> Vec<Call> {
+    let at = |start: usize| words(&script[start..script[start + 1..].find("\ncurl").map_or(script.len(), |end| start + 1 + end)]);
+    let starts = script.match_indices("curl ").map(|(start, _)| start).filter(|s| *s == 0 || script.as_bytes()[s - 1] == b'\n');
+    starts.map(|start| curl(at(start))).collect()
+}
+
+fn curl(words: Vec<String>) -> Call {
+    let mut call = Call { method: "GET".into(), ..Call::default() };
+    let mut words = words.into_iter().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-X" => call.method = words.next().unwrap(),
+            "-H" => {
+                let (name, value) = words.next().unwrap().split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap();
+                call.headers.push((name, value));
+            }
+            "-d" => call.body = words.next().unwrap(),
+            // A comment stands behind the call.
+            "#" => break,
+            _ => call.target = word,
+        }
+    }
+    call
+}
+
+/// A call as a raw request.
+fn raw(text: &str) -> Call {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
+    let mut lines = head.lines();
+    let (method, target) = lines.next().unwrap().split_once(' ').unwrap();
+    let headers = lines.map(|line| line.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap()).collect();
+    // What follows a request without a body is what it is answered.
+    let body = if method == "GET" { "" } else { body };
+    Call { method: method.into(), target: target.into(), headers, body: body.into() }
+}
+
+/// A server, and what was printed performed on it.
+struct Desk {
+    engine: Engine,
+    running: Running,
+    _folder: tempfile::TempDir,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(Settings::new(folder.path().join("ephor.db"))).unwrap();
+        let operator_token = "ephor_op_0123456789abcdef0123456789abcdef".into();
+        let options = ServeOptions::new("127.0.0.1:0".parse().unwrap(), operator_token);
+        let running = serve(engine.clone(), options).await.unwrap();
+        Self { engine, running, _folder: folder }
+    }
+
+    async fn connect(&self, call: &Call, id: &str) -> TcpStream {
+        let target = call.target.replace("{task-id}", id).replace("{task_id}", id);
+        let (host, path) = match target.strip_prefix("http://") {
+            Some(rest) => rest.split_at(rest.find('/').unwrap()),
+            None => ("localhost:4000", target.as_str()),
+        };
+        let mut text = format!("{} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", call.method);
+        for (name, value) in &call.headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += &format!("Content-Length: {}\r\n\r\n{}", call.body.len(), call.body);
+        let mut stream = TcpStream::connect(self.running.address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// Performs a call; its status, and its body.
+    async fn perform(&self, call: &Call, id: &str) -> (u16, String) {
+        let mut answer = String::new();
+        self.connect(call, id).await.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    async fn json(&self, call: &Call, id: &str) -> (u16, Value) {
+        let (status, body) = self.perform(call, id).await;
+        (status, serde_json::from_str(&body).unwrap_or_else(|e| panic!("{e}: {body}")))
+    }
+
+    async fn close(self) {
+        self.running.stop().await;
+        tokio::task::spawn_blocking(move || self.engine.stop()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_calls_of_the_invoice_engine_work_as_printed() {
+    let desk = Desk::open().await;
+    let create = curls(include_str!("calls/create.sh"));
+    let (status, accepted) = desk.json(&create[0], "").await;
+    assert_eq!((status, &accepted["status"]), (201, &json!("PENDING")), "{accepted}");
+    let id = accepted["id"].as_str().unwrap();
+    // The same once more within a day is a duplicate.
+    let (status, refused) = desk.json(&create[0], "").await;
+    assert_eq!((status, &refused["code"]), (400, &json!("DUPLICATE_TASK")), "{refused}");
+    assert!(refused["error"].is_string());
+
+    let show = Call { method: "GET".into(), target: "/api/v1/tasks/{task-id}".into(), ..Call::default() };
+    let (_, task) = desk.json(&show, id).await;
+    assert_eq!((&task["task_type"], &task["autonomy"]), (&json!("INVOICE_FOLLOW_UP"), &json!("ASSISTED")));
+    assert_eq!((&task["priority"], &task["owner_id"]), (&json!("HIGH"), &json!("ACTION_AI")));
+    assert_eq!(task["payload"]["invoice_amount"], 1200);
+
+    let list = curls(include_str!("calls/list.sh"));
+    assert_eq!(list.len(), 4);
+    for call in &list {
+        let (status, rows) = desk.json(call, "").await;
+        assert!(status == 200 && rows.is_array(), "{call:?}: {rows}");
+    }
+    assert_eq!(desk.json(&list[1], "").await.1[0]["id"], id);
+
+    let patch = curls(include_str!("calls/patch.sh"));
+    assert_eq!(patch.len(), 2);
+    let (status, scheduled) = desk.json(&patch[0], id).await;
+    assert_eq!((status, &scheduled["status"]), (200, &json!("SCHEDULED")), "{scheduled}");
+    assert_eq!(desk.json(&list[3], "").await.1[0]["id"], id);
+    // Only what runs can fail.
+    let (status, refused) = desk.json(&patch[1], id).await;
+    assert_eq!((status, &refused["code"]), (400, &json!("ILLEGAL_TRANSITION")), "{refused}");
+    let body = r#"{"newStatus": "IN_PROGRESS", "actorType": "AI", "actorId": "ACTION_AI_FOLLOW_UP_WORKER"}"#.to_owned();
+    let (status, running) = desk.json(&Call { body, ..curls(include_str!("calls/patch.sh")).remove(1) }, id).await;
+    assert_eq!((status, &running["status"]), (200, &json!("IN_PROGRESS")), "{running}");
+    let (status, failed) = desk.json(&patch[1], id).await;
+    assert_eq!((status, &failed["status"]), (200, &json!("FAILED")), "{failed}");
+    assert_eq!(failed["lastError"]["message"], "SMTP server unreachable");
+    let (status, refused) = desk.json(&patch[0], id).await;
+    assert_eq!((status, &refused["error"]), (400, &json!("Cannot update task in terminal state")));
+
+    let look = curls(include_str!("calls/look.sh"));
+    assert_eq!(desk.json(&look[0], "").await.1[0]["status"], "FAILED");
+    // The page itself, or where it is.
+    let (status, _) = desk.perform(&look[1], "").await;
+    assert!(status == 200 || (300..400).contains(&status), "{status}");
+    desk.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_releases_what_is_due_and_nobody_has_to() {
+    let desk = Desk::open().await;
+    let mut feed = desk.engine.feed(0);
+    let (_, accepted) = desk.json(&curls(include_str!("calls/create.sh"))[0], "").await;
+    assert_eq!(accepted["status"], "PENDING");
+    loop {
+        let events = feed.next(10).await.unwrap();
+        if let Some(released) = events.iter().find(|event| event.kind == "RELEASED") {
+            assert_eq!(released.actor, "SYSTEM/TASK_SCHEDULER");
+            break;
+        }
+    }
+    desk.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_submission_and_the_progress_stream_work_as_printed() {
+    let desk = Desk::open().await;
+    let (status, accepted) = desk.json(&raw(include_str!("calls/submit.http")), "").await;
+    assert_eq!(status, 201, "{accepted}");
+    let id = accepted["task_id"].as_str().unwrap();
+    let show = Call { method: "GET".into(), target: "/api/v1/tasks/{task-id}".into(), ..Call::default() };
+    let (_, task) = desk.json(&show, id).await;
+    assert_eq!((&task["priority"], &task["execution_mode"]), (&json!("HIGH"), &json!("AUTO")));
+    // The deadline has passed since: a warning, and no deadline.
+    assert_eq!((&task["findings"][0]["result"], &task["deadline"]), (&json!("WARNING"), &Value::Null));
+    assert_eq!(task["stakeholders"], json!(["security_team", "backend_team"]));
+
+    let mut stream = desk.connect(&raw(include_str!("calls/progress.http")), id).await;
+    let mut heard = String::new();
+    while !heard.contains("\"current_step\"") {
+        let mut bytes = [0; 4096];
+        let n = stream.read(&mut bytes).await.unwrap();
+        assert!(n > 0, "{heard}");
+        heard += std::str::from_utf8(&bytes[..n]).unwrap();
+    }
+    assert!(heard.contains("event: progress") && heard.contains(&format!("\"task_id\":\"{id}\"")), "{heard}");
+    // An open stream does not keep the server from ending.
+    desk.close().await;
+    let mut rest = Vec::new();
+    let _whether_cut = stream.read_to_end(&mut rest).await;
+}

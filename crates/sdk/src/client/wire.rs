@@ -1,0 +1,181 @@
+//! What goes over the wire beside the types of `ephor-core`. Fields that a newer server adds are passed over.
+
+use super::error::Problem;
+use ephor_core::agent::{AgentStatus, Registration};
+use ephor_core::id::{AgentId, ClaimId, TaskId};
+use ephor_core::key::Role;
+use ephor_core::status::Status;
+use ephor_core::time::WireTime;
+use ephor_core::work::{ReportAnswer, WorkItem};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A task that was accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Its id.
+    pub id: TaskId,
+    /// Where it is.
+    pub status: Status,
+    /// How many events it has.
+    #[serde(default)]
+    pub version: u64,
+}
+
+/// Which tasks a list shows; every part narrows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Only these; empty for all.
+    pub status: Vec<Status>,
+    /// Only those that have not ended.
+    pub live: bool,
+    /// Only of this namespace.
+    pub namespace: Option<String>,
+    /// Only of this type.
+    pub task_type: Option<String>,
+    /// Only of this owner.
+    pub owner_id: Option<String>,
+    /// Only from this source.
+    pub source: Option<String>,
+    /// Only with this external id.
+    pub external_id: Option<String>,
+    /// Only parts of this task.
+    pub parent: Option<String>,
+    /// Only due before this instant; those without a due time are left out then.
+    pub due_before: Option<WireTime>,
+    /// Only due after this instant; those without a due time are left out then.
+    pub due_after: Option<WireTime>,
+    /// How many at most, up to 500; 0 leaves it to the server.
+    pub limit: u32,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Where the next one begins; missing on the last.
+    pub next: Option<String>,
+}
+
+/// Which events are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only of this task.
+    pub task: Option<String>,
+    /// Only with a higher position.
+    pub after: u64,
+    /// Only of these types; empty for all.
+    pub types: Vec<String>,
+    /// How many at most, up to 500; 0 leaves it to the server.
+    pub limit: u32,
+}
+
+/// How far a task is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Which task.
+    pub task_id: TaskId,
+    /// The part of its steps that have ended, from 0 to 1.
+    pub progress: f64,
+    /// The step it is at: its index in plan order.
+    #[serde(default)]
+    pub current_step: Option<u32>,
+    /// The step it is at: its path.
+    #[serde(default)]
+    pub current_step_id: Option<String>,
+    /// Where it is.
+    pub status: Status,
+}
+
+/// An agent, as others see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentView {
+    /// Its id.
+    pub id: AgentId,
+    /// Its own name for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Its name, for people.
+    pub name: String,
+    /// What it is there for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What it can do.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// The only namespace it works for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Whether it gets work.
+    pub status: AgentStatus,
+    /// Whether it lives in the server's own process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_process: bool,
+    /// When it became known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_at: Option<WireTime>,
+    /// When it last said a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_at: Option<WireTime>,
+    /// What it holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<Value>,
+}
+
+/// A wish for work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Chosen anew for each wish; the same wish repeated with it gets the same leases.
+    pub claim_id: ClaimId,
+    /// How many pieces at most.
+    pub max: u32,
+    /// How long to wait for the first: `20s`.
+    pub wait: String,
+    /// Whether the work counts as started with the claim.
+    pub start: bool,
+}
+
+/// What became of reports, and work for whoever has places free.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct ReportAnswers {
+    /// One for each report, in order.
+    pub results: Vec<Reported>,
+    /// More work, where some was asked for.
+    #[serde(default)]
+    pub work: Vec<WorkItem>,
+}
+
+/// What became of one report.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Reported {
+    /// It was not taken.
+    Refused {
+        /// Why.
+        error: Box<Problem>,
+    },
+    /// It was taken.
+    Taken(ReportAnswer),
+}
+
+/// Who asks, as the server sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Me {
+    /// The name in events.
+    pub name: String,
+    /// What it is there for.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// The only namespace it sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// What an agent says of itself, as it goes over the wire.
+pub(crate) fn outside(registration: &Registration) -> Registration {
+    // Whoever speaks over HTTP does not live in the engine's process.
+    Registration { in_process: false, ..registration.clone() }
+}
