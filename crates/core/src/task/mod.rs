@@ -451,7 +451,9 @@ impl Task {
         let of = |work: WorkKey, lease: &Option<Box<Lease>>| {
             lease.as_ref().map(|l| LiveLease { work, attempt: l.attempt, agent: l.agent, claim: l.claim, lease_ms: l.lease_ms })
         };
-        let steps = (0..self.board.steps.len() as u32)
+        let steps = self
+            .board
+            .all()
             .filter(|_| self.board.leases > 0)
             .filter_map(|i| of(WorkKey::Step(self.board.steps[i as usize].path.clone()), &self.board.cell(i).lease));
         let gates = self
@@ -482,7 +484,7 @@ impl Task {
 
     /// How many steps and groups its plan has.
     pub fn size(&self) -> usize {
-        self.board.steps.len()
+        self.board.size()
     }
 
     /// When it was born.
