@@ -89,7 +89,7 @@ pub struct Task {
     /// Attempts at gates, plans and analyses so far: their fencing token.
     side_attempts: u32,
     /// Those of them that ended with their holder's own word, the last few: a word repeated is no late one.
-    answered: BTreeSet<u32>,
+    answered: BTreeMap<u32, WorkKey>,
     /// The admission review still has to be opened.
     review_owed: bool,
     review: Option<Review>,
@@ -267,7 +267,7 @@ impl Task {
             plan_work: None,
             analysis: None,
             side_attempts: 0,
-            answered: BTreeSet::new(),
+            answered: BTreeMap::new(),
             review_owed: false,
             review: None,
             reviews: Vec::new(),

@@ -185,7 +185,7 @@ impl Task {
                     cell.attempt == attempt && cell.reported == Some(matches!(outcome, Outcome::Succeeded(_)))
                 })
             }
-            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => self.answered.contains(&attempt),
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => self.answered.get(&attempt) == Some(work),
         }
     }
 

@@ -18,7 +18,7 @@ impl Task {
             && let Some(lease) = self.plan_work.as_ref().and_then(|side| side.lease.as_ref())
         {
             let attempt = lease.attempt;
-            self.note_answer(attempt);
+            self.note_answer(&WorkKey::Plan, attempt);
         }
         self.close_plan_work();
         self.lay_plan(&planned.plan, planned.plan_version, at);
@@ -104,7 +104,7 @@ impl Task {
         let in_time = self.soft.get(Timer::Analysis).is_some_and(|limit| at < limit);
         if let Some(lease) = self.analysis.as_ref().and_then(|side| side.lease.as_ref()).filter(|_| in_time) {
             let attempt = lease.attempt;
-            self.note_answer(attempt);
+            self.note_answer(&WorkKey::Analysis, attempt);
         }
     }
 

@@ -162,6 +162,17 @@ fn a_word_said_twice_is_no_late_one_and_goes_back_once() {
 }
 
 #[test]
+fn a_word_about_one_work_is_no_repetition_of_a_word_about_another() {
+    let mut world =
+        steps(json!([{"id": "a", "action": "a", "gates": [{"kind": "CODE_STYLE"}]}, {"action": "c", "depends_on": ["a"]}]));
+    world.work_off("a");
+    let gate = world.claim(3, "gate.code_style");
+    world.report(&gate, Outcome::Judged(judgement(json!({"kind": "CODE_STYLE", "passed": true})))).unwrap();
+    let never = WorkItem { work: crate::work::WorkKey::Analysis, ..gate };
+    assert_eq!(advise(&mut world, &never, "a").unwrap_err().code(), "STALE_ATTEMPT");
+}
+
+#[test]
 fn groups_go_back_with_their_parts_and_a_group_that_holds_the_checkpoint_is_open_again() {
     use StepStatus::{Completed, Pending, Ready, RolledBack};
     let mut world = steps(json!([
