@@ -3,6 +3,7 @@
 
 mod gates;
 mod layout;
+mod rollback;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +60,10 @@ pub(crate) struct Cell {
     pub(crate) reported: Option<bool>,
     /// Whether its condition was found true.
     pub(crate) condition_met: bool,
+    /// Whether a person left it out; nobody else brings it back.
+    pub(crate) overruled: bool,
+    /// Whether it was part of a list that will be laid out anew: its place is free.
+    gone: bool,
     pub(crate) lease: Option<Box<Lease>>,
     /// Who made the last attempt.
     pub(crate) doer: Option<AgentId>,
@@ -104,6 +109,10 @@ pub(crate) struct Board {
     pub(crate) blocked: BTreeMap<u32, BlockReason>,
     /// Steps whose attempts are spent and without which the task cannot go on.
     pub(crate) failed: BTreeSet<u32>,
+    /// Steps and groups to be done again once the task is tried again.
+    pub(crate) rolled_back: BTreeSet<u32>,
+    /// Places of parts that are gone, by the list that may use them again.
+    spares: BTreeMap<u32, Vec<u32>>,
     /// How many steps (groups not counted) are in each status.
     counts: [u32; 12],
     /// How many leases are live, of steps and gates.
@@ -141,6 +150,14 @@ fn slot(status: StepStatus) -> usize {
     STATUSES.iter().position(|s| *s == status).expect("every status is listed")
 }
 
+#[cfg(test)]
+impl Cell {
+    /// How much it still waits for.
+    pub(crate) fn unmet(&self) -> u32 {
+        self.unmet
+    }
+}
+
 impl Board {
     /// The step with this path or key.
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
@@ -166,6 +183,16 @@ impl Board {
     /// How many steps are in a status.
     pub(crate) fn count(&self, status: StepStatus) -> u32 {
         self.counts[slot(status)]
+    }
+
+    /// Every step and group there is, in the order of the plan and of the lists that were laid out since.
+    pub(crate) fn all(&self) -> impl Iterator<Item = u32> {
+        (0..self.steps.len() as u32).filter(|i| !self.cells[*i as usize].gone)
+    }
+
+    /// How many steps and groups there are.
+    pub(crate) fn size(&self) -> usize {
+        self.steps.len() - self.spares.values().map(Vec::len).sum::<usize>()
     }
 
     /// How many steps there are, groups not counted.
@@ -357,6 +384,7 @@ impl Board {
         self.to_check.remove(&i);
         self.blocked.remove(&i);
         self.failed.remove(&i);
+        self.rolled_back.remove(&i);
     }
 
     /// A step and everything in it.

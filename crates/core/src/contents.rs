@@ -63,6 +63,14 @@ impl Contents {
             (Event::StepBlocked { step, .. }, Some(Private::Text(why))) => {
                 self.errors.insert(format!("step:{step}"), why.clone());
             }
+            (Event::RolledBack { steps, .. }, why) => {
+                for step in steps {
+                    self.outputs.remove(&name(step));
+                }
+                if let Some(Private::Text(why)) = why {
+                    self.reason = Some(why.clone());
+                }
+            }
             (Event::SignalReceived { name }, Some(Private::Items(payload))) => {
                 let waiting = self.signals.entry(name.clone()).or_default();
                 waiting.extend(payload.iter().cloned());

@@ -171,7 +171,14 @@ pub enum Event {
         /// What follows.
         then: AfterFailure,
     },
-    /// The task is tried again: its failed steps are offered anew.
+    /// The analyst went back to a step that is done: what needs it is undone, until the task is tried again.
+    RolledBack {
+        /// The step that was gone back to; it stays done.
+        checkpoint: Box<str>,
+        /// The steps and groups to be done again: what needs it and had begun, and what had failed.
+        steps: Vec<Box<str>>,
+    },
+    /// The task is tried again: its failed steps and those that were rolled back are offered anew.
     Retried {
         /// How many times now.
         retries: u32,
@@ -309,6 +316,7 @@ impl Event {
             Self::VoteCast { .. } => "VOTE_CAST",
             Self::ReviewDecided { .. } => "REVIEW_DECIDED",
             Self::TaskAttemptFailed { .. } => "TASK_ATTEMPT_FAILED",
+            Self::RolledBack { .. } => "ROLLED_BACK",
             Self::Retried { .. } => "RETRIED",
             Self::Escalated { .. } => "ESCALATED",
             Self::EscalationDecided { .. } => "ESCALATION_DECIDED",

@@ -264,7 +264,7 @@ pub enum StepStatus {
     Skipped,
     /// The task ended before it did.
     Cancelled,
-    /// Undone by its compensation.
+    /// Undone; it is done again when the task is tried again.
     RolledBack,
 }
 
@@ -289,7 +289,7 @@ impl StepStatus {
 
     /// Whether the step has ended.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Skipped | Self::Cancelled | Self::RolledBack)
+        matches!(self, Self::Completed | Self::Failed | Self::Skipped | Self::Cancelled)
     }
 }
 

@@ -230,7 +230,7 @@ pub struct StepCounts {
     pub skipped: u32,
     /// Ended with the task.
     pub cancelled: u32,
-    /// Undone.
+    /// Undone, to be done again.
     pub rolled_back: u32,
 }
 
@@ -247,7 +247,7 @@ impl StepCounts {
 
     /// How many have ended, one way or another.
     pub fn ended(&self) -> u32 {
-        self.completed + self.failed + self.skipped + self.cancelled + self.rolled_back
+        self.completed + self.failed + self.skipped + self.cancelled
     }
 
     /// The part that has ended, from 0 to 1; 0 where there are no steps.

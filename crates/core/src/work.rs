@@ -307,6 +307,13 @@ pub enum Advice {
     Retry,
     /// Try again with this plan; finished steps stay finished.
     AlternativePath(Box<PlanSpec>),
+    /// Go back to a step that is done: what needs it, directly or through others, is done again, and so is what failed.
+    Rollback {
+        /// The completed step to go back to, by its path or key; it stays done.
+        checkpoint: String,
+        /// Why.
+        reason: String,
+    },
     /// Ask a person.
     HumanIntervention {
         /// What for.

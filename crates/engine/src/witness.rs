@@ -12,6 +12,7 @@ use ephor_core::status::Status;
 use ephor_core::work::{EffectOutcome, WorkKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+mod back;
 mod council;
 mod steps;
 
@@ -284,6 +285,16 @@ impl Witness {
             }
             Event::ReviewDecided { review, verdict, tally, .. } => self.decided(*review, *verdict, tally, said),
             Event::TaskAttemptFailed { .. } => drop(self.leases.remove(&WorkKey::Analysis)),
+            Event::RolledBack { checkpoint, steps } => {
+                for path in steps {
+                    if self.leases.contains_key(&WorkKey::Step(path.clone())) {
+                        self.breach(Rule::Late, format!("step {path} is rolled back while it is held"));
+                    }
+                    self.drop_leases_of(path);
+                }
+                let found = self.steps.rolled_back(checkpoint, steps);
+                self.breaches.extend(found);
+            }
             Event::Retried { retries } => {
                 if *retries != self.retries + 1 || *retries > self.max_retries {
                     self.breach(

@@ -83,6 +83,7 @@ impl Board {
         cell.unmet = 0;
         cell.attempt = was.attempt;
         cell.reported = was.reported;
+        cell.overruled = was.overruled;
         cell.doer = was.doer;
         cell.started_at = was.started_at;
         self.end(i, was.status, was.ended_at.unwrap_or_default());
@@ -113,12 +114,11 @@ impl Board {
         for name in pattern.key.iter().chain([&pattern.path]) {
             self.names.entry(name.clone()).or_insert(i);
         }
+        let mut spares = self.spares.remove(&i).unwrap_or_default();
         for n in 1..=count {
             let path: Box<str> = format!("{}.{n}", pattern.path).into();
-            let index = self.steps.len() as u32;
-            self.names.insert(path.clone(), index);
-            self.steps.push(Step {
-                path,
+            let part = Step {
+                path: path.clone(),
                 key: None,
                 parent: Some(i),
                 children: 0,
@@ -126,13 +126,57 @@ impl Board {
                 when: None,
                 for_each: None,
                 ..pattern.clone()
-            });
-            self.cells.push(Cell { unmet: 1, ..new_cell(self.fence) });
-            self.counts[slot(StepStatus::Pending)] += 1;
-            self.dependents.push(Vec::new());
-            self.kids.push(Vec::new());
+            };
+            let index = self.place(part, &mut spares);
+            self.names.insert(path, index);
             self.kids[i as usize].push(index);
         }
+        if !spares.is_empty() {
+            self.spares.insert(i, spares);
+        }
+    }
+
+    /// Puts a part of a list where an earlier part of it was, or behind everything.
+    fn place(&mut self, part: Step, spares: &mut Vec<u32>) -> u32 {
+        let cell = Cell { unmet: 1, ..new_cell(self.fence) };
+        self.counts[slot(StepStatus::Pending)] += 1;
+        if let Some(index) = spares.pop() {
+            self.steps[index as usize] = part;
+            self.cells[index as usize] = cell;
+            return index;
+        }
+        self.steps.push(part);
+        self.cells.push(cell);
+        self.dependents.push(Vec::new());
+        self.kids.push(Vec::new());
+        self.steps.len() as u32 - 1
+    }
+
+    /// A list will be laid out anew: its parts go, and no token of theirs is used again.
+    pub(super) fn unlay(&mut self, i: u32) {
+        if self.steps[i as usize].for_each.is_none() || !self.cells[i as usize].group {
+            return;
+        }
+        let parts = std::mem::take(&mut self.kids[i as usize]);
+        for part in &parts {
+            self.take_back(*part);
+            self.release(*part);
+            let cell = &mut self.cells[*part as usize];
+            self.counts[slot(cell.status)] -= 1;
+            self.fence = self.fence.max(cell.attempt);
+            cell.status = StepStatus::Cancelled;
+            cell.gone = true;
+            let path = &self.steps[*part as usize].path;
+            if self.names.get(path) == Some(part) {
+                self.names.remove(path);
+            }
+        }
+        self.spares.entry(i).or_default().extend(parts.into_iter().rev());
+        self.steps[i as usize].children = 0;
+        let cell = &mut self.cells[i as usize];
+        cell.group = false;
+        cell.open_kids = 0;
+        self.counts[slot(cell.status)] += 1;
     }
 }
 
@@ -147,6 +191,8 @@ fn new_cell(fence: u32) -> Cell {
         gate: 0,
         reported: None,
         condition_met: false,
+        overruled: false,
+        gone: false,
         lease: None,
         doer: None,
         started_at: None,

@@ -41,6 +41,7 @@ impl Task {
                 if *reason != SkipReason::ConditionFalse {
                     task.gaps.insert(step.clone());
                 }
+                task.board.cell_mut(i).overruled = *reason == SkipReason::Overridden;
                 task.board.end(i, StepStatus::Skipped, at);
                 task.queue_steps(at);
                 if *reason == SkipReason::Overridden {
@@ -153,6 +154,7 @@ impl Task {
                     AfterFailure::Escalate | AfterFailure::Fail => {}
                 }
             }
+            Event::RolledBack { steps, .. } => self.rolled_back(steps),
             Event::Retried { retries } => {
                 self.note_advice(at);
                 self.retries = *retries;

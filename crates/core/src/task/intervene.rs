@@ -163,6 +163,6 @@ impl Task {
     /// Steps that have not completed, named as gaps of a task that is declared complete.
     fn unfinished(&self) -> Vec<Box<str>> {
         let open = |i: &u32| self.board.kids(*i).is_empty() && self.board.cell(*i).status != StepStatus::Completed;
-        (0..self.board.steps.len() as u32).filter(open).map(|i| self.board.steps[i as usize].path.clone()).collect()
+        self.board.all().filter(open).map(|i| self.board.steps[i as usize].path.clone()).collect()
     }
 }

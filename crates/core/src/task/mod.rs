@@ -89,7 +89,7 @@ pub struct Task {
     /// Attempts at gates, plans and analyses so far: their fencing token.
     side_attempts: u32,
     /// Those of them that ended with their holder's own word, the last few: a word repeated is no late one.
-    answered: BTreeSet<u32>,
+    answered: BTreeMap<u32, WorkKey>,
     /// The admission review still has to be opened.
     review_owed: bool,
     review: Option<Review>,
@@ -267,7 +267,7 @@ impl Task {
             plan_work: None,
             analysis: None,
             side_attempts: 0,
-            answered: BTreeSet::new(),
+            answered: BTreeMap::new(),
             review_owed: false,
             review: None,
             reviews: Vec::new(),
@@ -451,7 +451,9 @@ impl Task {
         let of = |work: WorkKey, lease: &Option<Box<Lease>>| {
             lease.as_ref().map(|l| LiveLease { work, attempt: l.attempt, agent: l.agent, claim: l.claim, lease_ms: l.lease_ms })
         };
-        let steps = (0..self.board.steps.len() as u32)
+        let steps = self
+            .board
+            .all()
             .filter(|_| self.board.leases > 0)
             .filter_map(|i| of(WorkKey::Step(self.board.steps[i as usize].path.clone()), &self.board.cell(i).lease));
         let gates = self
@@ -482,7 +484,7 @@ impl Task {
 
     /// How many steps and groups its plan has.
     pub fn size(&self) -> usize {
-        self.board.steps.len()
+        self.board.size()
     }
 
     /// When it was born.

@@ -201,7 +201,7 @@ impl Task {
         }
         if let Some(list) = step.for_each.as_ref().filter(|_| self.board.is_unsettled(i)) {
             return match expr::list(list, &self.scope(&path)) {
-                Ok(items) if self.board.steps.len() + items.len() > STEPS_MAX => {
+                Ok(items) if self.board.size() + items.len() > STEPS_MAX => {
                     self.step_failed(i, ErrorClass::BadInput, &format!("with it the plan would have more than {STEPS_MAX} steps"))
                 }
                 Ok(items) => Draft::with(Event::Expanded { step: path, count: items.len() as u32 }, Private::Items(items)),

@@ -52,7 +52,7 @@ impl Task {
 
     /// The result of the task: of one step its output, of several the output of each by name.
     pub fn result(&self) -> Value {
-        let leaves: Vec<u32> = (0..self.board.steps.len() as u32).filter(|i| self.board.kids(*i).is_empty()).collect();
+        let leaves: Vec<u32> = self.board.all().filter(|i| self.board.kids(*i).is_empty()).collect();
         match leaves.as_slice() {
             [only] => self.contents.output(&self.step_name(*only)).unwrap_or(Value::Null),
             several => {

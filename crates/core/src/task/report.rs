@@ -1,7 +1,7 @@
 //! Words of agents about their attempts: begun, ended, fallen silent, acting on the outside. Each names the attempt, and only the
 //! live one counts.
 
-use super::decide::invalid;
+use super::decide::{bounded, invalid};
 use super::{Decided, Draft, Task};
 use crate::board::Lease;
 use crate::command::{Answer, CheckedPlan, Context, Refusal};
@@ -11,11 +11,13 @@ use crate::id::{AgentId, EffectId, TaskId};
 use crate::planted::{self, Fault};
 use crate::policy::OnAgentLost;
 use crate::spec::{ErrorClass, OnUnknown};
-use crate::status::BlockReason;
+use crate::status::{BlockReason, StepStatus};
 use crate::work::{Advice, EffectGrant, EffectOutcome, EffectRequest, Failure, Judgement, Outcome, Success, WorkKey};
 
 /// The most effects one task may have.
 const EFFECTS_MAX: usize = 10_000;
+/// How many completed steps are named to who asked to go back to one that is not.
+const CHECKPOINTS_TOLD: usize = 20;
 /// The largest output of a step, in bytes of JSON.
 pub(crate) const OUTPUT_MAX: usize = 1024 * 1024;
 
@@ -144,11 +146,32 @@ impl Task {
                 let owed = plan.confidence.is_some_and(|c| c < cx.policy.confidence_min);
                 vec![self.planned_by(plan, Some(WorkKey::Analysis), owed), Draft::new(Event::Retried { retries })].into()
             }
+            Advice::Rollback { checkpoint, reason } => {
+                let event = self.rolled_back_to(&checkpoint)?;
+                // Then again, after the wait that the policy asks for.
+                vec![Draft::because(event, bounded(&reason)?), Draft::new(self.after_task_failure(cx, false))].into()
+            }
             Advice::HumanIntervention { reason } => {
                 Draft::because(Event::Escalated { reason: EscalationReason::HumanIntervention, priority: None }, &reason).into()
             }
             Advice::Abort { reason } => Draft::because(Event::Stopped { reason: EndReason::Aborted }, &reason).into(),
         })
+    }
+
+    /// Goes back to a step that is done.
+    fn rolled_back_to(&self, checkpoint: &str) -> Result<Event, Refusal> {
+        let done = |i: &u32| self.board.cell(*i).status == StepStatus::Completed;
+        let path = |i: u32| self.board.steps[i as usize].path.clone();
+        let Some(found) = self.board.find(checkpoint).filter(done) else {
+            let names: Vec<_> = self.board.all().filter(done).take(CHECKPOINTS_TOLD).map(|i| self.step_name(i)).collect();
+            let why = match names.as_slice() {
+                [] => "no step is completed: there is nothing to go back to; advise RETRY".to_owned(),
+                some => format!("{checkpoint:?} is no completed step; completed are {}", some.join(", ")),
+            };
+            return Err(invalid("outcome.ADVISED.ROLLBACK.checkpoint", &why));
+        };
+        let steps = self.board.behind(found).into_iter().map(path).collect();
+        Ok(Event::RolledBack { checkpoint: path(found), steps })
     }
 
     /// Whether this is a repetition of the word that ended the attempt: its answer got lost, and it is answered again.
@@ -162,7 +185,7 @@ impl Task {
                     cell.attempt == attempt && cell.reported == Some(matches!(outcome, Outcome::Succeeded(_)))
                 })
             }
-            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => self.answered.contains(&attempt),
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => self.answered.get(&attempt) == Some(work),
         }
     }
 

@@ -174,13 +174,15 @@ impl Task {
 
     /// Its plan as it is followed now, with what follows from its shape.
     pub fn plan_view(&self) -> PlanView {
-        let plan = Plan { steps: self.board.steps.clone() };
+        // What is gone was part of a list: nothing refers to it, and everything that others refer to stands before it.
+        let plan = Plan { steps: self.board.all().map(|i| self.board.steps[i as usize].clone()).collect() };
+        let texts: Vec<_> = self.board.all().filter_map(|i| self.contents.steps.get(i as usize)).cloned().collect();
         PlanView {
             plan_version: self.plan_version,
             confidence: self.facts.confidence,
             confidence_reasons: self.contents.text.confidence_reasons.clone(),
             acceptance_owed: self.acceptance_owed,
-            ..PlanView::of(&plan, &self.contents.steps)
+            ..PlanView::of(&plan, &texts)
         }
     }
 
@@ -192,7 +194,7 @@ impl Task {
             let (output, metrics) = (success.output.clone(), success.metrics.clone());
             Some(OutputView { step: self.path_of(i), name: name.into(), output, metrics })
         };
-        (0..self.board.steps.len() as u32).filter_map(of).collect()
+        self.board.all().filter_map(of).collect()
     }
 
     /// Its reviews, decided ones first, then the open one.
@@ -249,7 +251,7 @@ impl Task {
     }
 
     fn leaves(&self) -> impl Iterator<Item = (u32, &Step)> {
-        (0..).zip(&self.board.steps).filter(|(_, step)| step.children == 0)
+        self.board.all().map(|i| (i, &self.board.steps[i as usize])).filter(|(_, step)| step.children == 0)
     }
 
     fn step_counts(&self) -> StepCounts {

@@ -12,6 +12,7 @@ mod others;
 mod people;
 mod replans;
 mod reviews;
+mod rollback;
 mod time_limits;
 mod work;
 

@@ -144,7 +144,7 @@ impl Task {
                 });
             }
         }
-        for i in (0..self.board.steps.len() as u32).filter(|_| self.board.is_moving()) {
+        for i in self.board.all().filter(|_| self.board.is_moving()) {
             if list.len() > 4 * TOLD_MAX {
                 return;
             }

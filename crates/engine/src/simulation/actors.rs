@@ -10,6 +10,7 @@ use ephor_core::command::{Command, Refusal};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, EffectId, TaskId};
 use ephor_core::spec::{ErrorClass, GateKind, OnUnknown};
+use ephor_core::status::StepStatus;
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Failure, Heartbeat, Judgement, Outcome, Report, Success,
     Then, WorkItem, WorkKey,
@@ -399,11 +400,22 @@ impl World {
             }
             WorkKey::Plan => Outcome::Proposed(Box::new(self.proposal())),
             WorkKey::Analysis => Outcome::Advised(match self.chance.below(10) {
-                0..5 => Advice::Retry,
+                0..2 => Advice::Retry,
+                2..5 => self.go_back(item),
                 5..7 => Advice::AlternativePath(Box::new(self.proposal())),
                 7..9 => Advice::HumanIntervention { reason: "nobody knows".into() },
                 _ => Advice::Abort { reason: "no way".into() },
             }),
+        }
+    }
+
+    /// The word to go back to a step that is done, where there is one.
+    fn go_back(&mut self, item: &WorkItem) -> Advice {
+        let steps = self.observer.task(item.task_id).map(|e| e.task.step_views()).unwrap_or_default();
+        let done: Vec<String> = steps.into_iter().filter(|s| s.status == StepStatus::Completed).map(|s| s.path).collect();
+        match self.chance.pick(&done) {
+            Some(checkpoint) => Advice::Rollback { checkpoint: checkpoint.clone(), reason: "it went wrong there".into() },
+            None => Advice::Retry,
         }
     }
 

@@ -110,6 +110,7 @@ pub const BRANCHES: &[&str] = &[
     "retries spent",
     "review rejected",
     "review undecided",
+    "rolled back",
     "settled in parts",
     "signal early",
     "signal used",

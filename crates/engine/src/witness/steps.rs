@@ -22,14 +22,16 @@ pub(crate) enum Stage {
     Skipped,
     /// Its attempts are spent.
     Failed,
+    /// To be done again once the task is tried again.
+    RolledBack,
 }
 
 /// One step.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
-    step: Step,
+    pub(super) step: Step,
     pub(crate) stage: Stage,
-    kids: Vec<usize>,
+    pub(super) kids: Vec<usize>,
     /// The attempt that last worked.
     pub(crate) succeeded: Option<u32>,
     failures: u32,
@@ -44,7 +46,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    fn new(step: Step) -> Self {
+    pub(super) fn new(step: Step) -> Self {
         Self {
             step,
             stage: Stage::Open,
@@ -69,8 +71,8 @@ impl Watched {
 /// All steps of the present plan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Steps {
-    list: Vec<Watched>,
-    places: HashMap<Box<str>, usize>,
+    pub(super) list: Vec<Watched>,
+    pub(super) places: HashMap<Box<str>, usize>,
     retry: Option<RetryPolicy>,
     laid: bool,
 }
@@ -205,9 +207,10 @@ impl Steps {
         }
     }
 
-    /// Failed steps are to be done again.
+    /// Failed steps, and those that were rolled back, are to be done again.
     pub(super) fn revive(&mut self) {
-        for step in self.list.iter_mut().filter(|s| s.stage == Stage::Failed && !s.step.optional) {
+        let again = |s: &Watched| s.stage == Stage::RolledBack || (s.stage == Stage::Failed && !s.step.optional);
+        for step in self.list.iter_mut().filter(|s| again(s)) {
             step.stage = Stage::Open;
             step.failures = 0;
         }
@@ -227,9 +230,13 @@ impl Steps {
         }
     }
 
-    /// Whether a step holds the task up because its attempts are spent.
+    /// Whether a step holds the task up because its attempts are spent, or because it was rolled back.
     pub(super) fn any_failed(&self) -> bool {
-        let failed = |i: usize| self.list[i].stage == Stage::Failed && !self.list[i].step.optional;
+        let failed = |i: usize| match self.list[i].stage {
+            Stage::Failed => !self.list[i].step.optional,
+            Stage::RolledBack => true,
+            Stage::Open | Stage::Checking | Stage::Done | Stage::Skipped => false,
+        };
         // What is in a group that was left out was left out with it.
         (0..self.list.len()).any(|i| failed(i) && !self.is_left_out(i))
     }
@@ -239,7 +246,7 @@ impl Steps {
         let ended = |s: &Watched| match s.stage {
             Stage::Done | Stage::Skipped => true,
             Stage::Failed => s.step.optional,
-            Stage::Open | Stage::Checking => false,
+            Stage::Open | Stage::Checking | Stage::RolledBack => false,
         };
         for step in self.list.iter_mut().filter(|s| !ended(s) && s.step.does() == Does::Work) {
             if !step.step.gates.iter().any(|g| g.kind == GateKind::ManualReview && !g.advisory) {
@@ -250,12 +257,13 @@ impl Steps {
     }
 
     /// Whether nothing is left to do in a step or group.
-    fn is_over(&self, i: usize) -> bool {
+    pub(super) fn is_over(&self, i: usize) -> bool {
         let step = &self.list[i];
         match step.stage {
             Stage::Done | Stage::Skipped => true,
             // A child that was let go may still say how it ended.
             Stage::Failed => step.step.optional || self.is_left_out(i),
+            Stage::RolledBack => self.is_left_out(i),
             Stage::Open | Stage::Checking => {
                 self.is_left_out(i) || (!step.kids.is_empty() && step.kids.iter().all(|k| self.is_over(*k)))
             }
@@ -263,7 +271,7 @@ impl Steps {
     }
 
     /// Whether a group that it is in is left out.
-    fn is_left_out(&self, i: usize) -> bool {
+    pub(super) fn is_left_out(&self, i: usize) -> bool {
         let above = |i: &usize| self.list[*i].step.parent.map(|p| p as usize);
         std::iter::successors(above(&i), above).any(|group| self.list[group].stage == Stage::Skipped)
     }

@@ -610,6 +610,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::VoteCast { .. }
         | Event::ReviewDecided { .. }
         | Event::TaskAttemptFailed { .. }
+        | Event::RolledBack { .. }
         | Event::Retried { .. }
         | Event::Escalated { .. }
         | Event::EscalationDecided { .. }

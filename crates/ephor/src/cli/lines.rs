@@ -74,6 +74,11 @@ fn state(event: &EventView) -> Option<(String, Option<String>)> {
         },
         "STEP_FAILED" => say("FAILED", Some(why(event))),
         "STEP_SKIPPED" => say("SKIPPED", field("reason")),
+        "ROLLED_BACK" => {
+            let n = event.data.get("steps").and_then(serde_json::Value::as_array).map_or(0, Vec::len);
+            let to = format!("to {}, {n} to be done again", field("checkpoint").unwrap_or_default());
+            say("ROLLED_BACK", Some([Some(to), words()].into_iter().flatten().collect::<Vec<_>>().join(": ")))
+        }
         "STEP_BLOCKED" => say("BLOCKED", Some([field("reason"), words()].into_iter().flatten().collect::<Vec<_>>().join(": "))),
         "GATE_OPENED" => say("CHECKING", None),
         "GATE_JUDGED" => {

@@ -104,14 +104,14 @@ fn kinds(steps: &StepCounts) -> [(u32, Hue, Mark, &'static str); 4] {
         (steps.completed + steps.skipped, Hue::Done, mark(StepStatus::Completed), "="),
         (steps.running + steps.assigned + steps.checking + steps.retrying, Hue::Run, mark(StepStatus::Running), ">"),
         (steps.blocked, Hue::Block, mark(StepStatus::Blocked), "!"),
-        (steps.failed + steps.cancelled + steps.rolled_back, Hue::Fail, mark(StepStatus::Failed), "x"),
+        (steps.failed + steps.cancelled, Hue::Fail, mark(StepStatus::Failed), "x"),
     ]
 }
 
 /// `5✓ 2▶ 2⊖ 4◌`.
 fn counts(steps: &StepCounts, style: Style) -> Line {
     let mark = step_mark(StepStatus::Pending, None);
-    let rest = (steps.pending + steps.ready, Hue::Idle, mark, ".");
+    let rest = (steps.pending + steps.ready + steps.rolled_back, Hue::Idle, mark, ".");
     let mut line = Line::new();
     for (n, hue, mark, _) in kinds(steps).into_iter().chain([rest]).filter(|(n, ..)| *n > 0) {
         let gap = if line.width() > 0 { " " } else { "" };

@@ -145,11 +145,11 @@ pub(super) fn step_mark(status: StepStatus, block: Option<BlockReason>) -> Mark 
         StepStatus::Checking => COUNCIL,
         StepStatus::Blocked if is_for_a_person(block) => PERSON,
         StepStatus::Blocked => BLOCKED,
-        StepStatus::Retrying => AGAIN,
+        StepStatus::Retrying | StepStatus::RolledBack => AGAIN,
         StepStatus::Completed => DONE,
         StepStatus::Failed => FAILED,
         StepStatus::Skipped => SKIPPED,
-        StepStatus::Cancelled | StepStatus::RolledBack => ENDED,
+        StepStatus::Cancelled => ENDED,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::task::Task;
 use crate::time::Time;
 use crate::timers::Timer;
 use crate::work::WorkKey;
+use std::collections::BTreeSet;
 
 impl Task {
     pub(super) fn planned_anew(&mut self, planned: &Planned, at: Time) {
@@ -17,7 +18,7 @@ impl Task {
             && let Some(lease) = self.plan_work.as_ref().and_then(|side| side.lease.as_ref())
         {
             let attempt = lease.attempt;
-            self.note_answer(attempt);
+            self.note_answer(&WorkKey::Plan, attempt);
         }
         self.close_plan_work();
         self.lay_plan(&planned.plan, planned.plan_version, at);
@@ -103,15 +104,30 @@ impl Task {
         let in_time = self.soft.get(Timer::Analysis).is_some_and(|limit| at < limit);
         if let Some(lease) = self.analysis.as_ref().and_then(|side| side.lease.as_ref()).filter(|_| in_time) {
             let attempt = lease.attempt;
-            self.note_answer(attempt);
+            self.note_answer(&WorkKey::Analysis, attempt);
         }
     }
 
-    /// Failed steps are offered anew.
+    /// Failed steps, and those that were rolled back, are offered anew.
     pub(super) fn try_again(&mut self, at: Time) {
         self.stop_retrying();
         self.board.revive_failed();
+        for i in self.board.start_over() {
+            let path = self.board.steps[i as usize].path.clone();
+            self.unsettled_effects(&path);
+        }
         self.queue_steps(at);
+    }
+
+    /// What was done is undone: nobody works on it any more, and it is no gap. A task that stands for such a step is let go, and another
+    /// is born when its turn comes again.
+    pub(super) fn rolled_back(&mut self, paths: &[Box<str>]) {
+        let back: BTreeSet<u32> = paths.iter().filter_map(|path| self.board.find(path)).collect();
+        for i in &back {
+            self.leave_out(*i);
+            self.gaps.remove(&self.board.steps[*i as usize].path);
+        }
+        self.board.roll_back(&back);
     }
 
     pub(super) fn stop_retrying(&mut self) {
@@ -180,7 +196,7 @@ impl Task {
 
     /// A step that was in the way is dealt with; where it was the last one the task goes on.
     pub(super) fn nothing_in_the_way(&mut self) {
-        if !self.board.failed.is_empty() {
+        if !self.board.failed.is_empty() || !self.board.rolled_back.is_empty() {
             return;
         }
         let about_steps = matches!(self.escalated, Some(EscalationReason::RetriesSpent | EscalationReason::HumanIntervention));

@@ -129,7 +129,7 @@ impl Task {
             }),
             // Gates, plans and analyses answer with events of their own.
             WorkKey::Gate(path, _) => {
-                self.note_answer(attempt);
+                self.note_answer(work, attempt);
                 self.with_step(path, |task, i| task.board.release_gate(i));
             }
             WorkKey::Plan => self.close_plan_work(),
@@ -139,7 +139,7 @@ impl Task {
 
     pub(super) fn attempt_failed(&mut self, failed: &Failed, at: Time) {
         if !matches!(failed.work, WorkKey::Step(_)) && failed.class != ErrorClass::AgentLost {
-            self.note_answer(failed.attempt);
+            self.note_answer(&failed.work, failed.attempt);
         }
         match &failed.work {
             WorkKey::Step(path) => self.with_step(path, |task, i| {
@@ -375,8 +375,8 @@ impl Task {
     }
 
     /// Remembers that the holder of a gate, a plan or an analysis has spoken.
-    pub(super) fn note_answer(&mut self, attempt: u32) {
-        self.answered.insert(attempt);
+    pub(super) fn note_answer(&mut self, work: &WorkKey, attempt: u32) {
+        self.answered.insert(attempt, work.clone());
         if self.answered.len() > ANSWERED_MAX {
             self.answered.pop_first();
         }

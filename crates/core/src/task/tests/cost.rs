@@ -125,3 +125,32 @@ fn a_signal_costs_the_same_whether_ten_wait_or_ten_thousand() {
     };
     assert_eq!(cost(10), cost(10_000));
 }
+
+#[test]
+fn going_back_costs_what_goes_back_and_not_the_plan() {
+    let cost = |n: usize| {
+        let mut steps = vec![
+            json!({"action": "x"}),
+            json!({"action": "y", "depends_on": ["1"]}),
+            json!({"action": "z", "depends_on": ["2"]}),
+        ];
+        steps.extend((0..n).map(|_| json!({"action": "a"})));
+        let mut world = World::new();
+        world.analyst = true;
+        world.submit(json!({"title": "x", "plan": {"steps": steps}}));
+        world.work_off("x");
+        world.work_off("y");
+        let item = world.claim(1, "z");
+        world.fail_for_good(&item);
+        let analysis = world.claim(2, "analyse");
+        let mut task = world.task.clone();
+        let advice = crate::work::Advice::Rollback { checkpoint: "1".into(), reason: "so".into() };
+        let (work, attempt) = (analysis.work, analysis.attempt);
+        let report = Command::Report { work, attempt, outcome: Box::new(Outcome::Advised(advice)), plan: None };
+        let back = counted(&mut task, |task| ask(task, &Actor::agent(agent(2)), report)).0;
+        (back, counted(&mut task, |task| task.take_in(&crate::event::Event::Retried { retries: 1 }, None, START)).0)
+    };
+    let large = cost(10_000);
+    assert_eq!(cost(10), large);
+    assert!(large.0 > 0 && large.0 < 40 && large.1 > 0 && large.1 < 10, "{large:?}");
+}

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Where a task may be: a name, and a life that leads there.
 type Place = (&'static str, fn() -> World);
 
-const PLACES: [Place; 39] = [
+const PLACES: [Place; 40] = [
     ("unborn", World::new),
     ("pending, due later", || given(json!({"title": "x", "due_at": START.plus(60_000).to_string()}))),
     ("pending, needs another task", || given(json!({"title": "x", "depends_on": [other(1)]}))),
@@ -105,6 +105,7 @@ const PLACES: [Place; 39] = [
         world.claim(2, "analyse");
         world
     }),
+    ("retrying, steps rolled back", rolled_back),
     ("escalated, retries spent", retries_spent),
     ("escalated, asked for, lease live", || {
         let mut world = held(json!([{"action": "a"}]));
@@ -185,6 +186,20 @@ fn failed(analyst: bool) -> World {
     let mut world = held(json!([{"action": "a"}]));
     world.analyst = analyst;
     fail(&mut world, false);
+    world
+}
+
+/// Two steps in a row; the second has failed for good, and the analyst went back to the first.
+fn rolled_back() -> World {
+    let mut world = World::new();
+    world.analyst = true;
+    world.submit(json!({"title": "x", "plan": {"sequential": true, "steps": [{"action": "a"}, {"action": "b"}]}}));
+    world.work_off("a");
+    let item = world.claim(1, "b");
+    world.fail_for_good(&item);
+    let analysis = world.claim(2, "analyse");
+    let advice = Advice::Rollback { checkpoint: "1".into(), reason: "it went wrong there".into() };
+    world.report(&analysis, Outcome::Advised(advice)).unwrap();
     world
 }
 

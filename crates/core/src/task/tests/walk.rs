@@ -3,7 +3,7 @@
 
 use super::world::*;
 use crate::command::{Answer, Changes, Command, Decision};
-use crate::event::{Actor, DecisionWord, Letter, OverrideWord, TextChanges};
+use crate::event::{Actor, DecisionWord, Event, Letter, OverrideWord, TextChanges};
 use crate::id::{EffectId, ReviewId};
 use crate::plan::Step;
 use crate::policy::{OnAgentLost, StallStrategy};
@@ -209,7 +209,7 @@ fn a_step(rng: &mut Rng, world: &World) -> Box<str> {
     if steps.is_empty() || rng.one_in(20) { "ghost".into() } else { rng.pick(steps).path.clone() }
 }
 
-fn outcome(rng: &mut Rng, work: &WorkKey) -> Outcome {
+fn outcome(rng: &mut Rng, world: &World, work: &WorkKey) -> Outcome {
     let classes = [ErrorClass::Other, ErrorClass::Refused, ErrorClass::Timeout, ErrorClass::AgentLost];
     let judgement = |rng: &mut Rng| Judgement {
         kind: *rng.pick(&GATES),
@@ -234,15 +234,34 @@ fn outcome(rng: &mut Rng, work: &WorkKey) -> Outcome {
         }),
         (_, WorkKey::Gate(..)) => Outcome::Judged(judgement(rng)),
         (_, WorkKey::Plan) => proposed(rng),
-        (n, WorkKey::Analysis) => Outcome::Advised(match n % 4 {
+        (n, WorkKey::Analysis) => Outcome::Advised(match n % 6 {
             0 => Advice::Retry,
             1 => Advice::HumanIntervention { reason: "too hard".into() },
-            2 if rng.one_in(3) => Advice::Abort { reason: "hopeless".into() },
+            3 if rng.one_in(3) => Advice::Rollback { checkpoint: "ghost".into(), reason: "nobody knows it".into() },
+            _ if !rng.one_in(4) => go_back(rng, world),
             _ => match proposed(rng) {
                 Outcome::Proposed(spec) => Advice::AlternativePath(spec),
                 _ => Advice::Retry,
             },
         }),
+    }
+}
+
+/// The word to go back to a completed step, if there is one.
+fn go_back(rng: &mut Rng, world: &World) -> Advice {
+    let done = |i: &u32| world.task.board.cell(*i).status == StepStatus::Completed;
+    let done: Vec<u32> = world.task.board.all().filter(done).collect();
+    let checkpoint = (!done.is_empty()).then(|| world.task.step_name(*rng.pick(&done)));
+    Advice::Rollback { checkpoint: checkpoint.unwrap_or_default().into(), reason: "it went wrong there".into() }
+}
+
+/// A failure is looked into at once: rare among so much else, and worth many lives.
+fn look_into(rng: &mut Rng, world: &mut World) {
+    let claim = world.wish(3, &["analyse"], true);
+    drop(world.by(&Actor::agent(agent(3)), Command::Claim(claim)));
+    if let Some(lease) = world.task.live_leases().into_iter().find(|l| l.work == WorkKey::Analysis) {
+        let outcome = Box::new(Outcome::Advised(go_back(rng, world)));
+        drop(world.by(&Actor::settle(), Command::Report { work: lease.work, attempt: lease.attempt, outcome, plan: None }));
     }
 }
 
@@ -298,6 +317,9 @@ fn letter(rng: &mut Rng, world: &World) -> Letter {
 /// Somebody does something.
 fn stir(rng: &mut Rng, world: &mut World) {
     let person = ann();
+    if world.task.analysis.is_some() && rng.one_in(4) {
+        return look_into(rng, world);
+    }
     match rng.below(44) {
         0..=8 => {
             let mut able: Vec<&str> = ABILITIES.iter().filter(|_| !rng.one_in(4)).copied().collect();
@@ -313,7 +335,7 @@ fn stir(rng: &mut Rng, world: &mut World) {
         }
         11..=19 => {
             let (work, attempt) = some_work(rng, world);
-            let outcome = outcome(rng, &work);
+            let outcome = outcome(rng, world, &work);
             let plan = match &outcome {
                 Outcome::Proposed(spec) | Outcome::Advised(Advice::AlternativePath(spec)) => {
                     crate::request::check_plan(spec, ExecutionMode::Auto).ok().map(Box::new)
@@ -461,14 +483,20 @@ impl World {
     }
 }
 
-/// Lives one life; tells which moves between statuses it made.
-fn live(seed: u64) -> BTreeSet<(Status, Status)> {
+/// Lives one life; tells which moves between statuses it made, and how many steps it rolled back.
+fn live(seed: u64) -> (BTreeSet<(Status, Status)>, usize) {
     let mut rng = Rng(seed);
     let mut world = birth(&mut rng);
-    let mut moved = BTreeSet::new();
+    let (mut moved, mut back) = (BTreeSet::new(), 0);
     for _ in 0..COMMANDS {
         stir(&mut rng, &mut world);
         moved.extend(world.done.moves.iter().map(|m| (m.before, m.after)).filter(|(a, b)| a != b));
+        back += world
+            .done
+            .moves
+            .iter()
+            .map(|m| if let Event::RolledBack { steps, .. } = &m.event { steps.len() } else { 0 })
+            .sum::<usize>();
         if rng.one_in(4) && world.task.wake_at().is_none_or(|at| at > world.now) {
             try_what_is_offered(&mut world);
         }
@@ -476,7 +504,7 @@ fn live(seed: u64) -> BTreeSet<(Status, Status)> {
             break;
         }
     }
-    moved
+    (moved, back)
 }
 
 #[test]
@@ -486,18 +514,21 @@ fn any_life_keeps_every_promise() {
         live(seed);
         return;
     }
-    let mut seen: BTreeMap<(Status, Status), u64> = BTreeMap::new();
+    let (mut seen, mut back): (BTreeMap<(Status, Status), u64>, usize) = (BTreeMap::new(), 0);
     for seed in 0..number("EPHOR_SEEDS").unwrap_or(SEEDS) {
         let lived = std::panic::catch_unwind(|| live(seed));
-        let moved = lived.unwrap_or_else(|_| panic!("EPHOR_SEED={seed} shows it again"));
+        let (moved, rolled) = lived.unwrap_or_else(|_| panic!("EPHOR_SEED={seed} shows it again"));
+        back += rolled;
         moved.into_iter().for_each(|pair| *seen.entry(pair).or_default() += 1);
     }
     if std::env::var("EPHOR_SEEN").is_ok() {
         for ((from, to), lives) in &seen {
             println!("{from} -> {to}: {lives}");
         }
+        println!("{back} steps were rolled back");
     }
     // A run in which a rare place was never reached has proven nothing about it.
+    assert!(back > 0, "no life went back");
     for status in Status::ALL {
         assert!(seen.keys().any(|(from, to)| *from == status || *to == status), "no life came by {status}");
     }

@@ -188,6 +188,7 @@ impl World {
             StepStatus::Blocked,
             StepStatus::Retrying,
             StepStatus::Failed,
+            StepStatus::RolledBack,
         ] {
             assert_eq!(board.count(status), count(status), "{status}");
         }
@@ -196,6 +197,7 @@ impl World {
         if self.task.end().is_some() {
             return;
         }
+        self.recount_what_is_waited_for();
         let step_leases = all.clone().filter(|i| board.cell(*i).lease.is_some()).count();
         let gate_leases = board.gates.values().filter(|g| g.lease.is_some()).count();
         assert_eq!(board.leases as usize, step_leases + gate_leases);
@@ -206,6 +208,34 @@ impl World {
         let ready = all.filter(|i| board.cell(*i).status == StepStatus::Ready && board.steps[*i as usize].children == 0);
         let offered = ready.filter(|i| !board.fresh.contains(i)).count();
         assert_eq!(steps, offered, "every ready step is offered or fresh");
+    }
+
+    /// What each step that waits for others waits for, counted anew; and that everything has ended only when everything has.
+    fn recount_what_is_waited_for(&self) {
+        let board = &self.task.board;
+        let open = |i: &u32| board.cell(*i).status == StepStatus::Ready && !board.fresh.contains(i);
+        let mut left = 0;
+        for i in board.all() {
+            let (step, cell) = (&board.steps[i as usize], board.cell(i));
+            let path = &step.path;
+            left += u32::from(step.parent.is_none() && !board.has_ended(i));
+            if matches!(cell.status, StepStatus::Pending | StepStatus::RolledBack) {
+                let needs = step.needs.iter().filter(|need| !board.has_ended(**need)).count();
+                let shut = usize::from(step.parent.is_some_and(|group| !open(&group)));
+                assert_eq!(cell.unmet() as usize, needs + shut, "what {path} waits for");
+                assert!(cell.status == StepStatus::RolledBack || needs + shut > 0, "{path} waits for nothing");
+            }
+            if !board.kids(i).is_empty() && !board.has_ended(i) {
+                assert!(
+                    board.kids(i).iter().any(|kid| !board.has_ended(*kid)),
+                    "nothing is left in {path}, but it has not ended"
+                );
+            }
+        }
+        assert_eq!(board.is_done(), left == 0, "{left} are left");
+        let waits = board.count(StepStatus::RolledBack) > 0;
+        let taken_care_of = self.task.retrying || self.task.escalated.is_some();
+        assert!(!waits || taken_care_of, "rolled back, and nobody tries again: {:#?}", self.task);
     }
 
     /// Lets time pass; the clock wakes the task whenever it asked for it.

@@ -29,6 +29,7 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         }
         Event::ReviewDecided { verdict: Verdict::Rejected, .. } => "review rejected",
         Event::ReviewDecided { .. } if task.reviews().last().is_some_and(|r| r.question == Question::Result) => "result reviewed",
+        Event::RolledBack { .. } => "rolled back",
         Event::Retried { .. } => "task retried",
         Event::Escalated { reason: EscalationReason::RetriesSpent, .. } => "retries spent",
         Event::Escalated { reason: EscalationReason::NoPlan, .. } => "plan escalated or replaced at its limit",
