@@ -371,6 +371,7 @@ impl<S: Store> Writer<S> {
             self.reach("settled in parts");
             batch.unsettled.push(task);
         }
+        let moved = !moves.is_empty();
         let births = self.encode(batch, task, moves);
         for birth in births.into_iter().filter(|_| !planted::is(Fault::BirthLost)) {
             if let Err(refusal) = self.bear(batch, task, birth)? {
@@ -383,11 +384,14 @@ impl<S: Store> Writer<S> {
         let (status, version) = (touched.live.task.status(), touched.live.task.version);
         let rank = touched.live.task.facts.due_at.or(touched.live.task.born_at()).unwrap_or_default();
         let namespace = &*touched.live.task.facts.namespace;
-        if !planted::is(Fault::OfferForgotten)
-            && self.ready.update(task, namespace, touched.open.as_deref(), touched.live.task.priority() as i64, rank.0)
-            && let Some(open) = &touched.open
-        {
-            self.parked.wake(namespace, open);
+        if !planted::is(Fault::OfferForgotten) {
+            let priority = touched.live.task.priority() as i64;
+            let new = self.ready.update(task, namespace, touched.open.as_deref(), priority, rank.0);
+            match &touched.open {
+                Some(open) if new => self.parked.wake(namespace, open),
+                Some(open) if moved => self.parked.wake_judges(namespace, open),
+                Some(_) | None => {}
+            }
         }
         Ok(answer.map(|answer| Done { task: Some(task), status, version, answer, repeated: false }))
     }

@@ -56,6 +56,17 @@ impl Parked {
         }
     }
 
+    /// Something happened to a task that offers work under these keys as before. A gate is not for who did the work: whoever waits
+    /// beside one may judge another, although the key is no new one.
+    pub(super) fn wake_judges(&mut self, namespace: &str, open: &str) {
+        if self.claims.is_empty() {
+            return;
+        }
+        for key in open.lines().filter(|key| key.starts_with("gate.")) {
+            self.wake_for(namespace, key, |_| true);
+        }
+    }
+
     /// Wakes the one who has waited longest of those who can do this, if there is one.
     pub(super) fn wake_for(&mut self, namespace: &str, key: &str, may: impl Fn(Ticket) -> bool) {
         let first = key.split(['+', '@']).next().unwrap_or(key);

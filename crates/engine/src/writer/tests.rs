@@ -402,3 +402,32 @@ fn what_is_refused_because_of_something_unwritten_is_not_answered_by_it() {
     assert!(replies.iter().all(|r| matches!(r, Reply::One(Err(Refusal::Corrupt { .. })))), "{replies:?}");
     assert!(desk.store.reader().status(third.into()).unwrap().is_none());
 }
+
+#[test]
+fn who_waits_hears_of_a_second_gate_under_a_key_where_the_first_was_their_own_work() {
+    let mut desk = desk();
+    let able = ["work", "gate.integration_test"];
+    let (one, two) = (desk.agent(&able), desk.agent(&able));
+    let step = json!({"action": "work", "gates": [{"kind": "INTEGRATION_TEST"}]});
+    let task = desk.submit(json!({"title": "two", "plan": {"steps": [step, step]}}));
+    let single = |agent, n| ClaimRequest { max: 1, ..wish(agent, n) };
+    let (first, second) = (desk.claim(single(one, 1)).remove(0), desk.claim(single(two, 2)).remove(0));
+    let report = |item: &WorkItem, agent| Job::Task {
+        task,
+        command: Command::Report {
+            work: item.work.clone(),
+            attempt: item.attempt,
+            outcome: Box::new(Outcome::Succeeded(Success::default())),
+            plan: None,
+        },
+        actor: Actor::agent(agent),
+    };
+    desk.done(report(&first, one));
+    // The only gate is that of what this one did: it waits.
+    let waits = Job::Claim(Claim { wish: single(one, 3), until: 60_000, held_first: false });
+    assert_eq!(desk.batch(vec![waits]), []);
+    let jobs = vec![report(&second, two)];
+    let replies = desk.batch(jobs);
+    let given = replies.iter().find_map(|reply| if let Reply::Work(Ok(items)) = reply { items.first() } else { None });
+    assert!(given.is_some_and(|item| item.work == ephor_core::work::WorkKey::Gate("2".into(), 0)), "{replies:?}");
+}
