@@ -28,10 +28,7 @@ mod wire;
 
 pub use error::{ClientError, Problem};
 pub use stream::{EventStream, ProgressStream, pause};
-pub use wire::{
-    Accepted, AgentView, Claim, EventFilter, Me, Page, Progress, ReportAnswers, Reported,
-    TaskFilter,
-};
+pub use wire::{Accepted, AgentView, Claim, EventFilter, Me, Page, Progress, ReportAnswers, Reported, TaskFilter};
 
 pub(crate) use call::Call;
 
