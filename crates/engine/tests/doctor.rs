@@ -156,6 +156,24 @@ async fn doctor_names_1_what_was_acknowledged_and_is_lost() {
 }
 
 #[tokio::test]
+async fn doctor_sees_that_the_parts_of_a_list_follow_a_new_plan() {
+    let house = House::new().await;
+    let step = |gates: serde_json::Value| json!({"id": "each", "action": "work", "when": "true", "for_each": "task.payload.list", "gates": gates});
+    let gated = step(json!([{"kind": "PERFORMANCE_TEST", "metric": "p99", "threshold": 20.0, "advisory": true}]));
+    let task = house.submit(json!({"payload": {"list": [1, 2]}, "plan": {"steps": [gated]}})).await;
+    let free = serde_json::from_value(json!({"steps": [step(json!([]))]})).unwrap();
+    let plan = ephor_core::request::check_plan(&free, Default::default()).unwrap();
+    house.engine.command(task, Command::Propose(Box::new(plan)), Actor::human("ann")).await.unwrap();
+    for _ in 0..2 {
+        let item = house.claim().await;
+        house.finish(&item).await;
+    }
+    let ended = query::task(&*house.engine.reader(), task, AsOf::Now).unwrap().unwrap();
+    assert_eq!(ended.status(), ephor_core::status::Status::Completed);
+    house.close();
+}
+
+#[tokio::test]
 async fn doctor_names_2_two_leases_and_a_token_that_runs_back() {
     let house = House::new().await;
     let task = house.submit(json!({"action": "work"})).await;

@@ -110,25 +110,35 @@ impl Steps {
                 (watched.stage, watched.succeeded, watched.doer) = (was.stage, was.succeeded, was.doer);
             }
         }
-        // The parts of a list that was laid out stay with it.
-        let lists: Vec<(usize, Vec<Watched>)> = (0..self.list.len())
+        // The parts of a list that was laid out stay with it, and those to be done are done as the new plan says.
+        let lists: Vec<(usize, &Watched)> = (0..self.list.len())
             .filter_map(|i| {
-                let is = &self.list[i];
-                let was = by_name.get(is.name())?;
-                let same = was.step.for_each.is_some() && was.step.for_each == is.step.for_each && was.step.path == is.step.path;
-                (same && !was.kids.is_empty()).then(|| (i, was.kids.iter().map(|k| before[*k].clone()).collect()))
+                let (is, was) = (&self.list[i].step, *by_name.get(self.list[i].name())?);
+                let same = was.step.for_each.is_some()
+                    && was.step.for_each == is.for_each
+                    && was.step.action == is.action
+                    && was.step.path == is.path;
+                (same && is.children == 0 && !was.kids.is_empty()).then_some((i, was))
             })
             .collect();
         self.index();
-        for (i, parts) in lists {
-            for mut part in parts {
-                if !matches!(part.stage, Stage::Done | Stage::Skipped) {
-                    part = Watched::new(part.step);
+        for (i, was) in lists {
+            self.list[i].condition_met = was.condition_met && was.step.when == self.list[i].step.when;
+            for before in was.kids.iter().map(|k| &before[*k]) {
+                let mut part = self.part(i, before.step.path.clone());
+                if matches!(before.stage, Stage::Done | Stage::Skipped) {
+                    (part.stage, part.succeeded, part.doer) = (before.stage, before.succeeded, before.doer);
                 }
-                part.step.parent = Some(i as u32);
                 self.push(part);
             }
         }
+    }
+
+    /// A part of a list, to be done as the list says.
+    fn part(&self, list: usize, path: Box<str>) -> Watched {
+        let pattern = self.list[list].step.clone();
+        let parent = Some(list as u32);
+        Watched::new(Step { path, key: None, parent, needs: Vec::new(), when: None, for_each: None, ..pattern })
     }
 
     fn index(&mut self) {
@@ -153,22 +163,12 @@ impl Steps {
         for kid in std::mem::take(&mut self.list[i].kids) {
             self.places.remove(&self.list[kid].step.path);
         }
-        let pattern = self.list[i].step.clone();
         if count == 0 {
             self.list[i].stage = Stage::Done;
         }
         for n in 1..=count {
-            let path = format!("{path}.{n}").into();
-            let plain = Step {
-                path,
-                key: None,
-                parent: Some(i as u32),
-                needs: Vec::new(),
-                when: None,
-                for_each: None,
-                ..pattern.clone()
-            };
-            self.push(Watched::new(plain));
+            let part = self.part(i, format!("{path}.{n}").into());
+            self.push(part);
         }
     }
 
