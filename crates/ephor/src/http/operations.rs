@@ -43,7 +43,6 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/tasks/{id}/escalate", Steer),
     ("POST", "/api/v1/tasks/{id}/guide", Steer),
     ("POST", "/api/v1/tasks/{id}/signals/{name}", Steer),
-    ("PUT", "/api/v1/tasks/{id}/plan", Steer),
     ("POST", "/api/v1/tasks/{id}/retry", Steer),
     ("POST", "/api/v1/tasks/{id}/archive", Steer),
     ("POST", "/api/v1/tasks/{id}/note", Steer),
@@ -54,6 +53,8 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/tasks/{id}/vote", Decide),
     ("POST", "/api/v1/tasks/{id}/confirm", Decide),
     ("POST", "/api/v1/tasks/{id}/accept-plan", Decide),
+    // It settles the same question, and changes what a review approved.
+    ("PUT", "/api/v1/tasks/{id}/plan", Decide),
     ("POST", "/api/v1/tasks/{id}/effects/{effect}/outcome", Decide),
     ("POST", "/api/v1/tasks/{id}/erase", Decide),
     ("PUT", "/api/v1/tasks/{id}/payloads", Work),

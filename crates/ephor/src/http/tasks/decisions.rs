@@ -4,8 +4,8 @@ use super::TaskPath;
 use super::read::Stamped;
 use super::steer::{Nothing, carry_out};
 use super::terms::Terms;
-use crate::api::ApiError;
-use crate::http::auth::Caller;
+use crate::api::{ApiError, Kind};
+use crate::http::auth::{Caller, Permission};
 use crate::http::body::Body;
 use crate::http::errors::Errors;
 use crate::http::server::Server;
@@ -15,7 +15,7 @@ use ephor_core::event::{DecisionWord, OverrideWord, TextChanges};
 use ephor_core::id::{EffectId, ReviewId};
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::review::VoteWord;
-use ephor_core::spec::Priority;
+use ephor_core::spec::{PlanSpec, Priority};
 use ephor_core::view::TaskView;
 use ephor_core::work::EffectOutcome;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(vote))
         .routes(routes!(confirm))
         .routes(routes!(accept_plan))
+        .routes(routes!(replace_plan))
         .routes(routes!(settle_effect))
         .routes(routes!(erase))
 }
@@ -120,7 +121,7 @@ struct Vote {
     /// In which review; the open one where it is missing.
     #[serde(default)]
     review: Option<ReviewId>,
-    /// Who; whoever asks where it is missing.
+    /// Who; whoever asks where it is missing. Only who may do everything speaks for another judge.
     #[serde(default)]
     judge: Option<String>,
     /// What.
@@ -143,6 +144,10 @@ async fn vote(
     terms: Terms,
     Body(Vote { review, judge, vote, confidence, reason }): Body<Vote>,
 ) -> Result<Stamped, ApiError> {
+    if judge.as_deref().is_some_and(|judge| *judge != *who.actor().id) && !who.may(Permission::Keys) {
+        return Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", format!("{} votes in no other name", who.name))
+            .because("a judge votes with a key of its own: ephor key create NAME --role approver --agent AGENT"));
+    }
     carry_out(&server, &who, task, Ask::Vote { review, judge, vote, confidence, reason }, &terms).await
 }
 
@@ -183,6 +188,19 @@ async fn accept_plan(
     Body(_): Body<Nothing>,
 ) -> Result<Stamped, ApiError> {
     carry_out(&server, &who, task, Ask::AcceptPlan, &terms).await
+}
+
+/// Replace what is not finished of the plan
+#[utoipa::path(put, path = "/api/v1/tasks/{id}/plan", tag = "deciding", params(("id" = String, Path, description = "The task")),
+    request_body = PlanSpec, responses((status = 200, body = TaskView), Errors))]
+async fn replace_plan(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(plan): Body<PlanSpec>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::ReplacePlan { plan: Box::new(plan) }, &terms).await
 }
 
 /// What became of an effect.

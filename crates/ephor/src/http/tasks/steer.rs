@@ -16,7 +16,6 @@ use ephor_core::ask::{Ask, Modification};
 use ephor_core::command::Refusal;
 use ephor_core::event::OverrideWord;
 use ephor_core::id::TaskId;
-use ephor_core::spec::PlanSpec;
 use ephor_core::view::TaskView;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -32,7 +31,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(modify))
         .routes(routes!(guide))
         .routes(routes!(signal))
-        .routes(routes!(replace_plan))
         .routes(routes!(retry))
         .routes(routes!(archive))
         .routes(routes!(delete))
@@ -192,19 +190,6 @@ async fn signal(
     }
     let payload = read_free(&payload)?;
     carry_out(&server, &who, task, Ask::Signal { name, payload }, &terms).await
-}
-
-/// Replace what is not finished of the plan
-#[utoipa::path(put, path = "/api/v1/tasks/{id}/plan", tag = "steering", params(("id" = String, Path, description = "The task")),
-    request_body = PlanSpec, responses((status = 200, body = TaskView), Errors))]
-async fn replace_plan(
-    State(server): State<Arc<Server>>,
-    Caller(who): Caller,
-    TaskPath(task): TaskPath,
-    terms: Terms,
-    Body(plan): Body<PlanSpec>,
-) -> Result<Stamped, ApiError> {
-    carry_out(&server, &who, task, Ask::ReplacePlan { plan: Box::new(plan) }, &terms).await
 }
 
 /// Another try.

@@ -100,3 +100,39 @@ async fn every_answer_carries_the_number_of_its_request() {
         assert_ne!(ask(bad).await.headers["x-request-id"], *bad);
     }
 }
+
+#[tokio::test]
+async fn a_plan_that_waits_for_a_person_is_not_replaced_by_somebody_without_a_key() {
+    let house = House::new(true);
+    let plan = json!({"steps": [{"action": "work"}], "confidence": 0.3});
+    let task = house.ask("POST", "/api/v1/tasks", None, Some(json!({"title": "doubtful", "plan": plan}))).await;
+    assert_eq!(task.json["status"], "BLOCKED", "{}", task.json);
+    let path = format!("/api/v1/tasks/{}/plan", task.json["id"].as_str().unwrap());
+    let other = || Some(json!({"steps": [{"action": "work"}]}));
+    assert_eq!(house.ask("PUT", &path, None, other()).await.status, 401);
+    assert_eq!(house.ask("PUT", &path, Some(TOKEN), other()).await.json["status"], "SCHEDULED");
+}
+
+#[tokio::test]
+async fn a_person_votes_in_no_judges_name() {
+    let house = House::new(true);
+    let mut judges = Vec::new();
+    for name in ["first", "second"] {
+        let said = json!({"name": name, "capabilities": ["judge"]});
+        let made = house.ask("POST", "/api/v1/agents", Some(TOKEN), Some(said)).await;
+        judges.push(made.json["id"].as_str().unwrap().to_owned());
+    }
+    let task = house.ask("POST", "/api/v1/tasks", None, Some(json!({"title": "risky", "risk": "HIGH"}))).await;
+    assert_eq!(task.json["status"], "DELIBERATING", "{}", task.json);
+    let path = format!("/api/v1/tasks/{}/vote", task.json["id"].as_str().unwrap());
+    let approver = house.key(json!({"name": "ann", "roles": ["approver"]})).await;
+    for judge in &judges {
+        let vote = json!({"vote": "APPROVE", "judge": judge});
+        let answer = house.ask("POST", &path, Some(&approver), Some(vote)).await;
+        assert_eq!((answer.status.as_u16(), &answer.json["code"]), (403, &json!("FORBIDDEN")), "{}", answer.json);
+    }
+    // A key that is the judge's own speaks for it.
+    let own = house.key(json!({"name": "first", "roles": ["approver"], "agent": judges[0]})).await;
+    let answer = house.ask("POST", &path, Some(&own), Some(json!({"vote": "APPROVE"}))).await;
+    assert_eq!((answer.status.as_u16(), &answer.json["status"]), (200, &json!("DELIBERATING")), "{}", answer.json);
+}

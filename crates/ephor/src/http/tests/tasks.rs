@@ -106,7 +106,7 @@ async fn people_steer_a_task_by_its_verbs() {
     let outputs = desk.get(&format!("{task}/outputs")).await.json();
     assert_eq!(outputs[0]["output"], json!({"anyThing": [1]}));
     let plan = json!({"steps": [{"action": "c"}]});
-    assert_eq!(desk.send("PUT", &format!("{task}/plan"), &plan).await.with(200).json()["plan_version"], 2);
+    assert_eq!(desk.decide("PUT", &format!("{task}/plan"), &plan).await.with(200).json()["plan_version"], 2);
     assert_eq!(post("interventions", json!({"type": "pause", "reason": "again"})).await.with(200).json()["status"], "PAUSED");
     assert_eq!(post("interventions", json!({"command": "RESUME"})).await.with(200).status, 200);
     let changed =
