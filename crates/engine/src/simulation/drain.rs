@@ -136,8 +136,11 @@ impl World {
     fn impatient(&mut self, task: TaskId) -> Checked {
         let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
         let now = self.now();
-        let moves = |w: &ephor_core::task::Waiting| {
-            w.reason == "RUNNING" || (matches!(w.reason.as_str(), "TIMER" | "DUE") && w.until.is_some_and(|at| at.0 > now))
+        let moves = |w: &ephor_core::task::Waiting| match w.reason.as_str() {
+            "TIMER" | "DUE" => w.until.is_some_and(|at| at.0 > now),
+            // People answer these in every other round; what no answer ends meets `ROUNDS_MAX`.
+            "RUNNING" | "APPROVAL" | "SIGNAL" => true,
+            _ => false,
         };
         if waiting.iter().any(moves) {
             // It moves again, now that what it waited for is over.
