@@ -28,6 +28,11 @@ pub enum Event {
     Submitted(Box<Submitted>),
     /// It may start: due, dependencies met, review passed.
     Released,
+    /// A run of a recurring task was too late to start: it waits for its next time.
+    RunMissed {
+        /// When it is due now.
+        due_at: Time,
+    },
     /// It has a plan, or a new one.
     Planned(Box<Planned>),
     /// A person took over a plan that was read with too little confidence.
@@ -293,6 +298,7 @@ impl Event {
         match self {
             Self::Submitted(_) => "SUBMITTED",
             Self::Released => "RELEASED",
+            Self::RunMissed { .. } => "RUN_MISSED",
             Self::Planned(_) => "PLANNED",
             Self::PlanAccepted => "PLAN_ACCEPTED",
             Self::PlanRequested { .. } => "PLAN_REQUESTED",
@@ -449,6 +455,9 @@ pub struct Submitted {
     /// Which run of a recurring task this is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<u32>,
+    /// The run before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_run: Option<TaskId>,
     /// Whose task it is, where another task gave birth to it: who submitted that one, and judges neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Box<str>>,
@@ -793,6 +802,8 @@ pub enum EndReason {
     DependencyFailed,
     /// The task it is part of ended.
     ParentEnded,
+    /// The next run of the recurring task took its place.
+    Replaced,
     /// Ended by a decision on an escalation.
     Liquidated,
     /// Ended by the failure analyst.
@@ -839,6 +850,11 @@ pub enum Letter {
     ParentEnded {
         /// Who I am.
         parent: TaskId,
+    },
+    /// I, the run after you, take your place.
+    Replaced {
+        /// Who I am.
+        by: TaskId,
     },
 }
 

@@ -26,6 +26,8 @@ pub mod planted;
 #[cfg(feature = "rules")]
 pub mod policy;
 #[cfg(feature = "rules")]
+pub mod recurrence;
+#[cfg(feature = "rules")]
 pub mod request;
 pub mod review;
 pub mod spec;

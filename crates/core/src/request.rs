@@ -5,6 +5,7 @@ use crate::command::{CheckedPlan, Submission};
 use crate::event::{CheckResult, Finding, Parent, RequestText, Submitted};
 use crate::plan::{Plan, Problem, check_retry, is_word};
 use crate::policy::{Policy, StallStrategy};
+use crate::recurrence;
 use crate::spec::{Autonomy, ExecutionMode, PlanSpec, Request, Risk};
 use crate::time::Time;
 use serde_json::Value;
@@ -19,8 +20,6 @@ const PAYLOAD_MAX: usize = 1024 * 1024;
 const LIST_MAX: usize = 1_000;
 /// The most tasks one may depend on.
 const DEPENDS_MAX: usize = 1_000;
-/// The shortest interval of a recurring task, in milliseconds.
-const EVERY_MIN: u64 = 500;
 /// The most retries of a task.
 const RETRIES_MAX: u32 = 1_000;
 
@@ -80,14 +79,6 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
     if let Some(retry) = &request.retry_policy {
         check_retry(retry).into_iter().for_each(|why| wrong("retry_policy", why));
     }
-    if let Some(recurrence) = &request.recurrence {
-        if recurrence.every.ms < EVERY_MIN {
-            wrong("recurrence.every", format!("is shorter than {EVERY_MIN}ms"));
-        }
-        if recurrence.times == Some(0) {
-            wrong("recurrence.times", "is 0; leave it out for a task without end".into());
-        }
-    }
     if request.plan.is_some() && (request.plan_by_agent || request.action.is_some() || !request.capabilities.is_empty()) {
         wrong("plan", "a request has either a `plan`, or `plan_by_agent`, or `action` and `capabilities` of its one step".into());
     }
@@ -96,6 +87,8 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
             wrong("action", format!("{word:?}: 1 to 128 letters, digits, `_`, `-`, `.`, `:`"));
         }
     }
+
+    problems.extend(request.recurrence.iter().flat_map(|recurrence| recurrence::check(recurrence, now)));
 
     let plan = match request {
         Request { plan: Some(spec), .. } => check_plan(spec, request.execution_mode).map_err(|found| problems.extend(found)).ok(),
@@ -130,7 +123,10 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
     let risk = request.risk.unwrap_or_default();
     let review_owed = risk >= Risk::High || request.execution_mode == ExecutionMode::Strict;
     let acceptance_owed = confidence.is_some_and(|c| c < policy.confidence_min);
-    let due_at = request.due_at.map(|d| d.0).filter(|d| *d > now);
+    let asked = request.due_at.map(|d| d.0).filter(|d| *d > now);
+    // By the calendar also the first run waits for its time.
+    let by_calendar = request.recurrence.as_ref().filter(|r| r.cron.is_some());
+    let due_at = by_calendar.and_then(|r| recurrence::first_from(r, asked.unwrap_or(now))).or(asked).filter(|d| *d > now);
     let facts = Submitted {
         namespace: request.namespace.as_deref().unwrap_or("default").into(),
         task_type: request.task_type.as_deref().unwrap_or("general").into(),
@@ -161,6 +157,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         retry: request.retry_policy.clone(),
         recurrence: request.recurrence.clone(),
         run: request.recurrence.as_ref().map(|_| 1),
+        previous_run: None,
         author: None,
         risk,
         risk_reasons: request.risk.iter().map(|r| format!("the caller says {r:?}").to_uppercase().into()).collect(),

@@ -257,16 +257,67 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Makes a task come again at a fixed interval.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Makes a task come again: at a fixed interval, or by the calendar.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Recurrence {
-    /// From one due time to the next.
-    pub every: WireDuration,
+    /// From one due time to the next. Either this or `cron`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<WireDuration>,
+    /// Minute, hour, day of the month, month, day of the week, with an optional field of seconds before them: `0 9 * * 1-5`. Where both
+    /// days are restricted either is enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cron: Option<String>,
+    /// Whose clock `cron` is read by, a name of the IANA database: `Europe/Berlin`; UTC where it is missing. A time that a clock put
+    /// forward leaves out comes right after the gap; one that a clock put back shows twice comes once, at the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// How many runs in all, this one counted; without end where it is missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
+    /// What happens when a run is due while the one before it has not ended.
+    #[serde(skip_serializing_if = "is_default")]
+    pub overlap: Overlap,
+    /// What happens to runs that were due while nobody could start them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub catch_up: CatchUp,
+    /// How late a run may start; one that is later is left out, and its task waits for the next time. For ever with `ONE`, a day with
+    /// `ALL` where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up_window: Option<WireDuration>,
+}
+
+/// What happens when a run is due while the one before it has not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Overlap {
+    /// It is left out.
+    #[default]
+    Skip,
+    /// It waits for the end of the one before it; however many were due meanwhile, one waits.
+    Queue,
+    /// It runs beside it.
+    Allow,
+    /// The one before it is cancelled.
+    Replace,
+}
+
+/// What happens to runs that were due while nobody could start them: the server was down, a dependency open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CatchUp {
+    /// One run stands for all of them.
+    #[default]
+    One,
+    /// Each comes.
+    All,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A check on a step's result.

@@ -155,6 +155,13 @@ pub struct TaskView {
     /// Makes it come again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
+    /// When the next runs of a recurring task are due, the next five at most. While one runs, and runs do not overlap, those that come
+    /// before its end are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next_runs: Vec<WireTime>,
+    /// The run of a recurring task before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_run: Option<TaskId>,
     /// Which run of a recurring task it is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<u32>,

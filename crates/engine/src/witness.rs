@@ -190,6 +190,7 @@ impl Witness {
         match event {
             Event::Submitted(facts) => self.born(facts, said),
             Event::Released => self.release(said.at),
+            Event::RunMissed { due_at } => self.postponed(due_at.0),
             Event::Planned(planned) => {
                 self.end_lease(&WorkKey::Plan, planned.work.as_ref().filter(|w| **w == WorkKey::Plan).map(|_| said));
                 self.leases.retain(|work, _| matches!(work, WorkKey::Plan | WorkKey::Analysis));
@@ -436,6 +437,16 @@ impl Witness {
         }
     }
 
+    /// Only what has not begun waits for another time, and a later one; its deadline moves with it.
+    fn postponed(&mut self, due_at: i64) {
+        let before = self.due_at.unwrap_or(due_at);
+        if self.released || due_at <= before {
+            self.breach(Rule::Undecided, format!("a run due at {before} was moved to {due_at}"));
+        }
+        self.due_at = Some(due_at);
+        self.deadline = self.deadline.map(|deadline| deadline + (due_at - before));
+    }
+
     /// Only `Assigned` grants a lease: everything that stands in its way is looked at here.
     fn assigned(&mut self, assigned: &Assigned, said: &Said<'_>) {
         let work = &assigned.work;
@@ -608,7 +619,8 @@ impl Witness {
             Letter::ChildEnded { .. }
             | Letter::ChildJoined { .. }
             | Letter::DependentJoined { .. }
-            | Letter::ParentEnded { .. } => {}
+            | Letter::ParentEnded { .. }
+            | Letter::Replaced { .. } => {}
         }
     }
 

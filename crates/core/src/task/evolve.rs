@@ -18,6 +18,7 @@ impl Task {
         match event {
             Event::Submitted(facts) => self.born(facts, at),
             Event::Released => self.release(at),
+            Event::RunMissed { due_at } => self.postpone(*due_at, at),
             Event::Planned(planned) => self.planned_anew(planned, at),
             Event::PlanAccepted => self.acceptance_owed = false,
             Event::PlanRequested { limit_at } => {
@@ -219,6 +220,9 @@ impl Task {
                 if let Some(due_at) = change.due_at {
                     self.facts.due_at = Some(due_at);
                     self.await_release(at);
+                    if self.soft.get(Timer::Stall).is_some() {
+                        self.count_the_stall(at);
+                    }
                 }
             }
             Event::Overridden { decision, step } => self.overridden(*decision, step.as_deref(), at),
@@ -282,8 +286,23 @@ impl Task {
         }
     }
 
+    /// A run that came too late waits for its next time; a deadline keeps its distance from it.
+    fn postpone(&mut self, due_at: Time, at: Time) {
+        let late = self.facts.due_at.map_or(0, |due| due_at.since(due));
+        self.facts.due_at = Some(due_at);
+        if let Some(deadline) = self.facts.deadline {
+            self.facts.deadline = Some(deadline.plus(late));
+            self.firm.set(Timer::Deadline, deadline.plus(late));
+        }
+        self.await_release(at);
+        if self.soft.get(Timer::Stall).is_some() {
+            self.count_the_stall(at);
+        }
+    }
+
     fn release(&mut self, at: Time) {
         self.released = true;
+        self.released_at = Some(at);
         self.soft.clear(Timer::Due);
         if let Some(ms) = self.facts.queue_ms {
             self.soft.set(Timer::Queue, at.plus(ms));
@@ -328,7 +347,8 @@ impl Task {
                     self.await_release(at);
                 }
             }
-            Letter::ParentEnded { .. } => self.parent_ended = true,
+            Letter::ParentEnded { .. } => self.called_off = Some(EndReason::ParentEnded),
+            Letter::Replaced { .. } => self.called_off = self.called_off.or(Some(EndReason::Replaced)),
         }
     }
 

@@ -73,6 +73,7 @@ pub struct Task {
     touched_at: Time,
     end: Option<End>,
     released: bool,
+    released_at: Option<Time>,
     planned: bool,
     acceptance_owed: bool,
     paused: Option<Hold>,
@@ -108,7 +109,8 @@ pub struct Task {
     children: BTreeSet<TaskId>,
     /// How those ended that did not complete.
     lost_children: BTreeSet<TaskId>,
-    parent_ended: bool,
+    /// Another task said that it should end: the one it is part of, or the run after it.
+    called_off: Option<EndReason>,
     effects: BTreeMap<EffectId, Effect>,
     /// Of each step, the effects of which nobody knows, or not yet, whether they happened.
     open_effects: BTreeMap<Box<str>, BTreeSet<EffectId>>,
@@ -254,6 +256,7 @@ impl Task {
             touched_at: Time::default(),
             end: None,
             released: false,
+            released_at: None,
             planned: false,
             acceptance_owed: false,
             paused: None,
@@ -280,7 +283,7 @@ impl Task {
             let_go: Vec::new(),
             children: BTreeSet::new(),
             lost_children: BTreeSet::new(),
-            parent_ended: false,
+            called_off: None,
             effects: BTreeMap::new(),
             open_effects: BTreeMap::new(),
             dangling: BTreeSet::new(),
@@ -581,6 +584,7 @@ fn blank_facts() -> Submitted {
         retry: None,
         recurrence: None,
         run: None,
+        previous_run: None,
         author: None,
         risk: crate::spec::Risk::Low,
         risk_reasons: Vec::new(),

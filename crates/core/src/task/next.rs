@@ -11,6 +11,7 @@ use crate::gate;
 use crate::id::{ReviewId, TaskId};
 use crate::plan::{Does, Plan, STEPS_MAX};
 use crate::policy::backoff_ms;
+use crate::recurrence;
 use crate::review::{Ballot, Judge, Question, Verdict, required};
 use crate::spec::{ErrorClass, GateKind, Request, RetryPolicy};
 use crate::time::{Time, WireDuration};
@@ -32,8 +33,8 @@ impl Task {
         {
             return self.rang(timer, cx);
         }
-        if self.parent_ended {
-            return Some(Draft::new(Event::Cancelled { reason: EndReason::ParentEnded }));
+        if let Some(reason) = self.called_off {
+            return Some(Draft::new(Event::Cancelled { reason }));
         }
         if self.cancelling && self.leases() == 0 {
             return Some(Draft::new(Event::Cancelled { reason: EndReason::Requested }));
@@ -101,7 +102,10 @@ impl Task {
     fn rang(&self, timer: Timer, cx: &Context<'_>) -> Option<Draft> {
         let failed = |reason, recoverable| Draft::new(Event::Failed { reason, recoverable });
         let draft = match timer {
-            Timer::Due => Draft { actor: Some(Actor::clock()), ..Draft::new(Event::Released) },
+            Timer::Due => {
+                let event = self.missed(cx.now).map_or(Event::Released, |due_at| Event::RunMissed { due_at });
+                Draft { actor: Some(Actor::clock()), ..Draft::new(event) }
+            }
             Timer::Deadline => failed(EndReason::Deadline, true),
             Timer::Total => failed(EndReason::Timeout, true),
             Timer::Queue => failed(EndReason::QueueTimeout, true),
@@ -133,6 +137,12 @@ impl Task {
             }
         };
         Some(draft)
+    }
+
+    /// The next due time of a run that is too late to start.
+    fn missed(&self, now: Time) -> Option<Time> {
+        let recurrence = self.facts.recurrence.as_ref()?;
+        recurrence::moved_to(recurrence, self.facts.due_at?, now)
     }
 
     /// The verdict of the open review, once there is one.

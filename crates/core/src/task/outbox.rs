@@ -6,6 +6,8 @@ use crate::command::{Birth, Submission};
 use crate::event::{EndReason, Event, Letter, Submitted};
 use crate::id::TaskId;
 use crate::planted::{self, Fault};
+use crate::recurrence;
+use crate::spec::Overlap;
 use crate::time::Time;
 use serde_json::{Map, Value};
 
@@ -26,6 +28,11 @@ impl Task {
                 let to_parent = joins_parent.map(|p| plain(p.task, Letter::ChildJoined { child: self.id }));
                 let to_others = facts.depends_on.iter().map(|on| plain(*on, Letter::DependentJoined { dependent: self.id }));
                 to_parent.chain(to_others).collect()
+            }
+            Event::Released => {
+                let replaces = self.facts.recurrence.as_ref().is_some_and(|r| r.overlap == Overlap::Replace);
+                let before = self.facts.previous_run.filter(|_| replaces);
+                before.map(|run| plain(run, Letter::Replaced { by: self.id })).into_iter().collect()
             }
             Event::Completed { .. } | Event::Failed { .. } | Event::Cancelled { .. } | Event::Stopped { .. } => self.last_words(),
             _ => Vec::new(),
@@ -78,27 +85,29 @@ impl Task {
         }
     }
 
-    /// The next run of a recurring task, born when this one ends; a task that was withdrawn or stopped does not come again. Runs that
-    /// were missed meanwhile are left out.
+    /// The next run of a recurring task: born when this one ends, or is released where runs may stand beside each other. A task that was
+    /// withdrawn or stopped before that does not come again.
     pub fn recurrence_after(&self, event: &Event, now: Time) -> Option<Birth> {
-        let ended = match event {
-            Event::Completed { .. } => true,
-            Event::Failed { reason, .. } => *reason != EndReason::ParentEnded,
+        let recurrence = self.facts.recurrence.as_ref()?;
+        let beside = recurrence.overlap.is_side_by_side();
+        let comes = match event {
+            Event::Submitted(facts) => beside && facts.released,
+            Event::Released => beside,
+            Event::Completed { .. } => !(beside && self.released),
+            Event::Failed { reason, .. } => *reason != EndReason::ParentEnded && !(beside && self.released),
             _ => false,
         };
-        let recurrence = self.facts.recurrence.as_ref().filter(|_| ended)?;
         let run = self.facts.run.unwrap_or(1);
-        if recurrence.times.is_some_and(|times| run >= times) {
+        if !comes || recurrence.times.is_some_and(|times| run >= times) {
             return None;
         }
-        let every = recurrence.every.ms.max(1);
         let from = self.facts.due_at.or(self.born_at)?;
-        let missed = now.since(from) / every;
-        let due_at = from.plus(every * (missed + 1));
+        let due_at = recurrence::following(recurrence, from, self.released_at.unwrap_or(now), now)?;
         let mut facts = Submitted {
             due_at: Some(due_at),
             released: false,
             run: Some(run + 1),
+            previous_run: Some(self.id),
             external_id: None,
             retry_of: None,
             depends_on: Vec::new(),

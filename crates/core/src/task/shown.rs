@@ -2,9 +2,10 @@
 
 use super::Task;
 use crate::plan::{Plan, Step};
+use crate::recurrence;
 use crate::spec::{GateSpec, RetryPolicy};
 use crate::status::{Status, StepStatus};
-use crate::time::{WireDuration, WireTime};
+use crate::time::{Time, WireDuration, WireTime};
 use crate::timers::Timer;
 use crate::view::{
     EffectView, GateStatus, GateView, JudgeView, LastError, OutputView, PlanView, ReviewView, StepCounts, StepView, TaskView,
@@ -16,6 +17,8 @@ use serde_json::Value;
 const SUMMARY_CHARS_MAX: usize = 120;
 /// How many tasks a view names; the others are found by listing.
 const NAMED_MAX: usize = 1_000;
+/// How many runs of a recurring task that are to come are told.
+const NEXT_RUNS: usize = 5;
 
 /// The statuses of steps that say where a task is, most telling first.
 const TELLING: [StepStatus; 6] = [
@@ -28,7 +31,7 @@ const TELLING: [StepStatus; 6] = [
 ];
 
 impl Task {
-    /// The task as outsiders see it. Who knows when its last event happened adds `updated_at`, who knows telemetry adds to `progress`.
+    /// The task as outsiders see it. Who knows what time it is adds `next_runs`, who knows telemetry adds to `progress`.
     pub fn view(&self) -> TaskView {
         let (facts, text) = (&self.facts, &self.contents.text);
         let word = |text: &Option<Box<str>>| text.as_deref().map(String::from);
@@ -85,9 +88,11 @@ impl Task {
             dependencies: self.dependencies.iter().take(NAMED_MAX).copied().collect(),
             children: self.spawned.values().chain(&self.children).take(NAMED_MAX).copied().collect(),
             recurrence: facts.recurrence.clone(),
+            next_runs: Vec::new(),
+            previous_run: facts.previous_run,
             run: facts.run,
             created_at: self.born_at.map(WireTime),
-            updated_at: None,
+            updated_at: self.born_at.map(|_| WireTime(self.touched_at)),
             started_at: self.started_at.map(WireTime),
             due_at: facts.due_at.map(WireTime),
             deadline: facts.deadline.map(WireTime),
@@ -99,6 +104,21 @@ impl Task {
             archived: self.archived,
             erased: self.erased,
         }
+    }
+
+    /// When the next runs of a recurring task are due, this one included while it waits for its time; none once it has ended, as the
+    /// next one stands for itself then.
+    pub fn next_runs(&self, now: Time) -> Vec<WireTime> {
+        let Some((recurrence, from)) = self.facts.recurrence.as_ref().zip(self.facts.due_at.or(self.born_at)) else {
+            return Vec::new();
+        };
+        if self.end.is_some() {
+            return Vec::new();
+        }
+        let own = (!self.released).then_some(from);
+        let left = recurrence.times.map_or(NEXT_RUNS, |times| times.saturating_sub(self.facts.run.unwrap_or(1)) as usize);
+        let to_come = recurrence::upcoming(recurrence, from, from.max(now), left.min(NEXT_RUNS));
+        own.into_iter().chain(to_come).take(NEXT_RUNS).map(WireTime).collect()
     }
 
     /// Its steps and groups as they are now, those that came of a list included; every group before its parts, parts in order.

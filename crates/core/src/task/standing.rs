@@ -64,10 +64,7 @@ impl Task {
         self.soft.clear(Timer::Stall);
         match self.status {
             Status::Pending | Status::Scheduled => {
-                if let Some(ms) = self.facts.stall_ms {
-                    let from = self.facts.due_at.filter(|due| !self.released && *due > at).unwrap_or(at);
-                    self.soft.set(Timer::Stall, from.plus(ms));
-                }
+                self.count_the_stall(at);
             }
             // A hold forgets nothing.
             Status::Paused | Status::Stalled => {}
@@ -82,6 +79,14 @@ impl Task {
             | Status::Failed
             | Status::Cancelled
             | Status::Stopped => self.stalled = false,
+        }
+    }
+
+    /// Counts the time to a stall from now, or from the due time that is to come.
+    pub(super) fn count_the_stall(&mut self, at: Time) {
+        if let Some(ms) = self.facts.stall_ms {
+            let from = self.facts.due_at.filter(|due| !self.released && *due > at).unwrap_or(at);
+            self.soft.set(Timer::Stall, from.plus(ms));
         }
     }
 
@@ -114,7 +119,7 @@ impl Task {
             && !self.stalled
             && !self.retrying
             && !self.failed_dependency
-            && !self.parent_ended
+            && self.called_off.is_none()
     }
 
     /// Whether only firm deadlines count: somebody put a hold on it, or a decision is owed.

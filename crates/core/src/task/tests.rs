@@ -10,6 +10,7 @@ mod flow;
 mod gates;
 mod others;
 mod people;
+mod recurring;
 mod replans;
 mod reviews;
 mod rollback;

@@ -105,6 +105,8 @@ pub const BRANCHES: &[&str] = &[
     "plan proposed",
     "queue full",
     "recurred",
+    "run missed",
+    "run replaced",
     "report repeated",
     "result reviewed",
     "retries spent",

@@ -23,6 +23,21 @@ pub(super) struct Around<'a> {
     pub(super) agents: &'a [AgentId],
 }
 
+/// How a task comes again: by an interval or by the calendar, with every way to meet a run that has not ended or was missed.
+fn recurrence(chance: &mut Chance) -> Value {
+    let mut body = match chance.below(4) {
+        0 => json!({"cron": chance.word(&["*/7 * * * * *", "*/3 * * * *", "30 2 * * *"]), "time_zone": "Europe/Berlin"}),
+        _ => json!({"every": format!("{}s", chance.between(1, 600))}),
+    };
+    body["times"] = json!(chance.between(1, 3));
+    body["overlap"] = json!(chance.word(&["SKIP", "QUEUE", "ALLOW", "REPLACE"]));
+    body["catch_up"] = json!(chance.word(&["ONE", "ONE", "ALL"]));
+    if chance.percent(30) {
+        body["catch_up_window"] = json!(format!("{}s", chance.between(1, 120)));
+    }
+    body
+}
+
 /// A request.
 pub(super) fn request(chance: &mut Chance, around: &Around<'_>) -> Request {
     let mut body = Map::new();
@@ -62,7 +77,7 @@ pub(super) fn request(chance: &mut Chance, around: &Around<'_>) -> Request {
         set("queue_timeout", json!(format!("{}s", chance.between(5, 300))));
     }
     if chance.percent(8) {
-        set("recurrence", json!({"every": format!("{}s", chance.between(1, 600)), "times": chance.between(1, 3)}));
+        set("recurrence", recurrence(chance));
     }
     if chance.percent(8) {
         set("final_review", json!(true));

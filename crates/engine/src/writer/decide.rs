@@ -592,6 +592,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         }
         Event::Submitted(_)
         | Event::Released
+        | Event::RunMissed { .. }
         | Event::PlanAccepted
         | Event::PlanRequested { .. }
         | Event::Planned(_)

@@ -19,6 +19,7 @@ mod profile;
 mod raw;
 mod review;
 mod run;
+mod schedule;
 mod serve;
 mod settings;
 mod show;
@@ -118,6 +119,9 @@ enum Command {
     /// Vote, confirm results, show reviews
     #[command(subcommand)]
     Review(review::ReviewCommand),
+    /// When a task that comes again would come
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// What needs a person: reviews, escalations, results to look at, plans to accept, effects nobody knows of
     Inbox,
     /// Follow tasks to their end, or everything as it happens
@@ -236,6 +240,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Task(command) => task::run(command, cx).await,
         Command::Plan(command) => plan::run(command, cx).await,
         Command::Review(command) => review::run(command, cx).await,
+        Command::Schedule(command) => schedule::run(command, cx),
         Command::Inbox => inbox::run(cx).await,
         Command::Watch(args) => watch::run(args, cx).await,
         Command::Agent(command) => agent::run(command, cx).await,

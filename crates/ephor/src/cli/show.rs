@@ -48,6 +48,8 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     fact("archived", task.archived.then(|| "yes".into()));
     fact("retries", (task.retry_count > 0).then(|| format!("{} of {}", task.retry_count, task.max_retries)));
     fact("due", task.due_at.filter(|_| task.started_at.is_none()).map(|at| format!("{} ({})", at.0, until(at.0, now))));
+    let runs = task.next_runs.iter().map(|at| at.0.to_string());
+    fact("next runs", (!task.next_runs.is_empty()).then(|| runs.collect::<Vec<_>>().join(", ")));
     fact("deadline", task.deadline.filter(|_| task.ended_at.is_none()).map(|at| format!("{} ({})", at.0, until(at.0, now))));
     for finding in task.findings.iter().filter(|f| f.result != ephor_core::event::CheckResult::Passed) {
         fact("finding", Some(format!("{} {}: {}", word_of(&finding.result), finding.check, finding.reason)));

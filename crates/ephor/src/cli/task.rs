@@ -6,6 +6,7 @@ pub(super) use look::watch;
 
 use super::failure::{Exit, Failure};
 use super::follow::{self, Until};
+use super::schedule::RecurrenceArgs;
 use super::{Cx, Output, find, show, table, words};
 use crate::host::Need;
 use clap::{Args, Subcommand};
@@ -234,6 +235,8 @@ pub(super) struct CreateArgs {
     /// Follow it to its end
     #[arg(long, short)]
     watch: bool,
+    #[command(flatten)]
+    recurrence: RecurrenceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -419,6 +422,7 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         action: args.action,
         capabilities: args.capabilities,
         risk: args.risk,
+        recurrence: args.recurrence.read()?,
         ..Request::default()
     };
     cx.with_api(Need::Decide, async |cx, api| {

@@ -246,6 +246,13 @@ async fn a_database_is_looked_after_behind_the_host() {
     let map = ephor(&world, false, &["lifecycle", "--json"]).await;
     let map: serde_json::Value = serde_json::from_str(&map.out).unwrap();
     assert_eq!(map.as_array().unwrap().len(), Status::ALL.len());
+    let next =
+        ["schedule", "next", "--cron", "0 9 * * 1-5", "--time-zone", "Europe/Berlin", "--from", "2026-03-27T08:00:00Z", "--json"];
+    let next: serde_json::Value = serde_json::from_str(&ephor(&world, false, &next).await.out).unwrap();
+    assert_eq!((next.as_array().unwrap().len(), next[0].as_str()), (5, Some("2026-03-30T07:00:00Z")));
+    let wrong = ephor(&world, false, &["schedule", "next", "--cron", "0 25 * * *"]).await;
+    assert!(wrong.exit == Exit::Usage && wrong.err.contains("recurrence.cron"), "{}", wrong.err);
+    assert_eq!(ephor(&world, false, &["schedule", "next", "--times", "3"]).await.exit, Exit::Usage);
     assert!(ephor(&world, false, &["version"]).await.out.starts_with("ephor "));
 }
 

@@ -23,6 +23,7 @@ mod openapi;
 mod operations;
 mod problem;
 mod query;
+mod schedules;
 mod server;
 mod sse;
 mod streams;
@@ -62,6 +63,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(work::routes())
         .merge(events::routes())
         .merge(lifecycle::routes())
+        .merge(schedules::routes())
 }
 
 /// The whole interface over one server.

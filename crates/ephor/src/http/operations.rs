@@ -62,6 +62,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/api/v1/events", Read),
     ("GET", "/api/v1/event-types", Read),
     ("GET", "/api/v1/lifecycle", Read),
+    ("GET", "/api/v1/schedules/next", Read),
     ("GET", "/api/v1/tasks/{id}/logs", Read),
     ("POST", "/api/v1/agents", Work),
     ("GET", "/api/v1/agents", Read),

@@ -97,7 +97,11 @@ impl Api for LocalApi {
     }
 
     fn task(&self, task: TaskId) -> Answer<'_, TaskView> {
-        self.looking(move |look| Ok(look.task(task)?.view()))
+        let now = self.now();
+        self.looking(move |look| {
+            let task = look.task(task)?;
+            Ok(TaskView { next_runs: task.next_runs(now), ..task.view() })
+        })
     }
 
     fn tasks(&self, filter: TaskFilter) -> Answer<'_, Page<TaskRow>> {

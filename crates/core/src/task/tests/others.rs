@@ -205,63 +205,6 @@ fn mail_to_who_has_ended_changes_nothing() {
     assert!(world.events().is_empty());
 }
 
-/// A task that comes again every hour, three times in all.
-fn recurring(more: Value) -> World {
-    let mut request = json!({"title": "x", "recurrence": {"every": "1h", "times": 3}, "external_id": "mine"});
-    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    given(request)
-}
-
-#[test]
-fn the_next_run_is_born_when_this_one_ends() {
-    let mut world = recurring(json!({"deadline": START.plus(ms("30m")).to_string()}));
-    world.work_off("work");
-    let births = world.births();
-    let facts = &births[0].submission.facts;
-    assert_eq!((facts.due_at, facts.run, facts.released), (Some(START.plus(ms("1h"))), Some(2), false));
-    assert_eq!((facts.deadline, &facts.external_id), (Some(START.plus(ms("90m"))), &None));
-    assert_eq!(births[0].submission.text.title, "x");
-}
-
-#[test]
-fn runs_that_were_missed_are_left_out() {
-    let mut world = recurring(json!({}));
-    world.pass("3h");
-    world.pass("1m");
-    world.work_off("work");
-    assert_eq!(world.births()[0].submission.facts.due_at, Some(START.plus(ms("4h"))));
-}
-
-#[test]
-fn a_failed_run_does_not_end_the_series_but_a_cancelled_or_stopped_one_does() {
-    let mut world = recurring(json!({"max_retries": 0}));
-    let item = world.claim(1, "work");
-    world.fail_for_good(&item);
-    assert_eq!((world.status(), world.births().len()), (Status::Failed, 1));
-    let mut world = recurring(json!({}));
-    world.cancel(true).unwrap();
-    assert!(world.births().is_empty());
-}
-
-#[test]
-fn the_last_run_is_the_last() {
-    let mut world = recurring(json!({"recurrence": {"every": "1h", "times": 1}}));
-    world.work_off("work");
-    assert!(world.births().is_empty());
-}
-
-#[test]
-fn the_next_run_follows_the_last_plan_with_its_own_words_and_without_what_came_of_lists() {
-    let mut world = recurring(json!({"plan": {"steps": [{"action": "a"}]}}));
-    world.propose(json!({"steps": [{"action": "b", "title": "each", "for_each": "[1, 2]"}, {"action": "c", "title": "after", "depends_on": ["1"]}]})).unwrap();
-    world.work_off("b");
-    world.work_off("b");
-    world.work_off("c");
-    let next = &world.births()[0].submission;
-    let titles: Vec<&str> = next.text.steps.iter().map(|s| &*s.title).collect();
-    assert_eq!((next.facts.plan.as_ref().unwrap().steps.len(), titles), (2, vec!["each", "after"]));
-}
-
 #[test]
 fn what_others_said_is_heard_before_a_deadline_ends_the_task() {
     let mut world = given(json!({"title": "x", "deadline": START.plus(60_000).to_string()}));

@@ -100,6 +100,14 @@ impl World {
         self.by(&ann(), Command::Submit(Box::new(submission))).unwrap();
     }
 
+    /// A task that another one gave birth to.
+    pub(super) fn born(birth: crate::command::Birth) -> Self {
+        let unborn = Task::unborn(birth.id);
+        let mut world = Self { task: unborn.clone(), replayed: unborn.clone(), bare: unborn, ..Self::new() };
+        world.by(&Actor::settle(), Command::Submit(Box::new(birth.submission))).unwrap();
+        world
+    }
+
     /// Somebody asks something.
     pub(super) fn by(&mut self, actor: &Actor, command: Command) -> Result<Answer, Refusal> {
         let cx = Context {

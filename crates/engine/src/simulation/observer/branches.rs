@@ -9,6 +9,8 @@ use ephor_core::work::EffectOutcome;
 
 pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
     let branch = match event {
+        Event::RunMissed { .. } => "run missed",
+        Event::Cancelled { reason: EndReason::Replaced } => "run replaced",
         Event::Submitted(facts) if facts.run.is_some_and(|run| run > 1) => "recurred",
         Event::AttemptFailed(failed) if failed.class == ErrorClass::AgentLost => "lease lapsed",
         Event::AttemptFailed(failed) if failed.class == ErrorClass::Timeout => "attempt timed out",

@@ -271,6 +271,24 @@ async fn events_are_listed_both_ways_and_narrowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recurring_task_says_when_it_comes_next_and_so_does_a_recurrence_alone() {
+    let desk = Desk::open();
+    let body = json!({"title": "report", "recurrence": {"cron": "0 9 * * 1-5", "timeZone": "Europe/Berlin", "times": 3, "overlap": "QUEUE"}});
+    let made = desk.send("POST", "/api/v1/tasks", &body).await.with(201).json();
+    assert_eq!(made["status"], "PENDING");
+    let made = desk.get(&format!("/api/v1/tasks/{}?case=camel", made["id"].as_str().unwrap())).await.with(200).json();
+    let runs = made["nextRuns"].as_array().unwrap_or_else(|| panic!("{made}"));
+    assert_eq!((runs.len(), &runs[0]), (3, &made["dueAt"]), "{made}");
+    let query = "from=2026-03-27T08:00:00Z&cron=0%209%20*%20*%201-5&timeZone=Europe/Berlin&count=2";
+    let next = desk.get(&format!("/api/v1/schedules/next?{query}")).await.with(200).json();
+    assert_eq!(next, json!(["2026-03-30T07:00:00Z", "2026-03-31T07:00:00Z"]));
+    for (query, field) in [("", "every"), ("cron=x", "cron"), ("every=2h&count=0", "count"), ("every=2h&cron=@daily", "every")] {
+        let refused = desk.get(&format!("/api/v1/schedules/next?{query}")).await.with(400).json();
+        assert_eq!(refused["errors"][0]["field"], field, "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_again_under_its_key_is_done_once() {
     let desk = Desk::open();
     let json = ("content-type", "application/json");
