@@ -15,6 +15,7 @@ use crate::directory::Directory;
 use crate::leases::Leases;
 use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
+use crate::sealed::Sealed;
 use crate::store::{Blob, Reader, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
@@ -115,6 +116,8 @@ impl Job {
 pub(crate) struct Submit {
     pub(crate) id: TaskId,
     pub(crate) submission: Submission,
+    /// Its words, where somebody has sealed them already.
+    pub(crate) words: Option<Sealed>,
     pub(crate) actor: Actor,
     pub(crate) idempotency: Option<Idempotency>,
 }

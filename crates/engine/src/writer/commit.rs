@@ -9,6 +9,7 @@ use ephor_core::id::{StreamId, StreamKind, TaskId};
 use ephor_core::planted::{self, Fault};
 use ephor_core::status::Status;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 impl<S: Store> Writer<S> {
     /// Gives a batch to the store. Its tasks are in memory at once as it leaves them; nobody is answered before it is confirmed.
@@ -110,7 +111,7 @@ impl<S: Store> Writer<S> {
             if spoiled.contains_key(&roots[touched.group]) {
                 continue;
             }
-            let row = touched.live.row(touched.open.as_deref(), batch.now);
+            let row = touched.live.row(touched.open.as_deref(), batch.now).map(Arc::new);
             let erased = erased.get(id).filter(|_| !planted::is(Fault::ErasureHalf));
             let taken = !touched.mail_taken.is_empty() || !touched.blobs.is_empty();
             if touched.events.is_empty() && row.is_none() && !taken && erased.is_none() {
@@ -139,7 +140,7 @@ impl<S: Store> Writer<S> {
                 continue;
             }
             let at = place(roots[touched.group], &mut groups);
-            let row = (touched.follows == 0).then(|| Row { created_at: batch.now.0, ..Row::default() });
+            let row = (touched.follows == 0).then(|| Row { created_at: batch.now.0, ..Row::default() }.into());
             groups[at].changes.push(Change {
                 stream: StreamId::from(*id),
                 follows: touched.follows,
@@ -157,7 +158,7 @@ impl<S: Store> Writer<S> {
                 stream: StreamId::named(StreamKind::Namespace, name),
                 follows: touched.follows,
                 events: std::mem::take(&mut touched.events),
-                row: (touched.follows == 0).then_some(row),
+                row: (touched.follows == 0).then(|| row.into()),
                 mail_taken: Vec::new(),
                 blobs: Vec::new(),
                 snapshot: None,

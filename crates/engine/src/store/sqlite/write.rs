@@ -10,7 +10,7 @@ use ephor_core::id::StreamId;
 use ephor_core::status::Status;
 use rusqlite::{CachedStatement, Connection, params};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// What writes.
 pub(super) struct Writer {
@@ -210,7 +210,7 @@ impl<'a> Batch<'a> {
     /// Deletes what was private in a stream up to a version.
     fn erase(&mut self, erasure: Erasure) -> Result<(), StoreError> {
         let Some(known) = self.streams.get(self.db, erasure.stream)? else { return Ok(()) };
-        known.row.title.clear();
+        Arc::make_mut(&mut known.row).title.clear();
         let (number, version) = (known.number, int(erasure.version));
         let blobs = "delete from blobs where stream = ?1
                      and key not in (select private_key from events where stream = ?1 and version > ?2 and private_key is not null)";
@@ -263,7 +263,7 @@ impl<'a> Batch<'a> {
         Ok(first)
     }
 
-    fn birth(&mut self, stream: StreamId, version: u64, row: Row) -> Result<i64, StoreError> {
+    fn birth(&mut self, stream: StreamId, version: u64, row: Arc<Row>) -> Result<i64, StoreError> {
         *self.number += 1;
         let number = *self.number;
         let insert = &mut self.insert_stream;
@@ -368,7 +368,7 @@ impl Facts for Batch<'_> {
 
 /// Writes the columns of a row that differ, so that only the indexes over those are touched. Who has ended gets no more mail and
 /// shows no more signs of life.
-fn update(db: &Connection, known: &mut Known, row: Row) -> Result<(), StoreError> {
+fn update(db: &Connection, known: &mut Known, row: Arc<Row>) -> Result<(), StoreError> {
     let had_ended = known.has_ended();
     let differ: Vec<_> = COLUMNS.iter().filter(|(_, value)| value(&known.row) != value(&row)).collect();
     if !differ.is_empty() {
