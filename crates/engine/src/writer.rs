@@ -183,7 +183,7 @@ pub(crate) struct Writer<S> {
     open: Option<Batch>,
     /// What everybody in it is answered instead, where that was not written.
     undone: Option<Reply>,
-    /// Tasks that are not needed any more; the thread that writes has the time to take them apart.
+    /// Tasks that are not needed any more, until a batch is on its way and there is time to take them apart.
     waste: Waste,
     /// Answers of what is written, not given out yet.
     answers: Vec<(Ticket, Reply)>,

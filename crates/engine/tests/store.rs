@@ -33,6 +33,7 @@ suite! {
     a_group_at_another_version_is_refused_whole_and_alone
     changes_to_one_stream_in_one_batch_follow_each_other
     births_given_with_a_change_stand_or_fall_with_it
+    a_stream_is_born_but_once_also_when_nobody_remembers_it
     a_row_may_change_without_an_event
     streams_of_two_kinds_may_share_their_bits
     an_ended_task_keeps_its_status
@@ -233,6 +234,17 @@ fn births_given_with_a_change_stand_or_fall_with_it(mut kit: Kit) {
     kit.refused(group([change(task(1), 7, &["parent"]), birth(2), birth(3)]));
     kit.write(group([change(task(1), 1, &["parent"]), birth(2), birth(3)]));
     assert_eq!(kit.listed(Filter::default()), [3, 2, 1]);
+}
+
+fn a_stream_is_born_but_once_also_when_nobody_remembers_it(mut kit: Kit) {
+    kit.write(group([birth(1)]));
+    kit.write(group([change(task(1), 1, &["second"])]));
+    let mut kit = kit.open_again();
+    let named = Group { guards: vec![unique("name", None, 1)], ..group([birth(1)]) };
+    assert_eq!(kit.refused(named), Conflict::Version { stream: task(1), is: 2 });
+    assert_eq!(kit.reader.unique("name", NOW).unwrap(), None);
+    kit.write(group([birth(2)]));
+    assert_eq!(kit.listed(Filter::default()), [2, 1]);
 }
 
 fn a_row_may_change_without_an_event(mut kit: Kit) {

@@ -33,8 +33,10 @@ impl<S: Store> Writer<S> {
             self.written(underway, HashSet::new());
             return Ok(());
         }
-        self.pen.begin(groups, underway.batch.now.0, events as usize, std::mem::take(&mut self.waste));
+        self.pen.begin(groups, underway.batch.now.0, events as usize);
         self.underway = Some(underway);
+        // Taken apart here and now: this thread made most of them, and the store has more to do than it has.
+        self.waste.clear();
         if self.pen.is_done() || !tasks_alone {
             self.settle()?;
             self.undone = None;
@@ -93,12 +95,12 @@ impl<S: Store> Writer<S> {
     /// left out.
     fn groups(&mut self, batch: &mut Batch, spoiled: &HashMap<GroupNo, TaskId>) -> (Vec<Group>, Vec<GroupNo>, Option<i64>) {
         let mut wake: Option<i64> = None;
-        let mut by_root: HashMap<usize, usize> = HashMap::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut members = Vec::new();
         let roots: Vec<usize> = (0..batch.groups()).map(|g| batch.root(g)).collect();
+        let mut places: Vec<Option<usize>> = vec![None; roots.len()];
         let mut place = |root: usize, groups: &mut Vec<Group>| {
-            *by_root.entry(root).or_insert_with(|| {
+            *places[root].get_or_insert_with(|| {
                 // Most groups are one task: room for four changes would be room for three too many.
                 groups.push(Group { changes: Vec::with_capacity(1), ..Group::default() });
                 members.push(root);
