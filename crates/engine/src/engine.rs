@@ -40,8 +40,9 @@ use tokio::sync::{oneshot, watch};
 
 /// The most jobs in one commit (DESIGN §1).
 const BATCH_MAX: usize = 1_000;
-/// How many submissions of a batch are handed to the writer at once: few enough that others get their turn between them.
-const PART: usize = 250;
+/// How many submissions of a batch are handed to the writer at once: few enough that others get their turn between them, and that the
+/// store soon has something to do. Whatever waits is written together all the same.
+const PART: usize = 100;
 /// How long a claim may wait for work at most, in milliseconds.
 const WAIT_MAX: u64 = 60_000;
 

@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 impl<S: Store> Writer<S> {
     /// Gives a batch to the store. Its tasks are in memory at once as it leaves them; nobody is answered before it is confirmed.
-    pub(super) fn send(&mut self, mut batch: Batch) -> Result<(), StoreError> {
+    /// Memory follows the batch before, `stood`, while the store works on this one already.
+    pub(super) fn send(&mut self, mut batch: Batch, stood: Option<Underway>) -> Result<(), StoreError> {
         let spoiled = batch.spoiled();
         let (groups, members, wake) = self.groups(&mut batch, &spoiled);
         if groups.is_empty() && spoiled.is_empty() {
+            stood.into_iter().for_each(|stood| self.stood(stood));
             self.keep_untouched(&mut batch);
             self.answers.extend(batch.replies);
             return Ok(());
@@ -25,15 +27,19 @@ impl<S: Store> Writer<S> {
         // What is not about tasks alone is seldom, and simpler to know written before anything else is decided.
         let tasks_alone = batch.agents.is_empty() && batch.namespaces.is_empty() && spoiled.is_empty();
         let mailed = batch.mail.iter().filter_map(|(_, mail)| mail.target.task()).collect();
+        let (empty, transitions) = (groups.is_empty(), transitions(&groups));
+        if !empty {
+            self.pen.begin(groups, batch.now.0, events);
+        }
+        stood.into_iter().for_each(|stood| self.stood(stood));
         let tasks = self.put_back(&mut batch, &spoiled);
         let touched = tasks.iter().map(|sent| sent.id).collect();
-        let (empty, transitions, events) = (groups.is_empty(), transitions(&groups), events as u64);
+        let events = events as u64;
         let underway = Underway { batch, members, events, tasks, wake, transitions, spoiled, touched, mailed };
         if empty {
             self.written(underway, HashSet::new());
             return Ok(());
         }
-        self.pen.begin(groups, underway.batch.now.0, events as usize);
         self.underway = Some(underway);
         // Taken apart here and now: this thread made most of them, and the store has more to do than it has.
         self.waste.clear();
@@ -69,15 +75,19 @@ impl<S: Store> Writer<S> {
         sent
     }
 
-    /// The store has answered.
+    /// The store has taken all of a batch.
+    pub(super) fn stood(&mut self, underway: Underway) {
+        underway.transitions.iter().for_each(|(_, told)| told.tell());
+        self.position += underway.events;
+        self.written(underway, HashSet::new());
+    }
+
+    /// The store has refused some groups of a batch.
     pub(super) fn confirmed(&mut self, underway: Underway, results: &[Result<Written, Conflict>]) -> Result<(), StoreError> {
         for (_, told) in underway.transitions.iter().filter(|(group, _)| results[*group].is_ok()) {
             told.tell();
         }
-        self.position = match results.iter().all(Result::is_ok) {
-            true => self.position + underway.events,
-            false => self.reader.position()?,
-        };
+        self.position = self.reader.position()?;
         let mut refused = HashSet::new();
         for (result, member) in results.iter().zip(&underway.members) {
             if let Err(conflict) = result {
