@@ -189,8 +189,8 @@ impl Command {
 pub struct Submission {
     /// The structure.
     pub facts: Submitted,
-    /// The words.
-    pub text: RequestText,
+    /// The words, which the task will keep.
+    pub text: Arc<RequestText>,
 }
 
 /// A checked plan and its words.

@@ -17,10 +17,10 @@ pub const SIGNALS_MAX: usize = 1_000;
 /// The private side of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Contents {
-    /// The words of the request as they stand now.
-    pub text: RequestText,
-    /// The words of the plan, step by step, expanded steps included.
-    pub steps: Vec<StepText>,
+    /// The words of the request as they stand now. Most tasks live with the very words they were submitted with.
+    pub text: Arc<RequestText>,
+    /// The words of the plan, step by step, expanded steps included, once they are no longer those of the request.
+    steps: Vec<StepText>,
     /// Results by step name.
     pub outputs: HashMap<Box<str>, Arc<Success>>,
     /// Items by path of the step they belong to.
@@ -40,10 +40,13 @@ impl Contents {
     pub(crate) fn absorb(&mut self, event: &Event, private: Option<&Private>, name: impl Fn(&str) -> Box<str>) {
         match (event, private) {
             (Event::Submitted(_), Some(Private::Request(text))) => {
-                self.text = (**text).clone();
-                self.steps = std::mem::take(&mut self.text.steps);
+                self.text = text.clone();
+                self.steps = Vec::new();
             }
-            (Event::Planned(_), Some(Private::Plan(texts))) => self.steps = texts.clone(),
+            (Event::Planned(_), Some(Private::Plan(texts))) => {
+                self.own_steps();
+                self.steps = texts.clone();
+            }
             (Event::Expanded { step, .. }, Some(Private::Items(items))) => {
                 for (n, item) in items.iter().enumerate() {
                     self.items.insert(format!("{step}.{}", n + 1).into(), item.clone());
@@ -51,7 +54,7 @@ impl Contents {
             }
             (Event::AttemptSucceeded(done), Some(Private::Success(success))) => {
                 if let crate::work::WorkKey::Step(path) = &done.work {
-                    self.outputs.insert(name(path), Arc::new((**success).clone()));
+                    self.outputs.insert(name(path), success.clone());
                 }
             }
             (Event::AttemptFailed(failed), Some(Private::Text(why))) => {
@@ -95,19 +98,44 @@ impl Contents {
             }
             (Event::Modified(_), Some(Private::Changes(changes)))
             | (Event::EscalationDecided { .. }, Some(Private::Changes(changes))) => {
+                let text = Arc::make_mut(&mut self.text);
                 if let Some(description) = &changes.description {
-                    self.text.description.clone_from(description);
+                    text.description.clone_from(description);
                 }
                 if let Some(requirements) = &changes.requirements {
-                    self.text.requirements.clone_from(requirements);
+                    text.requirements.clone_from(requirements);
                 }
                 if let Some(limits) = &changes.resource_limits {
-                    self.text.resource_limits.extend(limits.clone());
+                    text.resource_limits.extend(limits.clone());
                 }
             }
             (Event::Guided, Some(Private::Text(text))) => self.guidance.push(text.clone()),
             (_, Some(Private::Text(text))) => self.reason = Some(text.clone()),
             _ => {}
+        }
+    }
+
+    /// The words of the plan, step by step, expanded steps included.
+    pub fn steps(&self) -> &[StepText] {
+        if self.steps.is_empty() { &self.text.steps } else { &self.steps }
+    }
+
+    /// The parameters of a step, references unresolved.
+    pub(crate) fn params(&self, i: u32) -> Option<&Map<String, Value>> {
+        let words = self.steps().get(i as usize)?;
+        if words.takes_payload { self.text.payload.as_object() } else { Some(&words.params) }
+    }
+
+    /// Adds the words of a step that came of a list.
+    pub(crate) fn add_step(&mut self, words: StepText) {
+        self.own_steps();
+        self.steps.push(words);
+    }
+
+    /// The words of the plan part from those of the request, which then keeps none.
+    fn own_steps(&mut self) {
+        if !self.text.steps.is_empty() {
+            self.steps = std::mem::take(&mut Arc::make_mut(&mut self.text).steps);
         }
     }
 

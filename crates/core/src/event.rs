@@ -15,6 +15,7 @@ use crate::time::Time;
 use crate::work::{EffectOutcome, Judgement, Success, WorkKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// The number of the form in which events are written now.
 pub const SCHEMA: u16 = 1;
@@ -863,12 +864,14 @@ pub enum Letter {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Private {
-    /// The words of a request.
-    Request(Box<RequestText>),
+    /// The words of a request. Shared with the task that keeps them: they are never copied on their way to the store.
+    #[cfg_attr(feature = "openapi", schema(value_type = RequestText))]
+    Request(Arc<RequestText>),
     /// The words of a plan, step by step.
     Plan(Vec<StepText>),
-    /// The result of an attempt, in full.
-    Success(Box<Success>),
+    /// The result of an attempt, in full; shared alike.
+    #[cfg_attr(feature = "openapi", schema(value_type = Success))]
+    Success(Arc<Success>),
     /// The items a step was expanded into, or the payload of a signal.
     Items(Vec<Value>),
     /// A reason, an error, a remark.
@@ -996,14 +999,20 @@ impl Actor {
     }
 }
 
+impl ActorKind {
+    /// Its word, as it stands before the id.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::System => "SYSTEM",
+            Self::Ai => "AI",
+            Self::Human => "HUMAN",
+        }
+    }
+}
+
 /// `HUMAN/operator`.
 impl std::fmt::Display for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match self.kind {
-            ActorKind::System => "SYSTEM",
-            ActorKind::Ai => "AI",
-            ActorKind::Human => "HUMAN",
-        };
-        write!(f, "{kind}/{}", self.id)
+        write!(f, "{}/{}", self.kind.word(), self.id)
     }
 }

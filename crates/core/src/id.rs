@@ -88,15 +88,25 @@ fn stamp(bits: u128) -> u128 {
 
 impl<K: Kind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0u8; 26];
-        let mut bits = self.0;
-        for letter in text.iter_mut().rev() {
-            *letter = LETTERS[(bits & 31) as usize];
-            bits >>= 5;
-        }
-        let text = std::str::from_utf8(&text).expect("the letters are ASCII");
-        write!(f, "{}_{text}", K::PREFIX)
+        write_name(f, K::PREFIX, self.0)
     }
+}
+
+/// The longest word before the underscore of a name.
+const KIND_MAX: usize = 12;
+/// The letters of 128 bits.
+const LETTERS_LEN: usize = 26;
+
+/// A kind, an underscore and 26 letters, written in one piece: ids are printed several times for every event.
+fn write_name(f: &mut fmt::Formatter<'_>, kind: &str, mut bits: u128) -> fmt::Result {
+    let mut text = [b'_'; KIND_MAX + 1 + LETTERS_LEN];
+    let len = kind.len() + 1 + LETTERS_LEN;
+    text[..kind.len()].copy_from_slice(kind.as_bytes());
+    for letter in text[kind.len() + 1..len].iter_mut().rev() {
+        *letter = LETTERS[(bits & 31) as usize];
+        bits >>= 5;
+    }
+    f.write_str(std::str::from_utf8(&text[..len]).expect("kinds and letters are ASCII"))
 }
 
 impl<K: Kind> fmt::Debug for Id<K> {
@@ -214,8 +224,7 @@ impl From<AgentId> for StreamId {
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = TaskId::from_bits(self.bits).to_string();
-        write!(f, "{}{}", self.kind.word(), &text[TaskKind::PREFIX.len()..])
+        write_name(f, self.kind.word(), self.bits)
     }
 }
 

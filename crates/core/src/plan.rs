@@ -120,6 +120,9 @@ pub struct StepText {
     /// Parameters, references unresolved.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub params: Map<String, Value>,
+    /// Whether its parameters are the payload of the request, which stands but once. Earlier releases copied it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_payload: bool,
 }
 
 /// Something wrong with a request: where, and what is allowed.
@@ -336,6 +339,7 @@ impl<'a> Layout<'a> {
                 title: spec.title.clone().unwrap_or_default(),
                 description: spec.description.clone().unwrap_or_default(),
                 params: spec.params.clone(),
+                takes_payload: false,
             });
             self.wanted.push(&spec.depends_on);
             before = Some(index);

@@ -9,6 +9,7 @@ use crate::recurrence;
 use crate::spec::{Autonomy, ExecutionMode, PlanSpec, Request, Risk};
 use crate::time::Time;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The longest title, in characters; longer ones are cut, not refused.
 pub const TITLE_MAX: usize = 200;
@@ -39,7 +40,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
             format!("has {} bytes; allowed are {DESCRIPTION_MAX}. Put the rest into `payload`", description.len()),
         );
     }
-    let payload_size = if request.payload.is_null() { 0 } else { request.payload.to_string().len() };
+    let payload_size = if request.payload.is_null() { 0 } else { json_bytes(&request.payload) };
     if payload_size > PAYLOAD_MAX {
         wrong("payload", format!("has {payload_size} bytes; allowed are {PAYLOAD_MAX}"));
     }
@@ -96,9 +97,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         Request { action, capabilities, .. } => {
             let action = action.as_deref().or(capabilities.first().map(String::as_str)).unwrap_or("work");
             let (mut plan, mut texts) = Plan::one_step(action, capabilities, &title);
-            if let Value::Object(payload) = &request.payload {
-                texts[0].params.clone_from(payload);
-            }
+            texts[0].takes_payload = request.payload.is_object();
             confirm_each_step(&mut plan, request.execution_mode);
             Some(CheckedPlan { plan, texts, confidence: None })
         }
@@ -181,7 +180,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         confidence_reasons: request.plan.as_ref().map(|p| p.confidence_reasons.clone()).unwrap_or_default(),
         steps,
     };
-    Ok(Submission { facts, text })
+    Ok(Submission { facts, text: Arc::new(text) })
 }
 
 /// Checks a plan that comes alone: proposed by an agent or a person.
@@ -196,6 +195,23 @@ pub(crate) fn confirm_each_step(plan: &mut Plan, mode: ExecutionMode) {
     if mode == ExecutionMode::Strict {
         plan.steps.iter_mut().for_each(crate::plan::Step::confirm_by_person);
     }
+}
+
+/// How long a value is as JSON.
+fn json_bytes(value: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("a value is JSON, and counting cannot fail");
+    count.0
 }
 
 /// One line: the title, else the first line of the description that says something.

@@ -41,23 +41,42 @@ pub struct Hashed<'a> {
 
 /// The hash of an event that follows `previous` in its stream.
 pub fn event_hash(previous: &[u8; 32], event: &Hashed<'_>) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
-    part(previous);
-    part(event.stream.to_string().as_bytes());
-    part(event.version.to_string().as_bytes());
-    part(event.at.to_string().as_bytes());
-    part(event.kind.as_bytes());
-    part(event.actor.as_bytes());
-    part(event.before.map_or("", Status::word).as_bytes());
-    part(event.after.map_or("", Status::word).as_bytes());
-    part(event.schema.to_string().as_bytes());
-    part(event.data.as_bytes());
-    part(event.private.map_or(&[][..], |d| &d[..]));
-    hash.finalize().into()
+    let mut parts = Parts { hash: Sha256::new(), text: String::with_capacity(64) };
+    parts.bytes(previous);
+    parts.shown(event.stream);
+    parts.shown(event.version);
+    parts.shown(event.at);
+    parts.bytes(event.kind.as_bytes());
+    parts.bytes(event.actor.as_bytes());
+    parts.bytes(event.before.map_or("", Status::word).as_bytes());
+    parts.bytes(event.after.map_or("", Status::word).as_bytes());
+    parts.shown(event.schema);
+    parts.bytes(event.data.as_bytes());
+    parts.bytes(event.private.map_or(&[][..], |d| &d[..]));
+    parts.hash.finalize().into()
+}
+
+/// Parts on their way into a hash, each with its length before it.
+struct Parts {
+    hash: Sha256,
+    /// What was written last; kept, so that not every part asks for memory.
+    text: String,
+}
+
+impl Parts {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.hash.update((bytes.len() as u64).to_be_bytes());
+        self.hash.update(bytes);
+    }
+
+    fn shown(&mut self, part: impl std::fmt::Display) {
+        use std::fmt::Write;
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        write!(text, "{part}").expect("memory takes what is written to it");
+        self.bytes(text.as_bytes());
+        self.text = text;
+    }
 }
 
 /// The root of a commit: SHA-256 over its event hashes in order.

@@ -7,6 +7,7 @@ use crate::feed::Feed;
 use crate::intake::{Intake, Item, NotTaken};
 use crate::leases::{LeaseView, Leases};
 use crate::lock::Lock;
+use crate::sealed::Sealed;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{Blob, Reader, Store, StoreError};
 use crate::ticker;
@@ -15,7 +16,7 @@ use crate::writer::{Asked, Claim, Job, Jobs, Reply, Submit, Ticket, Writer};
 pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
-use ephor_core::event::Actor;
+use ephor_core::event::{Actor, Private};
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
@@ -39,8 +40,9 @@ use tokio::sync::{oneshot, watch};
 
 /// The most jobs in one commit (DESIGN §1).
 const BATCH_MAX: usize = 1_000;
-/// How many submissions of a batch are handed to the writer at once: few enough that others get their turn between them.
-const PART: usize = 250;
+/// How many submissions of a batch are handed to the writer at once: few enough that others get their turn between them, and that the
+/// store soon has something to do. Whatever waits is written together all the same.
+const PART: usize = 100;
 /// How long a claim may wait for work at most, in milliseconds.
 const WAIT_MAX: u64 = 60_000;
 
@@ -237,8 +239,7 @@ impl Engine {
         idempotency: Option<Idempotency>,
     ) -> Result<Done, EngineError> {
         let namespace = submission.facts.namespace.clone();
-        let submit = Submit { id: self.new_task_id(), submission, actor, idempotency };
-        one(self.ask(&namespace, Job::Submit(Box::new(submit))).await?)
+        one(self.ask(&namespace, self.submission(submission, actor, idempotency)).await?)
     }
 
     /// Submits several tasks; one answer for each, in order. Not atomic. While one part is being written the next is checked, and each
@@ -252,9 +253,8 @@ impl Engine {
                 match self.check(request) {
                     Ok(submission) => {
                         let (places, jobs) = by_namespace.entry(submission.facts.namespace.clone()).or_default();
-                        let submit = Submit { id: self.new_task_id(), submission, actor: actor.clone(), idempotency: None };
                         places.push(place);
-                        jobs.push(Job::Submit(Box::new(submit)));
+                        jobs.push(self.submission(submission, actor.clone(), None));
                     }
                     Err(refusal) => answers[place] = Some(Err(refusal)),
                 }
@@ -272,6 +272,13 @@ impl Engine {
         Ok(answers.into_iter().map(|answer| answer.expect("there is one answer for each job")).collect())
     }
 
+    /// What is asked of the writer for a submission. All that can be done for it before the queue is done here.
+    fn submission(&self, submission: Submission, actor: Actor, idempotency: Option<Idempotency>) -> Job {
+        let id = self.new_task_id();
+        let words = Sealed::new(id.into(), &Private::Request(submission.text.clone()), self.random());
+        Job::Submit(Box::new(Submit { id, submission, words: Some(words), actor, idempotency }))
+    }
+
     /// Asks something of a task.
     pub async fn command(&self, task: TaskId, command: Command, actor: Actor) -> Result<Done, EngineError> {
         one(self.ask("default", Job::Task { task, command, actor }).await?)
@@ -285,8 +292,7 @@ impl Engine {
     /// Keeps a large value for a task that has not ended, and deletes it with what else was private of it. Answers the reference under
     /// which `payload` finds it again; it tells nobody what the value is.
     pub async fn keep(&self, task: TaskId, body: Vec<u8>) -> Result<String, EngineError> {
-        let mut salt = [0; 16];
-        self.inner.entropy.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut salt);
+        let salt: [u8; 16] = self.random();
         let hash = move || (payload_key(task, &salt, &body), body);
         let (key, body) = tokio::task::spawn_blocking(hash).await.map_err(|e| EngineError::Stopped(e.to_string()))?;
         let reference = format!("{}{key}", hex(&salt));
@@ -565,8 +571,8 @@ impl Engine {
         ephor_core::id::ClaimId::new(self.now().0, self.random())
     }
 
-    fn random(&self) -> [u8; 10] {
-        let mut bytes = [0; 10];
+    fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
         self.inner.entropy.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes);
         bytes
     }

@@ -2,6 +2,7 @@
 //! of life, the latest progress, and since when there has been silence on the engine's own monotonic clock. A restart begins the
 //! observation anew.
 
+use crate::ids::IdMap;
 use crate::store::Telemetry;
 use ephor_core::id::{AgentId, ClaimId, StreamId, TaskId};
 use ephor_core::planted::{self, Fault};
@@ -15,7 +16,7 @@ const GRACE_PART: u64 = 4;
 /// Every live lease.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
-    tasks: HashMap<TaskId, Held>,
+    tasks: IdMap<TaskId, Held>,
     claims: HashMap<ClaimId, Vec<(TaskId, WorkKey)>>,
     /// What each agent holds, in the order it was granted.
     agents: HashMap<AgentId, BTreeMap<u64, (TaskId, WorkKey)>>,
@@ -148,9 +149,14 @@ impl Leases {
     }
 
     fn forget_claim(&mut self, claim: ClaimId, task: TaskId, work: &WorkKey) {
-        self.unwritten.remove(&(task, work.clone()));
+        if !self.unwritten.is_empty() {
+            self.unwritten.remove(&(task, work.clone()));
+        }
         if let Some(list) = self.claims.get_mut(&claim) {
-            list.retain(|(t, w)| (*t, w) != (task, work));
+            // Whoever claimed many reports them in about the order they were given out.
+            if let Some(at) = list.iter().position(|(t, w)| (*t, w) == (task, work)) {
+                list.remove(at);
+            }
             if list.is_empty() {
                 self.claims.remove(&claim);
             }

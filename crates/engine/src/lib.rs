@@ -17,6 +17,7 @@ mod live;
 pub mod lock;
 pub mod query;
 mod ready;
+mod sealed;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod store;

@@ -1,8 +1,7 @@
 //! A live task in memory: decoded, with the hash its next event follows, and how it is written back.
 
-use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
-use crate::store::{Blob, COMPRESS_ABOVE, Loaded, NewEvent, PrivateBody, PrivatePart, Reader, Row, StoreError, StoredEvent};
+use crate::store::{Loaded, NewEvent, PrivateBody, PrivatePart, Reader, Row, StoreError, StoredEvent};
 use ephor_core::command::Move;
 use ephor_core::event::{self, Private, SCHEMA};
 use ephor_core::id::{StreamId, TaskId};
@@ -10,7 +9,7 @@ use ephor_core::planted::{self, Fault};
 use ephor_core::review::Judge;
 use ephor_core::task::Task;
 use ephor_core::time::Time;
-use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// A decoded task and where its chain stands.
 #[derive(Clone, Debug)]
@@ -19,7 +18,7 @@ pub(crate) struct Live {
     /// The hash of its last event.
     pub(crate) hash: [u8; 32],
     /// Its index row as the store has it; `None` before birth.
-    pub(crate) row: Option<Row>,
+    pub(crate) row: Option<Arc<Row>>,
     /// Who submitted it, and so does not judge it.
     author: Box<str>,
     /// The version of its last snapshot; 0 where it has none.
@@ -30,7 +29,10 @@ pub(crate) struct Live {
 /// steps: so writing it whole never costs more than a few bytes for each event.
 pub(crate) const SNAPSHOT_EVERY: u64 = 1_000;
 /// The form of a snapshot: the release that wrote it. Others read the events instead.
-const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
+
+/// About as much room as most events take: to grow into it bit by bit would cost more.
+const USUAL_BYTES: usize = 384;
 
 impl Live {
     pub(crate) fn unborn(id: TaskId) -> Self {
@@ -54,7 +56,7 @@ impl Live {
         let mut live =
             loaded.snapshot.as_ref().and_then(|(version, body)| Self::thaw(*version, body)).unwrap_or_else(|| Self::unborn(id));
         live.hash = loaded.head.hash;
-        live.row = Some(loaded.row.clone());
+        live.row = Some(Arc::new(loaded.row.clone()));
         let hidden = usize::from(loaded.snapshot.is_some() && planted::is(Fault::SnapshotStale));
         for stored in loaded.events.iter().skip(hidden) {
             let (event, private) = decode(stored)?;
@@ -104,20 +106,14 @@ impl Live {
         judges.iter().filter(|j| *j.id != *own || planted::is(Fault::AuthorVotes)).cloned().collect()
     }
 
-    /// One move as the store takes it; the chain moves on.
-    pub(crate) fn encode(
-        &mut self,
-        made: &Move,
-        at: Time,
-        version: u64,
-        entropy: &mut dyn Entropy,
-        blobs: &mut Vec<Blob>,
-    ) -> NewEvent {
+    /// One move as the store takes it, with its words sealed; the chain moves on.
+    pub(crate) fn encode(&mut self, made: &Move, at: Time, version: u64, private: Option<PrivatePart>) -> NewEvent {
         self.note_author(&made.event, &made.actor.id);
-        let data = serde_json::to_string(&made.event).expect("an event is plain data");
+        let mut data = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut data, &made.event).expect("an event is plain data");
+        let data = String::from_utf8(data).expect("JSON is text");
         let stream = StreamId::from(self.task.id);
-        let private = made.private.as_ref().map(|p| seal(stream, p, entropy, blobs));
-        let actor = made.actor.to_string();
+        let actor = [made.actor.kind.word(), "/", &made.actor.id].concat();
         let before = (version > 1).then_some(made.before);
         let hash = codec::event_hash(
             &self.hash,
@@ -184,7 +180,7 @@ impl Live {
             ended_at,
             due_at: facts.due_at.map(|t| t.0),
             title: title.to_owned(),
-            ..old.clone()
+            ..(**old).clone()
         })
     }
 
@@ -237,21 +233,4 @@ pub(crate) fn open_private(stored: &StoredEvent) -> Result<Option<Private>, Stor
         }
         Some(PrivateBody::Erased) | None => Ok(None),
     }
-}
-
-/// Salts and digests a private part; a large one becomes a blob.
-fn seal(stream: StreamId, private: &Private, entropy: &mut dyn Entropy, blobs: &mut Vec<Blob>) -> PrivatePart {
-    let body = serde_json::to_vec(private).expect("private parts are plain data");
-    let mut salt = [0; 16];
-    entropy.fill(&mut salt);
-    let digest = codec::private_digest(&salt, &body);
-    if body.len() <= COMPRESS_ABOVE {
-        return PrivatePart { digest, salt, body: PrivateBody::Inline(body) };
-    }
-    let mut hash = Sha256::new();
-    hash.update(stream.to_string());
-    hash.update(digest);
-    let key: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    blobs.push(Blob { key: key.clone(), body });
-    PrivatePart { digest, salt, body: PrivateBody::Blob(key) }
 }

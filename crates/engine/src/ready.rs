@@ -1,6 +1,7 @@
 //! Who has work, best first. Hints in memory, never rows: an entry may be out of date, because only `Assigned` in a stream grants a
 //! lease. Bounded; what does not fit is found again in the index.
 
+use crate::ids::IdMap;
 use ephor_core::id::{AgentId, TaskId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -20,7 +21,7 @@ pub(crate) struct Ready {
     by_key: HashMap<Box<str>, Offers>,
     /// Keys that ask for more than one capability, or for one agent; the others are looked up directly.
     special: HashSet<Box<str>>,
-    tasks: HashMap<TaskId, Entry>,
+    tasks: IdMap<TaskId, Entry>,
     /// All entries, to know the worst.
     order: BTreeSet<Rank>,
     /// Whether tasks with work may be missing here.

@@ -137,8 +137,8 @@ pub struct Change {
     pub follows: u64,
     /// Its events, versions `follows + 1 …`. May be empty when only the row or the snapshot changes.
     pub events: Vec<NewEvent>,
-    /// Its index row, where it differs from before or is new.
-    pub row: Option<Row>,
+    /// Its index row, where it differs from before or is new. Whoever wrote it remembers it too, and so does the store.
+    pub row: Option<Arc<Row>>,
     /// Ids of mail this change has taken, to be deleted.
     pub mail_taken: Vec<[u8; 16]>,
     /// Blobs its events refer to.

@@ -15,6 +15,7 @@ use crate::directory::Directory;
 use crate::leases::Leases;
 use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
+use crate::sealed::Sealed;
 use crate::store::{Blob, Reader, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
@@ -115,6 +116,8 @@ impl Job {
 pub(crate) struct Submit {
     pub(crate) id: TaskId,
     pub(crate) submission: Submission,
+    /// Its words, where somebody has sealed them already.
+    pub(crate) words: Option<Sealed>,
     pub(crate) actor: Actor,
     pub(crate) idempotency: Option<Idempotency>,
 }
@@ -180,7 +183,7 @@ pub(crate) struct Writer<S> {
     open: Option<Batch>,
     /// What everybody in it is answered instead, where that was not written.
     undone: Option<Reply>,
-    /// Tasks that are not needed any more; the thread that writes has the time to take them apart.
+    /// Tasks that are not needed any more, until a batch is on its way and there is time to take them apart.
     waste: Waste,
     /// Answers of what is written, not given out yet.
     answers: Vec<(Ticket, Reply)>,

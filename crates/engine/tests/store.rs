@@ -33,6 +33,7 @@ suite! {
     a_group_at_another_version_is_refused_whole_and_alone
     changes_to_one_stream_in_one_batch_follow_each_other
     births_given_with_a_change_stand_or_fall_with_it
+    a_stream_is_born_but_once_also_when_nobody_remembers_it
     a_row_may_change_without_an_event
     streams_of_two_kinds_may_share_their_bits
     an_ended_task_keeps_its_status
@@ -160,7 +161,7 @@ fn a_birth_can_be_read_back(mut kit: Kit) {
         parent: Some(u128::MAX - 1),
     };
     let told = NewEvent { before: Some(Status::Pending), ..confided("born", PrivateBody::Inline(b"secret".to_vec())) };
-    let change = Change { events: vec![told.clone()], row: Some(full.clone()), ..birth(1) };
+    let change = Change { events: vec![told.clone()], row: Some(full.clone().into()), ..birth(1) };
     assert_eq!(kit.write(group([change])), Written { positions: vec![1] });
 
     let Loaded { head, row, snapshot, events } = kit.reader.load(task(1)).unwrap().unwrap();
@@ -190,7 +191,7 @@ fn everything_written_is_there_after_opening_again(mut kit: Kit) {
 
 fn positions_have_no_gap_and_follow_the_order_of_the_groups(mut kit: Kit) {
     kit.write(group([birth(1)]));
-    let two = Change { row: Some(row(Status::Scheduled)), ..change(task(2), 0, &["a", "b"]) };
+    let two = Change { row: Some(row(Status::Scheduled).into()), ..change(task(2), 0, &["a", "b"]) };
     let written = kit.commit([
         group([two, Change { events: vec![], row: None, ..change(task(1), 1, &[]) }, change(task(3), 0, &["c"])]),
         group([change(task(1), 9, &["refused"])]),
@@ -235,10 +236,21 @@ fn births_given_with_a_change_stand_or_fall_with_it(mut kit: Kit) {
     assert_eq!(kit.listed(Filter::default()), [3, 2, 1]);
 }
 
+fn a_stream_is_born_but_once_also_when_nobody_remembers_it(mut kit: Kit) {
+    kit.write(group([birth(1)]));
+    kit.write(group([change(task(1), 1, &["second"])]));
+    let mut kit = kit.open_again();
+    let named = Group { guards: vec![unique("name", None, 1)], ..group([birth(1)]) };
+    assert_eq!(kit.refused(named), Conflict::Version { stream: task(1), is: 2 });
+    assert_eq!(kit.reader.unique("name", NOW).unwrap(), None);
+    kit.write(group([birth(2)]));
+    assert_eq!(kit.listed(Filter::default()), [2, 1]);
+}
+
 fn a_row_may_change_without_an_event(mut kit: Kit) {
     kit.write(group([birth(1)]));
     let later = Row { wake_at: Some(5), title: "renamed".into(), ..row(Status::Blocked) };
-    let written = kit.write(group([Change { row: Some(later.clone()), ..change(task(1), 1, &[]) }]));
+    let written = kit.write(group([Change { row: Some(later.clone().into()), ..change(task(1), 1, &[]) }]));
     assert_eq!(written, Written { positions: vec![0] });
     let loaded = kit.reader.load(task(1)).unwrap().unwrap();
     assert_eq!((loaded.row, loaded.head.version), (later, 1));
@@ -254,9 +266,10 @@ fn streams_of_two_kinds_may_share_their_bits(mut kit: Kit) {
 fn an_ended_task_keeps_its_status(mut kit: Kit) {
     kit.write(group([birth(1)]));
     kit.write(group([end(1)]));
-    let revived = Change { row: Some(row(Status::InProgress)), ..change(task(1), 2, &["revived"]) };
+    let revived = Change { row: Some(row(Status::InProgress).into()), ..change(task(1), 2, &["revived"]) };
     assert_eq!(kit.refused(group([revived])), Conflict::Ended { stream: task(1), status: Status::Completed });
-    let archived = Change { row: Some(Row { due_at: Some(1), ..row(Status::Completed) }), ..change(task(1), 2, &["archived"]) };
+    let archived =
+        Change { row: Some(Row { due_at: Some(1), ..row(Status::Completed) }.into()), ..change(task(1), 2, &["archived"]) };
     kit.write(group([archived]));
     assert_eq!(kit.texts(task(1)), ["born", "done", "archived"]);
 }
@@ -439,7 +452,7 @@ fn erasing_takes_what_was_private_and_keeps_the_chain(mut kit: Kit) {
     kit.write(group([told]));
     kit.write(group([Change { follows: 3, ..end(1) }]));
     let untitled = Row { title: String::new(), ..row(Status::Completed) };
-    kit.write(erased(1, 5, Change { row: Some(untitled), ..change(task(1), 4, &["erased"]) }));
+    kit.write(erased(1, 5, Change { row: Some(untitled.into()), ..change(task(1), 4, &["erased"]) }));
 
     let Loaded { row, snapshot, events, .. } = kit.reader.load(task(1)).unwrap().unwrap();
     assert_eq!((row.title.as_str(), snapshot, kit.reader.blob("key").unwrap()), ("", None, None));
@@ -512,7 +525,7 @@ fn lists_are_newest_first_and_every_filter_narrows_them(mut kit: Kit) {
         Row { status: Some(Status::Paused), due_at: Some(60), ..plain() },
     ];
     for (row, n) in rows.into_iter().zip(1..) {
-        kit.write(group([Change { row: Some(row), ..birth(n) }]));
+        kit.write(group([Change { row: Some(row.into()), ..birth(n) }]));
     }
     kit.write(group([change(StreamId::named(StreamKind::Agent, "a"), 0, &["no task"])]));
 
@@ -550,13 +563,13 @@ fn streams_of_a_kind_come_in_order_of_birth(mut kit: Kit) {
 }
 
 fn what_is_due_comes_earliest_first(mut kit: Kit) {
-    let waking = |n, at| Change { row: Some(Row { wake_at: at, ..row(Status::Scheduled) }), ..birth(n) };
+    let waking = |n, at| Change { row: Some(Row { wake_at: at, ..row(Status::Scheduled) }.into()), ..birth(n) };
     kit.write(group([waking(1, Some(30)), waking(2, Some(10)), waking(3, None), waking(4, Some(20)), waking(5, Some(10))]));
     assert_eq!(kit.reader.next_wake().unwrap(), Some(10));
     assert_eq!(kit.reader.due(20, 9).unwrap(), [task(2), task(5), task(4)]);
     assert_eq!(kit.reader.due(20, 1).unwrap(), [task(2)]);
     assert_eq!(kit.reader.due(9, 9).unwrap(), []);
-    let woken = [2, 5].map(|n| Change { row: Some(row(Status::Scheduled)), ..change(task(n), 1, &[]) });
+    let woken = [2, 5].map(|n| Change { row: Some(row(Status::Scheduled).into()), ..change(task(n), 1, &[]) });
     kit.write(group(woken));
     assert_eq!(kit.reader.next_wake().unwrap(), Some(20));
 }
@@ -564,7 +577,7 @@ fn what_is_due_comes_earliest_first(mut kit: Kit) {
 fn open_work_comes_best_first_and_a_cursor_walks_all_of_it(mut kit: Kit) {
     let offering = |n: u64, open: Option<&str>| {
         let (priority, rank) = ((n / 4) as i64 % 3 - 1, (n / 2) as i64 % 2);
-        Change { row: Some(Row { priority, rank, open: open.map(Into::into), ..row(Status::Scheduled) }), ..birth(n) }
+        Change { row: Some(Row { priority, rank, open: open.map(Into::into), ..row(Status::Scheduled) }.into()), ..birth(n) }
     };
     kit.write(group((1..=24).map(|n| offering(n, (n % 7 != 0).then_some("step\n"))).collect::<Vec<_>>()));
     let whole = kit.reader.open_work(None, 99).unwrap();
@@ -581,7 +594,7 @@ fn open_work_comes_best_first_and_a_cursor_walks_all_of_it(mut kit: Kit) {
     }
     assert_eq!((whole[0].open.as_str(), whole[0].namespace.as_str()), ("step\n", "default"));
 
-    let taken = Change { row: Some(row(Status::Assigned)), ..change(whole[0].stream, 1, &["claimed"]) };
+    let taken = Change { row: Some(row(Status::Assigned).into()), ..change(whole[0].stream, 1, &["claimed"]) };
     kit.write(group([taken]));
     assert_eq!(kit.reader.open_work(None, 99).unwrap(), whole[1..]);
 }

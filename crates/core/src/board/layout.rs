@@ -7,11 +7,11 @@ use crate::time::Time;
 
 impl Board {
     /// Lays out a plan and frees what waits for nothing. Steps that an earlier plan finished under the same name stay finished.
-    pub(crate) fn new(plan: &Plan, earlier: Option<&Self>) -> Self {
+    pub(crate) fn new(plan: Plan, earlier: Option<&Self>) -> Self {
         let fence = earlier.map_or(0, |old| old.cells.iter().map(|c| c.attempt).max().unwrap_or(0).max(old.fence));
         let n = plan.steps.len();
         let mut board = Self {
-            steps: plan.steps.clone(),
+            steps: plan.steps,
             cells: Vec::with_capacity(n),
             dependents: vec![Vec::new(); n],
             kids: vec![Vec::new(); n],
@@ -19,16 +19,16 @@ impl Board {
             ..Self::default()
         };
         if n > 1 {
-            for (i, step) in plan.steps.iter().enumerate() {
+            for (i, step) in board.steps.iter().enumerate() {
                 board.names.insert(step.path.clone(), i as u32);
             }
-            for (i, step) in plan.steps.iter().enumerate() {
+            for (i, step) in board.steps.iter().enumerate() {
                 if let Some(key) = &step.key {
                     board.names.insert(key.clone(), i as u32);
                 }
             }
         }
-        for (i, step) in plan.steps.iter().enumerate() {
+        for (i, step) in board.steps.iter().enumerate() {
             let unmet = step.needs.len() as u32 + u32::from(step.parent.is_some());
             board.cells.push(Cell { group: step.children > 0, unmet, open_kids: step.children, ..new_cell(fence) });
             for need in &step.needs {

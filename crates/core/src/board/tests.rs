@@ -4,7 +4,7 @@ use super::*;
 use crate::plan::Plan;
 
 fn board(json: serde_json::Value) -> Board {
-    Board::new(&Plan::check(&serde_json::from_value(json).unwrap()).unwrap().0, None)
+    Board::new(Plan::check(&serde_json::from_value(json).unwrap()).unwrap().0, None)
 }
 
 fn offered(board: &Board) -> Vec<&str> {
@@ -76,7 +76,7 @@ fn a_new_plan_keeps_what_is_finished_and_never_reuses_a_token() {
     )
     .unwrap()
     .0;
-    let mut old = Board::new(&old_plan, None);
+    let mut old = Board::new(old_plan, None);
     old.cell_mut(0).attempt = 7;
     old.end(0, StepStatus::Completed, Time(1));
     let new_plan = Plan::check(
@@ -87,6 +87,6 @@ fn a_new_plan_keeps_what_is_finished_and_never_reuses_a_token() {
     )
     .unwrap()
     .0;
-    let board = Board::new(&new_plan, Some(&old));
+    let board = Board::new(new_plan, Some(&old));
     assert_eq!((offered(&board), board.cell(1).attempt), (vec!["2"], 7));
 }

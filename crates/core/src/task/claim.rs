@@ -9,6 +9,7 @@ use crate::planted::{self, Fault};
 use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown};
 use crate::work::{EffectOutcome, EffectProbe, WorkItem, WorkKey};
 use serde_json::Value;
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 impl Task {
@@ -48,7 +49,7 @@ impl Task {
         Ok(Decided { drafts: vec![Draft::new(Event::Assigned(Box::new(assigned)))], answer: Ok(Answer::Work(Box::new(item))) })
     }
 
-    /// The best offer this agent can take. Keys of one capability are looked up; only keys of several are gone through.
+    /// The best offer this agent can take. Keys of one capability are looked up; only the others are gone through.
     fn best_offer(&self, claim: &Claim) -> Option<Offer> {
         if !self.can_be_claimed() {
             return None;
@@ -64,17 +65,15 @@ impl Task {
                     self.is_open(*o) && (doer != Some(claim.agent) || planted::is(Fault::DoerJudges))
                 })
         };
-        let pinned = format!("@{}", claim.agent);
-        let single = claim
-            .capabilities
-            .iter()
-            .flat_map(|c| [self.board.offers.get(&**c), self.board.offers.get(&*format!("{c}{pinned}"))]);
-        let several = self.board.offers.iter().filter(|(key, _)| key.contains('+')).filter(|(key, _)| {
+        let single = claim.capabilities.iter().filter_map(|c| self.board.offers.get(c));
+        // Keys of several capabilities, or of one agent.
+        let own = LazyCell::new(|| claim.agent.to_string());
+        let special = self.board.offers.iter().filter(|(key, _)| key.contains(['+', '@'])).filter(|(key, _)| {
             let (words, agent) = key.split_once('@').map_or((&***key, None), |(w, a)| (w, Some(a)));
-            agent.is_none_or(|a| a == &pinned[1..])
+            agent.is_none_or(|a| a == *own)
                 && words.split('+').all(|w| claim.capabilities.binary_search_by(|c| (**c).cmp(w)).is_ok())
         });
-        single.flatten().chain(several.map(|(_, set)| set)).filter_map(pick).min()
+        single.chain(special.map(|(_, set)| set)).filter_map(pick).min()
     }
 
     fn offered_work(&self, offer: Offer) -> WorkKey {
@@ -124,7 +123,7 @@ impl Task {
             Offer::Step(i) => {
                 let step = &self.board.steps[i as usize];
                 item.action = step.action.to_string();
-                if let Some(words) = self.contents.steps.get(i as usize) {
+                if let Some(words) = self.contents.steps().get(i as usize) {
                     if !words.title.is_empty() {
                         item.title.clone_from(&words.title);
                     }

@@ -125,7 +125,7 @@ impl Task {
             None => true,
         });
         facts.released &= facts.depends_on.is_empty() && !failed;
-        drafts.push(Draft::with(Event::Submitted(Box::new(facts)), Private::Request(Box::new(text))));
+        drafts.push(Draft::with(Event::Submitted(Box::new(facts)), Private::Request(text)));
         if failed {
             drafts.push(Draft::new(Event::Failed { reason: EndReason::DependencyFailed, recoverable: true }));
         }

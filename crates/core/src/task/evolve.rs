@@ -268,7 +268,7 @@ impl Task {
         // A recurring task keeps its plan for the runs to come; the board has its own copy.
         let plan = if facts.recurrence.is_some() { self.facts.plan.clone() } else { self.facts.plan.take() };
         if let Some(plan) = plan {
-            self.lay_plan(&plan, 1, at);
+            self.lay_plan(plan, 1, at);
         }
         if let Some(deadline) = facts.deadline {
             self.firm.set(Timer::Deadline, deadline);

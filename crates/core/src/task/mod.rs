@@ -392,9 +392,10 @@ impl Task {
         };
         self.contents.absorb(event, private, name);
         // The parts of a list have the words of the step they came from.
-        for i in self.contents.steps.len()..board.steps.len() {
-            let pattern = board.steps[i].parent.and_then(|p| self.contents.steps.get(p as usize));
-            self.contents.steps.push(pattern.cloned().unwrap_or_default());
+        for i in self.contents.steps().len()..board.steps.len() {
+            let pattern = board.steps[i].parent.and_then(|p| self.contents.steps().get(p as usize));
+            let words = pattern.cloned().unwrap_or_default();
+            self.contents.add_step(words);
         }
     }
 
@@ -426,10 +427,9 @@ impl Task {
 
     /// The parameters of a step, references resolved.
     fn params(&self, i: u32) -> Result<serde_json::Map<String, serde_json::Value>, String> {
-        let path = self.board.steps[i as usize].path.clone();
-        match self.contents.steps.get(i as usize) {
-            Some(text) if !text.params.is_empty() => expr::resolve(&text.params, &self.scope(&path)),
-            _ => Ok(serde_json::Map::new()),
+        match self.contents.params(i) {
+            Some(params) if !params.is_empty() => expr::resolve(params, &self.scope(&self.board.steps[i as usize].path)),
+            Some(_) | None => Ok(serde_json::Map::new()),
         }
     }
 

@@ -121,8 +121,8 @@ impl Task {
             crate::request::confirm_each_step(plan, facts.mode);
         }
         // Parts of a list have words here, but no place in a plan that is not expanded.
-        let steps = self.contents.steps.iter().take(facts.plan.as_ref().map_or(0, |p| p.steps.len())).cloned().collect();
-        let text = crate::event::RequestText { steps, ..self.contents.text.clone() };
-        Some(Birth { id: TaskId::derived(self.id, self.version, 2), submission: Submission { facts, text } })
+        let steps = self.contents.steps().iter().take(facts.plan.as_ref().map_or(0, |p| p.steps.len())).cloned().collect();
+        let text = crate::event::RequestText { steps, ..(*self.contents.text).clone() };
+        Some(Birth { id: TaskId::derived(self.id, self.version, 2), submission: Submission { facts, text: text.into() } })
     }
 }

@@ -13,6 +13,7 @@ use crate::policy::OnAgentLost;
 use crate::spec::{ErrorClass, OnUnknown};
 use crate::status::{BlockReason, StepStatus};
 use crate::work::{Advice, EffectGrant, EffectOutcome, EffectRequest, Failure, Judgement, Outcome, Success, WorkKey};
+use std::sync::Arc;
 
 /// The most effects one task may have.
 const EFFECTS_MAX: usize = 10_000;
@@ -94,7 +95,7 @@ impl Task {
             metrics: success.metrics.clone(),
             evidence: success.evidence.iter().map(without_words).collect(),
         };
-        Ok(Draft::with(Event::AttemptSucceeded(Box::new(succeeded)), Private::Success(Box::new(success))).into())
+        Ok(Draft::with(Event::AttemptSucceeded(Box::new(succeeded)), Private::Success(Arc::new(success))).into())
     }
 
     fn attempt_failed_with(&self, work: &WorkKey, attempt: u32, failure: &Failure, cx: &Context<'_>) -> Decided {
@@ -130,7 +131,7 @@ impl Task {
         let ended = Succeeded { work, attempt, metrics: Default::default(), evidence: vec![without_words(judgement)] };
         let success = Success { evidence: vec![judgement.clone()], ..Success::default() };
         vec![
-            Draft::with(Event::AttemptSucceeded(Box::new(ended)), Private::Success(Box::new(success))),
+            Draft::with(Event::AttemptSucceeded(Box::new(ended)), Private::Success(Arc::new(success))),
             self.judged(i, gate, found.passed, found.score, found.violations, "agent", cx),
         ]
         .into()

@@ -137,7 +137,7 @@ impl Task {
     /// One step as it is now.
     fn step_view(&self, i: u32) -> StepView {
         let (step, cell) = (&self.board.steps[i as usize], self.board.cell(i));
-        let text = self.contents.steps.get(i as usize);
+        let text = self.contents.steps().get(i as usize);
         let output = self.contents.outputs.get(&self.step_name(i));
         let error = self.contents.errors.get(&format!("step:{}", step.path)).cloned();
         let policy = step.retry.as_ref().or(self.facts.retry.as_ref());
@@ -196,7 +196,7 @@ impl Task {
     pub fn plan_view(&self) -> PlanView {
         // What is gone was part of a list: nothing refers to it, and everything that others refer to stands before it.
         let plan = Plan { steps: self.board.all().map(|i| self.board.steps[i as usize].clone()).collect() };
-        let texts: Vec<_> = self.board.all().filter_map(|i| self.contents.steps.get(i as usize)).cloned().collect();
+        let texts: Vec<_> = self.board.all().filter_map(|i| self.contents.steps().get(i as usize)).cloned().collect();
         PlanView {
             plan_version: self.plan_version,
             confidence: self.facts.confidence,

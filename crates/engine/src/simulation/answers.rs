@@ -39,7 +39,7 @@ impl World {
                 let submission = request::check(&request, self.now(), &self.policy).ok()?;
                 let idempotency = key.map(|key| Idempotency { key, digest: digest(&request) });
                 let namespace = submission.facts.namespace.clone();
-                let submit = Submit { id: self.task_id(), submission, actor, idempotency };
+                let submit = Submit { id: self.task_id(), submission, words: None, actor, idempotency };
                 (namespace, Job::Submit(Box::new(submit)))
             }
             What::Command { task, command, actor } => (shared(), Job::Task { task, command, actor }),

@@ -347,7 +347,7 @@ impl Observer {
             if live.task != *task || live.hash != examined.hash {
                 return Err(format!("{id} in memory is not what its events say"));
             }
-            if live.row.as_ref() != Some(&row) {
+            if live.row.as_deref() != Some(&row) {
                 return Err(format!("the row of {id} in memory is not the one that is stored"));
             }
         }

@@ -80,7 +80,8 @@ fn versions(group: &Group, facts: &mut impl Facts) -> Result<(), Stop> {
     Ok(())
 }
 
-fn guards(group: &Group, at: i64, facts: &mut impl Facts) -> Result<Counters, Stop> {
+/// Checks the guards of a group alone.
+pub(super) fn guards(group: &Group, at: i64, facts: &mut impl Facts) -> Result<Counters, Stop> {
     let mut counters = Counters::new();
     for (i, guard) in group.guards.iter().enumerate() {
         match guard {

@@ -6,7 +6,7 @@ use crate::codec::{self, GENESIS};
 use ephor_core::id::StreamKind;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A store in memory. Clones share what it holds, so that a clone kept aside survives the process that a simulation ends.
 #[derive(Clone, Default)]
@@ -256,7 +256,7 @@ impl State {
     fn change(&mut self, change: Change) -> u64 {
         let number = self.number(change.stream).unwrap_or_else(|| self.birth(change.stream));
         if let Some(row) = change.row {
-            self.index(number, row);
+            self.index(number, Arc::unwrap_or_clone(row));
         }
         let first = if change.events.is_empty() { 0 } else { self.events.len() as u64 + 1 };
         for event in change.events {

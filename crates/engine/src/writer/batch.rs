@@ -4,6 +4,7 @@ use super::{ClaimsSoFar, Reply, Ticket, UniquesSoFar};
 use crate::ids::IdMap;
 use crate::leases::Granted;
 use crate::live::Live;
+use crate::sealed::Sealed;
 use crate::store::{Blob, Guard, MailRow, NewEvent, UniqueRow};
 use ephor_core::agent::Agent;
 use ephor_core::id::{AgentId, TaskId};
@@ -67,6 +68,8 @@ pub(super) struct Touched {
     pub(super) follows: u64,
     pub(super) group: GroupNo,
     pub(super) events: Vec<NewEvent>,
+    /// The words of its first event, where they are sealed already.
+    pub(super) words: Option<Sealed>,
     pub(super) blobs: Vec<Blob>,
     pub(super) mail: Mail,
     pub(super) mail_taken: Vec<[u8; 16]>,

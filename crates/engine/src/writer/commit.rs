@@ -9,13 +9,16 @@ use ephor_core::id::{StreamId, StreamKind, TaskId};
 use ephor_core::planted::{self, Fault};
 use ephor_core::status::Status;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 impl<S: Store> Writer<S> {
     /// Gives a batch to the store. Its tasks are in memory at once as it leaves them; nobody is answered before it is confirmed.
-    pub(super) fn send(&mut self, mut batch: Batch) -> Result<(), StoreError> {
+    /// Memory follows the batch before, `stood`, while the store works on this one already.
+    pub(super) fn send(&mut self, mut batch: Batch, stood: Option<Underway>) -> Result<(), StoreError> {
         let spoiled = batch.spoiled();
         let (groups, members, wake) = self.groups(&mut batch, &spoiled);
         if groups.is_empty() && spoiled.is_empty() {
+            stood.into_iter().for_each(|stood| self.stood(stood));
             self.keep_untouched(&mut batch);
             self.answers.extend(batch.replies);
             return Ok(());
@@ -24,16 +27,22 @@ impl<S: Store> Writer<S> {
         // What is not about tasks alone is seldom, and simpler to know written before anything else is decided.
         let tasks_alone = batch.agents.is_empty() && batch.namespaces.is_empty() && spoiled.is_empty();
         let mailed = batch.mail.iter().filter_map(|(_, mail)| mail.target.task()).collect();
+        let (empty, transitions) = (groups.is_empty(), transitions(&groups));
+        if !empty {
+            self.pen.begin(groups, batch.now.0, events);
+        }
+        stood.into_iter().for_each(|stood| self.stood(stood));
         let tasks = self.put_back(&mut batch, &spoiled);
         let touched = tasks.iter().map(|sent| sent.id).collect();
-        let (empty, transitions, events) = (groups.is_empty(), transitions(&groups), events as u64);
+        let events = events as u64;
         let underway = Underway { batch, members, events, tasks, wake, transitions, spoiled, touched, mailed };
         if empty {
             self.written(underway, HashSet::new());
             return Ok(());
         }
-        self.pen.begin(groups, underway.batch.now.0, events as usize, std::mem::take(&mut self.waste));
         self.underway = Some(underway);
+        // Taken apart here and now: this thread made most of them, and the store has more to do than it has.
+        self.waste.clear();
         if self.pen.is_done() || !tasks_alone {
             self.settle()?;
             self.undone = None;
@@ -66,15 +75,19 @@ impl<S: Store> Writer<S> {
         sent
     }
 
-    /// The store has answered.
+    /// The store has taken all of a batch.
+    pub(super) fn stood(&mut self, underway: Underway) {
+        underway.transitions.iter().for_each(|(_, told)| told.tell());
+        self.position += underway.events;
+        self.written(underway, HashSet::new());
+    }
+
+    /// The store has refused some groups of a batch.
     pub(super) fn confirmed(&mut self, underway: Underway, results: &[Result<Written, Conflict>]) -> Result<(), StoreError> {
         for (_, told) in underway.transitions.iter().filter(|(group, _)| results[*group].is_ok()) {
             told.tell();
         }
-        self.position = match results.iter().all(Result::is_ok) {
-            true => self.position + underway.events,
-            false => self.reader.position()?,
-        };
+        self.position = self.reader.position()?;
         let mut refused = HashSet::new();
         for (result, member) in results.iter().zip(&underway.members) {
             if let Err(conflict) = result {
@@ -92,12 +105,12 @@ impl<S: Store> Writer<S> {
     /// left out.
     fn groups(&mut self, batch: &mut Batch, spoiled: &HashMap<GroupNo, TaskId>) -> (Vec<Group>, Vec<GroupNo>, Option<i64>) {
         let mut wake: Option<i64> = None;
-        let mut by_root: HashMap<usize, usize> = HashMap::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut members = Vec::new();
         let roots: Vec<usize> = (0..batch.groups()).map(|g| batch.root(g)).collect();
+        let mut places: Vec<Option<usize>> = vec![None; roots.len()];
         let mut place = |root: usize, groups: &mut Vec<Group>| {
-            *by_root.entry(root).or_insert_with(|| {
+            *places[root].get_or_insert_with(|| {
                 // Most groups are one task: room for four changes would be room for three too many.
                 groups.push(Group { changes: Vec::with_capacity(1), ..Group::default() });
                 members.push(root);
@@ -110,7 +123,7 @@ impl<S: Store> Writer<S> {
             if spoiled.contains_key(&roots[touched.group]) {
                 continue;
             }
-            let row = touched.live.row(touched.open.as_deref(), batch.now);
+            let row = touched.live.row(touched.open.as_deref(), batch.now).map(Arc::new);
             let erased = erased.get(id).filter(|_| !planted::is(Fault::ErasureHalf));
             let taken = !touched.mail_taken.is_empty() || !touched.blobs.is_empty();
             if touched.events.is_empty() && row.is_none() && !taken && erased.is_none() {
@@ -139,7 +152,7 @@ impl<S: Store> Writer<S> {
                 continue;
             }
             let at = place(roots[touched.group], &mut groups);
-            let row = (touched.follows == 0).then(|| Row { created_at: batch.now.0, ..Row::default() });
+            let row = (touched.follows == 0).then(|| Row { created_at: batch.now.0, ..Row::default() }.into());
             groups[at].changes.push(Change {
                 stream: StreamId::from(*id),
                 follows: touched.follows,
@@ -157,7 +170,7 @@ impl<S: Store> Writer<S> {
                 stream: StreamId::named(StreamKind::Namespace, name),
                 follows: touched.follows,
                 events: std::mem::take(&mut touched.events),
-                row: (touched.follows == 0).then_some(row),
+                row: (touched.follows == 0).then(|| row.into()),
                 mail_taken: Vec::new(),
                 blobs: Vec::new(),
                 snapshot: None,

@@ -3,8 +3,10 @@
 use super::batch::{Ask, Batch, GroupNo, LeaseChange, Mail, Touched, TouchedAgent, TouchedNamespace};
 use super::births::Nursery;
 use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, LETTERS_MAX, MAIL_MAX, Reply, Submit, Ticket, Writer};
+use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
 use crate::live::Live;
+use crate::sealed::Sealed;
 use crate::store::{Guard, MailRow, NewEvent, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand};
 use ephor_core::command::{Answer, Birth, Command, Context, Handled, Move, Refusal};
@@ -141,8 +143,14 @@ impl<S: Store> Writer<S> {
         // What it gives birth to at once finds its names taken.
         guards.into_iter().for_each(|guard| batch.hold(group, guard));
         let idempotency = submit.idempotency.take();
-        let done =
-            self.give_birth(batch, group, Birth { id: submit.id, submission: submit.submission }, &submit.actor, &ended)?;
+        let done = self.give_birth(
+            batch,
+            group,
+            Birth { id: submit.id, submission: submit.submission },
+            submit.words,
+            &submit.actor,
+            &ended,
+        )?;
         batch.depends.push((ask, group));
         let Ok(done) = done else { return Ok(done) };
         if let Some(Idempotency { key, digest }) = idempotency {
@@ -195,6 +203,7 @@ impl<S: Store> Writer<S> {
         batch: &mut Batch,
         group: GroupNo,
         birth: Birth,
+        words: Option<Sealed>,
         actor: &Actor,
         ended: &[(TaskId, Status)],
     ) -> Result<Result<Done, Refusal>, StoreError> {
@@ -204,6 +213,7 @@ impl<S: Store> Writer<S> {
             follows: 0,
             group,
             events: Vec::new(),
+            words,
             blobs: Vec::new(),
             mail: Mail::Unread,
             mail_taken: Vec::new(),
@@ -268,6 +278,7 @@ impl<S: Store> Writer<S> {
             follows: live.task.version,
             group: batch.group(),
             events: Vec::new(),
+            words: None,
             blobs: Vec::new(),
             mail: Mail::Unread,
             mail_taken: Vec::new(),
@@ -409,7 +420,7 @@ impl<S: Store> Writer<S> {
         for other in depends_on {
             batch.join_task(group, other);
         }
-        self.give_birth(batch, group, birth, &Actor::settle(), &ended)
+        self.give_birth(batch, group, birth, None, &Actor::settle(), &ended)
     }
 
     /// Turns moves into events of the batch, and notes what follows from them outside of the task.
@@ -423,7 +434,15 @@ impl<S: Store> Writer<S> {
         }
         for made in moves {
             let version = touched.follows + touched.events.len() as u64 + 1;
-            let event = touched.live.encode(&made, batch.now, version, &mut *self.entropy, &mut touched.blobs);
+            let sealed = made
+                .private
+                .as_ref()
+                .map(|words| touched.words.take().unwrap_or_else(|| Sealed::new(source, words, salt(&mut *self.entropy))));
+            let private = sealed.map(|Sealed { part, blob }| {
+                touched.blobs.extend(blob);
+                part
+            });
+            let event = touched.live.encode(&made, batch.now, version, private);
             touched.events.push(event);
             lease_changes(&made.event, made.private.as_ref(), &mut touched.leases);
             let mail = if planted::is(Fault::MailLost) { Vec::new() } else { made.mail };
@@ -525,6 +544,13 @@ impl<S: Store> Writer<S> {
         batch.agents.insert(id, touched);
         group
     }
+}
+
+/// What makes a private part unlike any other of the same words.
+fn salt(entropy: &mut dyn Entropy) -> [u8; 16] {
+    let mut salt = [0; 16];
+    entropy.fill(&mut salt);
+    salt
 }
 
 /// An event of a stream that is no task: without status and without words.

@@ -1,7 +1,6 @@
 //! The hand that writes. A large batch is written by a thread of its own, so that the next one is decided meanwhile; at most one is
 //! under way. A small one is written at once: handing it over would cost more than deciding what comes next.
 
-use crate::cache::Waste;
 use crate::store::{Conflict, Group, Store, StoreError, Written};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,8 +9,8 @@ use std::thread::JoinHandle;
 /// What a store says to a batch.
 type Said = Result<Vec<Result<Written, Conflict>>, StoreError>;
 
-/// What is to be written, when it was decided, and what nobody needs any more.
-type Order = (Vec<Group>, i64, Waste);
+/// What is to be written, and when it was decided.
+type Order = (Vec<Group>, i64);
 
 /// From how many events on a batch is handed over. Deciding so many takes about as long as waking two threads.
 const HANDED_OVER: usize = 64;
@@ -55,9 +54,9 @@ impl<S: Store> Pen<S> {
     }
 
     /// Gives a batch to the store. The one before must have been asked about.
-    pub(super) fn begin(&mut self, groups: Vec<Group>, at: i64, events: usize, waste: Waste) {
+    pub(super) fn begin(&mut self, groups: Vec<Group>, at: i64, events: usize) {
         let groups = match &mut self.way {
-            Way::Behind(scribe) if events >= HANDED_OVER => match scribe.give((groups, at, waste)) {
+            Way::Behind(scribe) if events >= HANDED_OVER => match scribe.give((groups, at)) {
                 Ok(()) => {
                     self.events = events as u64;
                     return;
@@ -69,7 +68,7 @@ impl<S: Store> Pen<S> {
             },
             #[cfg(any(test, feature = "simulation"))]
             Way::Late(order) => {
-                *order = Some((groups, at, waste));
+                *order = Some((groups, at));
                 return;
             }
             Way::AtOnce | Way::Behind(_) => groups,
@@ -109,7 +108,7 @@ impl<S: Store> Pen<S> {
             }
             #[cfg(any(test, feature = "simulation"))]
             Way::Late(order) => {
-                let (groups, at, _waste) = order.take().expect("only what was begun is asked about");
+                let (groups, at) = order.take().expect("only what was begun is asked about");
                 self.store().commit(groups, at)
             }
             Way::AtOnce => unreachable!("what is written at once has its answer"),
@@ -143,7 +142,7 @@ impl Scribe {
         let (orders, taken) = sync_channel::<Order>(1);
         let (say, said) = sync_channel(1);
         let write = move || {
-            for (groups, at, waste) in taken {
+            for (groups, at) in taken {
                 let began = now();
                 let answer =
                     store.lock().expect("only this thread writes batches, and it ends when it panics").commit(groups, at);
@@ -152,7 +151,6 @@ impl Scribe {
                     return;
                 }
                 done();
-                drop(waste);
             }
         };
         let thread = std::thread::Builder::new().name("ephor-scribe".into()).spawn(write);

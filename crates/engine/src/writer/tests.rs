@@ -66,7 +66,7 @@ impl Desk {
         let request: Request = serde_json::from_value(request).unwrap();
         let submission = request::check(&request, self.now, &self.writer.policy).unwrap();
         let id = TaskId::new(self.now.0, [self.made; 10]);
-        (id, Job::Submit(Box::new(Submit { id, submission, actor: by.clone(), idempotency: None })))
+        (id, Job::Submit(Box::new(Submit { id, submission, words: None, actor: by.clone(), idempotency: None })))
     }
 
     fn submit(&mut self, request: serde_json::Value) -> TaskId {
@@ -161,7 +161,13 @@ fn awaited(desk: &mut Desk, by: usize) -> (TaskId, Vec<TaskId>) {
     let Job::Submit(pattern) = job else { unreachable!("it was made as one") };
     let ids: Vec<TaskId> = (0..by).map(|n| TaskId::new(START + 1 + n as i64, [0; 10])).collect();
     let submit = |id: &TaskId| {
-        Job::Submit(Box::new(Submit { id: *id, submission: pattern.submission.clone(), actor: ann(), idempotency: None }))
+        Job::Submit(Box::new(Submit {
+            id: *id,
+            submission: pattern.submission.clone(),
+            words: None,
+            actor: ann(),
+            idempotency: None,
+        }))
     };
     desk.batch(ids.iter().map(submit).collect());
     (first, ids)

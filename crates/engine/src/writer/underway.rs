@@ -56,19 +56,20 @@ impl Underway {
 impl<S: Store> Writer<S> {
     /// Has a batch written, unless another is still being written: then it waits, and more may join it.
     pub(super) fn hand_over(&mut self, batch: Batch) -> Result<(), StoreError> {
+        let mut stood = None;
         if self.underway.is_some() {
             if !batch.is_full() && !self.pen.is_done() {
                 self.open = Some(batch);
                 return Ok(());
             }
-            self.settle()?;
+            stood = self.settle_all()?;
         }
         if let Some(instead) = self.undone.take() {
             self.answers.extend(batch.replies.into_iter().map(|(ticket, _)| (ticket, instead.clone())));
             self.forget();
             return Ok(());
         }
-        self.send(batch)
+        self.send(batch, stood)
     }
 
     /// Waits for a task that is being written, before the store is asked about it.
@@ -101,9 +102,18 @@ impl<S: Store> Writer<S> {
 
     /// Waits for what is being written, if something is, and lets memory follow.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
-        let Some(underway) = self.underway.take() else { return Ok(()) };
+        if let Some(stood) = self.settle_all()? {
+            self.stood(stood);
+        }
+        Ok(())
+    }
+
+    /// The same, but where all of it stands it is handed back: memory may follow once the store has its next batch.
+    fn settle_all(&mut self) -> Result<Option<Underway>, StoreError> {
+        let Some(underway) = self.underway.take() else { return Ok(None) };
         match self.pen.end() {
-            Ok(results) => self.confirmed(underway, &results),
+            Ok(results) if results.iter().all(Result::is_ok) => Ok(Some(underway)),
+            Ok(results) => self.confirmed(underway, &results).map(|()| None),
             Err(StoreError::Full(why)) => {
                 tracing::warn!(why, "no space left to write");
                 for sent in underway.tasks.iter().filter(|_| !planted::is(Fault::CacheKept)) {
@@ -113,7 +123,7 @@ impl<S: Store> Writer<S> {
                 self.answers.extend(underway.batch.replies.into_iter().map(|(ticket, reply)| (ticket, answer(reply))));
                 self.undone = Some(Reply::Full);
                 self.forget();
-                Ok(())
+                Ok(None)
             }
             Err(fatal) => Err(fatal),
         }

@@ -58,12 +58,12 @@ pub(crate) fn change(stream: StreamId, follows: u64, texts: &[&str]) -> Change {
 
 /// A change that gives birth with one event.
 pub(crate) fn birth(n: u64) -> Change {
-    Change { row: Some(row(Status::Scheduled)), ..change(task(n), 0, &["born"]) }
+    Change { row: Some(row(Status::Scheduled).into()), ..change(task(n), 0, &["born"]) }
 }
 
 /// A change that ends the task born by `birth`.
 pub(crate) fn end(n: u64) -> Change {
-    Change { row: Some(row(Status::Completed)), ..change(task(n), 1, &["done"]) }
+    Change { row: Some(row(Status::Completed).into()), ..change(task(n), 1, &["done"]) }
 }
 
 /// A group of these changes.

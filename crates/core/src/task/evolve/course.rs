@@ -21,7 +21,7 @@ impl Task {
             self.note_answer(&WorkKey::Plan, attempt);
         }
         self.close_plan_work();
-        self.lay_plan(&planned.plan, planned.plan_version, at);
+        self.lay_plan(planned.plan.clone(), planned.plan_version, at);
         self.acceptance_owed = planned.acceptance_owed;
         self.facts.confidence = planned.confidence;
         // The runs to come of a recurring task follow its last plan, unless each is to be planned anew.
@@ -38,7 +38,7 @@ impl Task {
 
     /// Lays out a plan. What an earlier one finished stays finished, and a task that stands for a step goes on where the new plan
     /// has the same step at the same place; other such tasks are let go.
-    pub(super) fn lay_plan(&mut self, plan: &Plan, version: u32, at: Time) {
+    pub(super) fn lay_plan(&mut self, plan: Plan, version: u32, at: Time) {
         let earlier = self.planned.then(|| std::mem::take(&mut self.board));
         self.board = Board::new(plan, earlier.as_ref());
         if let Some(old) = &earlier {

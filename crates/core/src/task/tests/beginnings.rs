@@ -77,6 +77,16 @@ fn at_the_very_instant_of_the_deadline_it_has_passed() {
 }
 
 #[test]
+fn the_payload_is_what_the_one_step_is_given_and_is_kept_but_once() {
+    let mut world = given(json!({"title": "x", "payload": {"n": 7, "of": "${task.title}"}}));
+    assert!(world.task.contents.steps()[0].params.is_empty());
+    assert_eq!(json!(world.claim(1, "work").params), json!({"n": 7, "of": "x"}));
+    // Whoever brings a plan says there what each step is given.
+    let mut world = given(json!({"title": "x", "payload": {"n": 7}, "plan": {"steps": [{"action": "work"}]}}));
+    assert!(world.claim(1, "work").params.is_empty());
+}
+
+#[test]
 fn a_plan_is_asked_of_an_agent_able_to_plan() {
     let mut world = given(json!({"title": "x", "plan_by_agent": true}));
     assert_eq!((world.events(), world.status()), (vec!["SUBMITTED", "PLAN_REQUESTED"], Status::Scheduled));
@@ -85,7 +95,7 @@ fn a_plan_is_asked_of_an_agent_able_to_plan() {
     let spec = serde_json::from_value(json!({"steps": [{"action": "a", "title": "first"}]})).unwrap();
     world.report(&item, Outcome::Proposed(Box::new(spec))).unwrap();
     assert_eq!((world.events(), world.task.open_keys().unwrap()), (vec!["PLANNED"], "a\n".into()));
-    assert_eq!(world.task.contents.steps, [StepText { title: "first".into(), ..StepText::default() }]);
+    assert_eq!(world.task.contents.steps(), [StepText { title: "first".into(), ..StepText::default() }]);
 }
 
 #[test]

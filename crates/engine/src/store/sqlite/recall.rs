@@ -8,7 +8,7 @@ use crate::store::Row;
 use ephor_core::id::StreamId;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// What the writer remembers. The tables decide: after a failed transaction this is read anew.
 pub(super) struct Recalled {
@@ -43,7 +43,7 @@ impl Recalled {
 pub(super) struct Known {
     pub(super) number: i64,
     pub(super) version: u64,
-    pub(super) row: Row,
+    pub(super) row: Arc<Row>,
 }
 
 /// The streams last used. Two generations: when the young one is full it becomes the old one and what was old is forgotten, so
@@ -97,7 +97,7 @@ fn find(db: &Connection, stream: StreamId) -> Result<Option<Known>, StoreError> 
     let mut rows = find.query(params![stream.bits.to_be_bytes(), stream.kind.word()])?;
     let Some(found) = rows.next()? else { return Ok(None) };
     let (number, _, row) = read_row(found)?;
-    Ok(Some(Known { number, version: read_u64(found, VERSION)?, row }))
+    Ok(Some(Known { number, version: read_u64(found, VERSION)?, row: row.into() }))
 }
 
 /// The column behind a row's.

@@ -4,13 +4,13 @@ use super::recall::{Known, Recalled, Streams};
 use super::rows::{COLUMNS, UNIQUE, int, read_unique, write_private};
 use super::{Options, StoreError};
 use crate::codec;
-use crate::store::check::{Counters, Facts, Standing, Stop, check};
+use crate::store::check::{Counters, Facts, Standing, Stop, check, guards};
 use crate::store::{Change, Conflict, Erasure, Group, Guard, MailRow, NewEvent, Row, Telemetry, UniqueRow, Written};
 use ephor_core::id::StreamId;
 use ephor_core::status::Status;
 use rusqlite::{CachedStatement, Connection, params};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// What writes.
 pub(super) struct Writer {
@@ -162,7 +162,7 @@ struct Batch<'a> {
 static INSERT_STREAM: LazyLock<String> = LazyLock::new(|| {
     let names = COLUMNS.map(|(name, _)| name).join(", ");
     let places = ", ?".repeat(COLUMNS.len());
-    format!("insert into streams (no, kind, id, {names}) values (?, ?, ?{places})")
+    format!("insert into streams (no, kind, id, {names}) values (?, ?, ?{places}) on conflict (id, kind) do nothing")
 });
 
 const INSERT_EVENT: &str = "insert into events (position, stream, version, at, kind, actor, status_before, status_after, \
@@ -179,15 +179,40 @@ impl<'a> Batch<'a> {
 
     /// Checks a group and writes it, or says why it is refused.
     fn take(&mut self, group: Group) -> Result<Result<Written, Conflict>, StoreError> {
-        match check(&group, self.at, self) {
-            Ok(counters) => self.write(group, counters).map(Ok),
-            Err(Stop::Refused(conflict)) => Ok(Err(conflict)),
-            Err(Stop::Failed(error)) => Err(error),
+        // Whether a stream that is to be born exists already, writing it says as well as looking for it.
+        let newborn = self.lone_birth(&group);
+        let checked = match newborn {
+            Some(_) => guards(&group, self.at, self),
+            None => check(&group, self.at, self),
+        };
+        let counters = match checked {
+            Ok(counters) => counters,
+            Err(Stop::Refused(conflict)) => return Ok(Err(conflict)),
+            Err(Stop::Failed(error)) => return Err(error),
+        };
+        if let Some(written) = self.write(group, counters)? {
+            return Ok(Ok(written));
         }
+        let stream = newborn.expect("every other group was found to stand");
+        let is = self.standing(stream)?.map_or(0, |standing| standing.version);
+        Ok(Err(Conflict::Version { stream, is }))
     }
 
-    fn write(&mut self, group: Group, counters: Counters) -> Result<Written, StoreError> {
-        let positions = group.changes.into_iter().map(|change| self.change(change)).collect::<Result<_, _>>()?;
+    /// The stream a group gives birth to, if it does nothing else and nobody remembers that stream.
+    fn lone_birth(&mut self, group: &Group) -> Option<StreamId> {
+        let [Change { stream, follows: 0, .. }] = group.changes[..] else { return None };
+        (group.erase.is_empty() && self.streams.recall(stream).is_none()).then_some(stream)
+    }
+
+    /// Writes a group; nothing of it, where it begins with the birth of a stream that exists.
+    fn write(&mut self, group: Group, counters: Counters) -> Result<Option<Written>, StoreError> {
+        let mut positions = Vec::with_capacity(group.changes.len());
+        for change in group.changes {
+            match self.change(change)? {
+                Some(position) => positions.push(position),
+                None => return Ok(None),
+            }
+        }
         for guard in &group.guards {
             self.hold(guard)?;
         }
@@ -204,13 +229,13 @@ impl<'a> Batch<'a> {
         for erasure in &group.erase {
             self.erase(*erasure)?;
         }
-        Ok(Written { positions })
+        Ok(Some(Written { positions }))
     }
 
     /// Deletes what was private in a stream up to a version.
     fn erase(&mut self, erasure: Erasure) -> Result<(), StoreError> {
         let Some(known) = self.streams.get(self.db, erasure.stream)? else { return Ok(()) };
-        known.row.title.clear();
+        Arc::make_mut(&mut known.row).title.clear();
         let (number, version) = (known.number, int(erasure.version));
         let blobs = "delete from blobs where stream = ?1
                      and key not in (select private_key from events where stream = ?1 and version > ?2 and private_key is not null)";
@@ -229,8 +254,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Writes what happens to one stream; answers the position of its first event.
-    fn change(&mut self, change: Change) -> Result<u64, StoreError> {
+    /// Writes what happens to one stream; answers the position of its first event, or that it was to be born and exists.
+    fn change(&mut self, change: Change) -> Result<Option<u64>, StoreError> {
         let Change { stream, follows, events, row, mail_taken, blobs, snapshot } = change;
         let version = follows + events.len() as u64;
         // Whoever exists is remembered since the check, so that a birth is looked for but once.
@@ -242,7 +267,10 @@ impl<'a> Batch<'a> {
                 }
                 known.number
             }
-            None => self.birth(stream, version, row.unwrap_or_default())?,
+            None => match self.birth(stream, version, row.unwrap_or_default())? {
+                Some(number) => number,
+                None => return Ok(None),
+            },
         };
         let first = if events.is_empty() { 0 } else { *self.position + 1 };
         for (event, version) in events.iter().zip(follows + 1..) {
@@ -260,12 +288,12 @@ impl<'a> Batch<'a> {
                        on conflict do update set version = excluded.version, body = excluded.body";
             self.run(sql, params![number, int(version), body])?;
         }
-        Ok(first)
+        Ok(Some(first))
     }
 
-    fn birth(&mut self, stream: StreamId, version: u64, row: Row) -> Result<i64, StoreError> {
-        *self.number += 1;
-        let number = *self.number;
+    /// Writes a new stream; answers its number, or that it exists.
+    fn birth(&mut self, stream: StreamId, version: u64, row: Arc<Row>) -> Result<Option<i64>, StoreError> {
+        let number = *self.number + 1;
         let insert = &mut self.insert_stream;
         insert.raw_bind_parameter(1, number)?;
         insert.raw_bind_parameter(2, stream.kind.word())?;
@@ -273,9 +301,12 @@ impl<'a> Batch<'a> {
         for ((_, value), place) in COLUMNS.iter().zip(4..) {
             insert.raw_bind_parameter(place, value(&row))?;
         }
-        insert.raw_execute()?;
+        if insert.raw_execute()? == 0 {
+            return Ok(None);
+        }
+        *self.number = number;
         self.streams.put(stream, Known { number, version, row });
-        Ok(number)
+        Ok(Some(number))
     }
 
     fn event(&mut self, number: i64, version: u64, event: &NewEvent) -> Result<(), StoreError> {
@@ -368,7 +399,7 @@ impl Facts for Batch<'_> {
 
 /// Writes the columns of a row that differ, so that only the indexes over those are touched. Who has ended gets no more mail and
 /// shows no more signs of life.
-fn update(db: &Connection, known: &mut Known, row: Row) -> Result<(), StoreError> {
+fn update(db: &Connection, known: &mut Known, row: Arc<Row>) -> Result<(), StoreError> {
     let had_ended = known.has_ended();
     let differ: Vec<_> = COLUMNS.iter().filter(|(_, value)| value(&known.row) != value(&row)).collect();
     if !differ.is_empty() {
