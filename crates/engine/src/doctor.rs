@@ -237,8 +237,6 @@ impl Doctor<'_> {
     /// What was erased is gone, and nothing else is.
     fn privacy(&mut self, stream: StreamId, examined: &Examined) -> Result<(), StoreError> {
         let erased = examined.task.is_erased();
-        // What was told after it was erased stays.
-        let until = if erased { examined.erased_at } else { 0 };
         let mut after = 0;
         loop {
             let Some(page) = self.page(stream, after)? else { return Ok(()) };
@@ -250,7 +248,8 @@ impl Doctor<'_> {
                 if gone && !erased {
                     self.wrong(Rule::Lost, stream, stored.version, "its private part is gone, but nobody erased it".into());
                 }
-                if !gone && stored.version <= until {
+                // Nor are words told after that.
+                if !gone && erased {
                     let what = "it was erased, but a private part is still there".into();
                     self.found(Severity::Minor, Rule::Swallowed, Some(stream), Some(stored.version), what);
                     if let Some(finding) = self.report.findings.last_mut() {

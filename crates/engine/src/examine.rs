@@ -17,8 +17,6 @@ pub(crate) struct Examined {
     pub(crate) hash: [u8; 32],
     /// When that was.
     pub(crate) at: i64,
-    /// The version at which it was erased; 0 where it was not.
-    pub(crate) erased_at: u64,
 }
 
 /// What one event brought.
@@ -36,7 +34,7 @@ pub(crate) struct Taken {
 
 impl Examined {
     pub(crate) fn new(id: TaskId) -> Self {
-        Self { task: Task::unborn(id), witness: Witness::default(), hash: GENESIS, at: i64::MIN, erased_at: 0 }
+        Self { task: Task::unborn(id), witness: Witness::default(), hash: GENESIS, at: i64::MIN }
     }
 
     /// Looks at the next event of the stream.
@@ -72,9 +70,6 @@ impl Examined {
         }
         if stored.kind != event.kind() {
             taken.breach(Rule::Differs, format!("it calls itself {} and is {}", stored.kind, event.kind()));
-        }
-        if matches!(event, Event::Erased) {
-            self.erased_at = self.task.version;
         }
         taken.sent = self.task.mail_after(&event).into_iter().map(|(to, letter, _)| (to, letter)).collect();
         let again = self.task.recurrence_after(&event, Time(stored.at)).map(|birth| birth.id);

@@ -136,6 +136,7 @@ pub(crate) struct Witness {
     stalled: bool,
     effects: BTreeMap<EffectId, Acted>,
     ended: bool,
+    erased: bool,
     /// The override the last event was, if it was one.
     overruled: Option<(OverrideWord, Option<Box<str>>)>,
     /// The decision the last event was, if it was one.
@@ -396,9 +397,12 @@ impl Witness {
             | Event::Guided
             | Event::SignalReceived { .. }
             | Event::LateReportKept { .. }
-            | Event::Archived
-            | Event::Erased
-            | Event::ReviewNoted => {}
+            | Event::Archived => {}
+            Event::Erased => self.erased = true,
+            Event::ReviewNoted if self.erased => {
+                self.breach(Rule::EndChanged, "words were written about it after it was erased".into());
+            }
+            Event::ReviewNoted => {}
         }
     }
 

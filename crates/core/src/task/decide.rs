@@ -75,6 +75,9 @@ impl Task {
         match command {
             Command::Archive => already(self.archived, Event::Archived),
             Command::Erase => already(self.erased, Event::Erased),
+            Command::Note { .. } if self.erased => {
+                Err(self.not_now("note on", "it was erased, and no words about it are kept any more"))
+            }
             Command::Note { text } => Ok(Draft::because(Event::ReviewNoted, bounded(&text)?).into()),
             Command::Report { work, attempt, .. } if planted::is(Fault::LateReportApplied) => {
                 Ok(Draft::new(Event::Started { work, attempt, timeout_at: None }).into())
@@ -246,8 +249,15 @@ impl Task {
         if self.late >= LATE_MAX {
             return Decided { drafts: Vec::new(), answer: Err(refusal) };
         }
-        let text: String = serde_json::to_string(outcome).unwrap_or_default().chars().take(4_096).collect();
-        let kept = Draft::because(Event::LateReportKept { work: work.clone(), attempt }, &text);
+        let kept = Event::LateReportKept { work: work.clone(), attempt };
+        let kept = match self.erased {
+            // That it came is a fact; its words would outlive those that were erased.
+            true => Draft::new(kept),
+            false => {
+                let text: String = serde_json::to_string(outcome).unwrap_or_default().chars().take(4_096).collect();
+                Draft::because(kept, &text)
+            }
+        };
         Decided { drafts: vec![kept], answer: Err(refusal) }
     }
 

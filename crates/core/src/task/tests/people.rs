@@ -5,7 +5,7 @@ use crate::command::{Changes, Command, Refusal};
 use crate::event::{EndReason, Event, OverrideWord, TextChanges};
 use crate::spec::{ExecutionMode, Priority};
 use crate::status::{Status, StepStatus};
-use crate::work::Outcome;
+use crate::work::{Outcome, Success};
 use serde_json::json;
 
 fn modify(world: &mut World, changes: Changes) -> Result<crate::command::Answer, Refusal> {
@@ -248,4 +248,20 @@ fn after_the_end_little_may_follow() {
     world.ann(Command::Archive).unwrap();
     assert!(world.events().is_empty());
     assert_eq!(world.ann(Command::Guide { text: "x".into() }), Err(Refusal::Ended { status: Status::Cancelled }));
+}
+
+#[test]
+fn nobodys_words_are_kept_once_a_task_was_erased() {
+    let mut world = given(json!({"title": "x"}));
+    let item = world.claim(1, "work");
+    world.cancel(true).unwrap();
+    world.ann(Command::Erase).unwrap();
+    let refused = world.ann(Command::Note { text: "about ann".into() }).unwrap_err();
+    assert_eq!((refused.code(), world.events().len()), ("ILLEGAL_TRANSITION", 0));
+    assert!(refused.to_string().contains("it was erased"), "{refused}");
+    // That a report came too late is a fact; what it said is not kept.
+    let said = Outcome::Succeeded(Success { output: json!("what ann said"), ..Success::default() });
+    assert_eq!(world.report(&item, said).unwrap_err().code(), "STALE_ATTEMPT");
+    assert_eq!(world.events(), ["LATE_REPORT_KEPT"]);
+    assert!(world.done.moves.iter().all(|made| made.private.is_none()), "{:?}", world.done.moves);
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Where a task may be: a name, and a life that leads there.
 type Place = (&'static str, fn() -> World);
 
-const PLACES: [Place; 40] = [
+const PLACES: [Place; 41] = [
     ("unborn", World::new),
     ("pending, due later", || given(json!({"title": "x", "due_at": START.plus(60_000).to_string()}))),
     ("pending, needs another task", || given(json!({"title": "x", "depends_on": [other(1)]}))),
@@ -123,6 +123,12 @@ const PLACES: [Place; 40] = [
     ("completed", || {
         let mut world = held(json!([{"action": "a"}]));
         succeed(&mut world);
+        world
+    }),
+    ("completed, erased", || {
+        let mut world = held(json!([{"action": "a"}]));
+        succeed(&mut world);
+        world.ann(Command::Erase).unwrap();
         world
     }),
     ("failed", || {
