@@ -430,6 +430,26 @@ pub enum Risk {
     Critical,
 }
 
+impl Risk {
+    /// All of them, lowest first.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// Its word: `HIGH`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Low => "LOW",
+            Self::Medium => "MEDIUM",
+            Self::High => "HIGH",
+            Self::Critical => "CRITICAL",
+        }
+    }
+
+    /// The risk of a word, in any case.
+    pub fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|risk| risk.word().eq_ignore_ascii_case(word))
+    }
+}
+
 /// How steps are confirmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

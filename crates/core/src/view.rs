@@ -453,6 +453,9 @@ pub struct TaskRow {
     pub status: Status,
     /// Its place among waiting tasks.
     pub priority: Priority,
+    /// The computed risk.
+    #[serde(default)]
+    pub risk_level: Risk,
     /// The task it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,

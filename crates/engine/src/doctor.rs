@@ -222,6 +222,7 @@ impl Doctor<'_> {
             ("priority", row.priority != wanted.priority || row.rank != wanted.rank),
             ("times", (row.created_at, row.ended_at, row.due_at) != (wanted.created_at, wanted.ended_at, wanted.due_at)),
             ("title", row.title != wanted.title),
+            ("risk", row.risk != wanted.risk),
             (
                 "names",
                 (&row.namespace, &row.task_type, &row.external_id) != (&wanted.namespace, &wanted.task_type, &wanted.external_id),

@@ -170,6 +170,7 @@ impl Live {
             && old.priority == task.priority() as i64
             && old.rank == rank
             && old.ended_at == ended_at
+            && old.risk == facts.risk
             && old.title == title;
         (!same).then(|| Row {
             status: Some(task.status()),
@@ -180,6 +181,7 @@ impl Live {
             ended_at,
             due_at: facts.due_at.map(|t| t.0),
             title: title.to_owned(),
+            risk: facts.risk,
             ..(**old).clone()
         })
     }
@@ -210,6 +212,7 @@ pub(crate) fn row_of(task: &Task, open: Option<String>) -> Row {
         source: facts.source.as_deref().map(str::to_owned),
         owner_id: facts.owner_id.as_deref().map(str::to_owned),
         parent: facts.parent.as_ref().map(|p| p.task.bits()),
+        risk: facts.risk,
     }
 }
 

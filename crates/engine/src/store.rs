@@ -4,7 +4,8 @@
 //! Writing is for one thread, behind the group-commit writer; reading is for many and never waits for the writer. Both sides
 //! block: whoever calls from async code does so on a thread that may.
 
-use ephor_core::id::StreamId;
+use ephor_core::id::{StreamId, StreamKind};
+use ephor_core::spec::Risk;
 use ephor_core::status::Status;
 use std::sync::Arc;
 
@@ -56,6 +57,9 @@ pub trait Reader: Send + Sync {
 
     /// A stream's events after a version, in order, at most `limit`.
     fn stream_events(&self, stream: StreamId, after_version: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// The row of a task, if it matches the filter and comes after its cursor; `None` too when there is no such task.
+    fn listed(&self, task: StreamId, filter: &Filter) -> Result<Option<Listed>, StoreError>;
 
     /// Task rows, newest first, that match the filter and come after the cursor, at most `limit`.
     fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError>;
@@ -237,6 +241,8 @@ pub struct Row {
     pub owner_id: Option<String>,
     /// The task it is part of.
     pub parent: Option<u128>,
+    /// The computed risk.
+    pub risk: Risk,
 }
 
 /// A fact that several streams share, checked and changed in the same transaction as what relies on it.
@@ -432,12 +438,36 @@ pub struct Filter {
     pub external_id: Option<String>,
     /// Only from this source.
     pub source: Option<String>,
+    /// Only of these risks; empty for all.
+    pub risks: Vec<Risk>,
     /// Only due before; those without a due time are left out then.
     pub due_before: Option<i64>,
     /// Only due after; those without a due time are left out then.
     pub due_after: Option<i64>,
     /// Only with a smaller stream number: the cursor.
     pub below: Option<i64>,
+}
+
+impl Filter {
+    /// Whether a task in a list is wanted.
+    pub(crate) fn matches(&self, stream: StreamId, number: i64, row: &Row) -> bool {
+        fn same<T: PartialEq>(wanted: &Option<T>, is: Option<&T>) -> bool {
+            wanted.as_ref().is_none_or(|wanted| Some(wanted) == is)
+        }
+        stream.kind == StreamKind::Task
+            && (self.statuses.is_empty() || row.status.is_some_and(|status| self.statuses.contains(&status)))
+            && (!self.live || row.status.is_some_and(|status| !status.is_final()))
+            && same(&self.namespace, Some(&row.namespace))
+            && same(&self.task_type, Some(&row.task_type))
+            && same(&self.owner_id, row.owner_id.as_ref())
+            && same(&self.parent, row.parent.as_ref())
+            && same(&self.external_id, row.external_id.as_ref())
+            && same(&self.source, row.source.as_ref())
+            && (self.risks.is_empty() || self.risks.contains(&row.risk))
+            && self.due_before.is_none_or(|before| row.due_at.is_some_and(|at| at < before))
+            && self.due_after.is_none_or(|after| row.due_at.is_some_and(|at| at > after))
+            && self.below.is_none_or(|below| number < below)
+    }
 }
 
 /// Where a walk over open work stands: priority, rank, number of the last one seen.

@@ -5,6 +5,7 @@
 mod support;
 
 use ephor_core::id::{StreamId, StreamKind};
+use ephor_core::spec::Risk;
 use ephor_core::status::Status;
 use ephor_engine::codec::{GENESIS, commit_hash, commit_root};
 use ephor_engine::store::memory::MemoryStore;
@@ -159,6 +160,7 @@ fn a_birth_can_be_read_back(mut kit: Kit) {
         source: Some("jira".into()),
         owner_id: Some("ann".into()),
         parent: Some(u128::MAX - 1),
+        risk: Risk::Critical,
     };
     let told = NewEvent { before: Some(Status::Pending), ..confided("born", PrivateBody::Inline(b"secret".to_vec())) };
     let change = Change { events: vec![told.clone()], row: Some(full.clone().into()), ..birth(1) };
@@ -522,7 +524,8 @@ fn lists_are_newest_first_and_every_filter_narrows_them(mut kit: Kit) {
         Row { task_type: "REPORT".into(), owner_id: Some("ann".into()), ..plain() },
         Row { status: Some(Status::Paused), parent: Some(7), due_at: Some(50), ..plain() },
         Row { external_id: Some("x".into()), source: Some("jira".into()), ..plain() },
-        Row { status: Some(Status::Paused), due_at: Some(60), ..plain() },
+        Row { status: Some(Status::Paused), due_at: Some(60), risk: Risk::High, ..plain() },
+        Row { risk: Risk::Critical, ..plain() },
     ];
     for (row, n) in rows.into_iter().zip(1..) {
         kit.write(group([Change { row: Some(row.into()), ..birth(n) }]));
@@ -531,8 +534,17 @@ fn lists_are_newest_first_and_every_filter_narrows_them(mut kit: Kit) {
 
     const NONE: [i64; 0] = [];
     let all = Filter::default;
-    assert_eq!(kit.listed(all()), [7, 6, 5, 4, 3, 2, 1]);
-    assert_eq!(kit.listed(Filter { live: true, ..all() }), [7, 6, 5, 4, 3, 1]);
+    assert_eq!(kit.listed(all()), [8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(kit.listed(Filter { live: true, ..all() }), [8, 7, 6, 5, 4, 3, 1]);
+    assert_eq!(kit.listed(Filter { risks: vec![Risk::High], ..all() }), [7]);
+    assert_eq!(kit.listed(Filter { risks: vec![Risk::Critical, Risk::Medium, Risk::High], ..all() }), [8, 7]);
+    assert_eq!(kit.listed(Filter { risks: vec![Risk::Low, Risk::High], below: Some(8), ..all() }), [7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(kit.listed(Filter { risks: vec![Risk::Low], statuses: vec![Status::Paused], ..all() }), [5]);
+    assert_eq!(kit.listed(Filter { risks: vec![Risk::High], statuses: vec![Status::Scheduled], ..all() }), NONE);
+    let one = |filter: &Filter| kit.reader.listed(task(7), filter).unwrap().map(|listed| listed.number);
+    assert_eq!(one(&Filter { risks: vec![Risk::High], ..all() }), Some(7));
+    assert_eq!(one(&Filter { below: Some(7), ..all() }), None);
+    assert_eq!(kit.reader.listed(task(99), &all()).unwrap(), None);
     assert_eq!(kit.listed(Filter { statuses: vec![Status::Paused, Status::Failed], ..all() }), [7, 5, 2]);
     assert_eq!(kit.listed(Filter { statuses: vec![Status::Failed], live: true, ..all() }), NONE);
     assert_eq!(kit.listed(Filter { namespace: Some("other".into()), ..all() }), [3]);
@@ -546,7 +558,7 @@ fn lists_are_newest_first_and_every_filter_narrows_them(mut kit: Kit) {
     assert_eq!(kit.listed(Filter { below: Some(6), live: true, ..all() }), [5, 4, 3, 1]);
     assert_eq!(kit.listed(Filter { namespace: Some("other".into()), owner_id: Some("ann".into()), ..all() }), NONE);
     let page = kit.reader.list(&Filter { live: true, ..all() }, 2).unwrap();
-    assert_eq!(page.iter().map(|listed| listed.stream).collect::<Vec<_>>(), [task(7), task(6)]);
+    assert_eq!(page.iter().map(|listed| listed.stream).collect::<Vec<_>>(), [task(8), task(7)]);
 }
 
 fn streams_of_a_kind_come_in_order_of_birth(mut kit: Kit) {

@@ -11,8 +11,9 @@ use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
-use ephor_core::time::{Time, WireTime};
+use ephor_core::time::Time;
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
+pub use ephor_sdk::client::{Page, TaskFilter};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::pin::Pin;
@@ -90,46 +91,6 @@ pub trait Api: Send + Sync {
 fn no_keys<'a, T: Send + 'a>() -> Answer<'a, T> {
     let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "keys are not looked after here");
     Box::pin(std::future::ready(Err(error)))
-}
-
-/// Which tasks a list shows; every part narrows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TaskFilter {
-    /// Only these; empty for all.
-    pub status: Vec<Status>,
-    /// Only those that have not ended.
-    pub live: bool,
-    /// Only of this namespace.
-    pub namespace: Option<String>,
-    /// Only of this type.
-    pub task_type: Option<String>,
-    /// Only of this owner.
-    pub owner_id: Option<String>,
-    /// Only from this source.
-    pub source: Option<String>,
-    /// Only with this external id.
-    pub external_id: Option<String>,
-    /// Only parts of this task.
-    pub parent_task_id: Option<TaskId>,
-    /// Only those that may not start before an instant earlier than this; those without a due time are left out then.
-    pub due_before: Option<WireTime>,
-    /// Only those that may not start before an instant later than this; those without a due time are left out then.
-    pub due_after: Option<WireTime>,
-    /// How many at most; 0 leaves it to the engine.
-    pub limit: u32,
-    /// Where the page before ended.
-    pub after: Option<String>,
-}
-
-/// A part of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page<T> {
-    /// What is on it.
-    pub items: Vec<T>,
-    /// Where the next one begins; missing on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
 }
 
 /// Which events are wanted.

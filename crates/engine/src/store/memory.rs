@@ -453,9 +453,15 @@ impl Reader for MemoryReader {
         Ok(number.map_or(Vec::new(), |number| state.events_of(number, after_version as usize, limit)))
     }
 
+    fn listed(&self, task: StreamId, filter: &Filter) -> Result<Option<Listed>, StoreError> {
+        let state = lock(&self.0);
+        let found = state.number(task).map(|number| (number, state.stream(number)));
+        Ok(found.filter(|(number, stream)| filter.matches(stream.id, *number, &stream.row)).map(listed))
+    }
+
     fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError> {
         let state = lock(&self.0);
-        let matching = state.listed().rev().filter(|(number, stream)| filter.matches(*number, stream));
+        let matching = state.listed().rev().filter(|(number, stream)| filter.matches(stream.id, *number, &stream.row));
         Ok(matching.take(limit as usize).map(listed).collect())
     }
 
@@ -547,25 +553,4 @@ impl Reader for MemoryReader {
 
 fn listed((number, stream): (i64, &Stream)) -> Listed {
     Listed { stream: stream.id, number, row: stream.row.clone() }
-}
-
-impl Filter {
-    fn matches(&self, number: i64, stream: &Stream) -> bool {
-        fn same<T: PartialEq>(wanted: &Option<T>, is: Option<&T>) -> bool {
-            wanted.as_ref().is_none_or(|wanted| Some(wanted) == is)
-        }
-        let row = &stream.row;
-        stream.id.kind == StreamKind::Task
-            && (self.statuses.is_empty() || row.status.is_some_and(|status| self.statuses.contains(&status)))
-            && (!self.live || row.status.is_some_and(|status| !status.is_final()))
-            && same(&self.namespace, Some(&row.namespace))
-            && same(&self.task_type, Some(&row.task_type))
-            && same(&self.owner_id, row.owner_id.as_ref())
-            && same(&self.parent, row.parent.as_ref())
-            && same(&self.external_id, row.external_id.as_ref())
-            && same(&self.source, row.source.as_ref())
-            && self.due_before.is_none_or(|before| row.due_at.is_some_and(|at| at < before))
-            && self.due_after.is_none_or(|after| row.due_at.is_some_and(|at| at > after))
-            && self.below.is_none_or(|below| number < below)
-    }
 }

@@ -239,6 +239,7 @@ impl Api for World {
             task_type: view.task_type,
             status: view.status,
             priority: view.priority,
+            risk_level: view.risk_level,
             parent_task_id: view.parent_task_id,
             owner_id: view.owner_id,
             created_at: view.created_at.unwrap(),

@@ -256,6 +256,15 @@ pub(super) struct ListArgs {
     /// Only parts of this task
     #[arg(long)]
     parent: Option<String>,
+    /// Only of these risks
+    #[arg(long, value_delimiter = ',', value_parser = words::word::<Risk>)]
+    risk: Vec<Risk>,
+    /// Only those of which this agent holds work now; its id or its own name
+    #[arg(long)]
+    agent: Option<String>,
+    /// Only those in whose title, description, type or external id all of these words stand
+    #[arg(long, value_name = "WORDS")]
+    q: Option<String>,
     /// How many at most
     #[arg(long, default_value_t = LIMIT)]
     limit: u32,

@@ -6,6 +6,7 @@ use crate::api::ApiError;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ephor_core::plan::Problem as FieldProblem;
+use ephor_core::spec::Risk;
 use ephor_core::status::Status;
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
@@ -57,6 +58,19 @@ impl<'de> Deserialize<'de> for Statuses {
 /// That a word is no status, and which ones are.
 pub(crate) fn no_status(word: &str) -> String {
     format!("{word:?} is no status; there are {}", Status::ALL.map(Status::word).join(", "))
+}
+
+/// Several risks, separated by commas, in any case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Risks(pub(crate) Vec<Risk>);
+
+impl<'de> Deserialize<'de> for Risks {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let unknown = |word| format!("{word:?} is no risk; there are {}", Risk::ALL.map(Risk::word).join(", "));
+        words.map(|word| Risk::read(word).ok_or_else(|| D::Error::custom(unknown(word)))).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// Several words, separated by commas.

@@ -1,6 +1,7 @@
 //! `Api` over the engine in this process, or over a store that another engine has open: then only looking works.
 
 use super::keys;
+use super::list::Held;
 use super::look::{Look, store};
 use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
 use ephor_core::ask::Ask;
@@ -16,6 +17,9 @@ use std::time::Duration;
 
 /// How often a store that another process writes is looked at for new events, in milliseconds.
 const POLL_MS: u64 = 200;
+
+/// How many pieces of work of one agent a list of its tasks knows of.
+const HELD_MAX: usize = 10_000;
 
 /// The engine or store in this process, asked by one person.
 pub(crate) struct LocalApi {
@@ -105,7 +109,15 @@ impl Api for LocalApi {
     }
 
     fn tasks(&self, filter: TaskFilter) -> Answer<'_, Page<TaskRow>> {
-        self.looking(move |look| look.tasks(filter))
+        let (engine, now) = (self.engine.clone(), self.now());
+        self.looking(move |look| {
+            let agent = filter.agent.as_deref().map(|name| look.agent(name, now)).transpose()?;
+            let held = agent.map(|agent| match engine {
+                Some(engine) => Held::Of(engine.leases_of(agent, HELD_MAX).into_iter().map(|lease| lease.task).collect()),
+                None => Held::Unknown(agent),
+            });
+            look.tasks(filter, held)
+        })
     }
 
     fn steps(&self, task: TaskId) -> Answer<'_, Vec<StepView>> {

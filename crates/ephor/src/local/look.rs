@@ -1,15 +1,13 @@
 //! Looking: everything that reads the store and changes nothing. Works beside a running engine too, so it needs only a reader.
 
-use crate::api::{ApiError, EventQuery, Kind, Page, TaskFilter};
+use crate::api::{ApiError, EventQuery, Kind};
 use ephor_core::event::Actor;
 use ephor_core::id::{StreamKind, TaskId};
-use ephor_core::spec::Priority;
-use ephor_core::status::Status;
 use ephor_core::task::Task;
 use ephor_core::time::{Time, WireTime};
-use ephor_core::view::{EventView, StepView, TaskRow};
+use ephor_core::view::{EventView, StepView};
 use ephor_engine::query::{self, AsOf};
-use ephor_engine::store::{Filter, Listed, Reader, StoreError, StoredEvent, Telemetry};
+use ephor_engine::store::{Filter, Reader, StoreError, StoredEvent, Telemetry};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -80,30 +78,6 @@ impl Look {
         task.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {id}")))
     }
 
-    /// Tasks, newest first.
-    pub(crate) fn tasks(&self, wanted: TaskFilter) -> Result<Page<TaskRow>, ApiError> {
-        let below = wanted.after.as_deref().map(|cursor| {
-            cursor.parse::<i64>().map_err(|_| ApiError::invalid(format!("{cursor:?} is no cursor of a list"), Vec::new()))
-        });
-        let limit = if wanted.limit == 0 { PAGE } else { wanted.limit.min(PAGE_MAX) };
-        let filter = Filter {
-            statuses: wanted.status,
-            live: wanted.live,
-            namespace: wanted.namespace,
-            task_type: wanted.task_type,
-            owner_id: wanted.owner_id,
-            parent: wanted.parent_task_id.map(TaskId::bits),
-            external_id: wanted.external_id,
-            source: wanted.source,
-            due_before: wanted.due_before.map(|at| at.0.0),
-            due_after: wanted.due_after.map(|at| at.0.0),
-            below: below.transpose()?,
-        };
-        let rows = self.reader.list(&filter, limit).map_err(store)?;
-        let next = rows.last().filter(|_| rows.len() == limit as usize).map(|l| l.number.to_string());
-        Ok(Page { items: rows.into_iter().filter_map(row).collect(), next })
-    }
-
     /// Events after a position.
     pub(crate) fn events(&self, wanted: EventQuery) -> Result<Vec<EventView>, ApiError> {
         let limit = if wanted.limit == 0 { PAGE_MAX } else { wanted.limit.min(10_000) };
@@ -124,33 +98,6 @@ impl Look {
         }
         Ok(steps)
     }
-}
-
-/// A row of a list.
-fn row(listed: Listed) -> Option<TaskRow> {
-    let time = |ms: Option<i64>| ms.map(|ms| WireTime(Time(ms)));
-    let row = listed.row;
-    Some(TaskRow {
-        id: listed.stream.task()?,
-        external_id: row.external_id,
-        source: row.source,
-        namespace: row.namespace,
-        title: row.title,
-        task_type: row.task_type,
-        status: row.status.unwrap_or(Status::Pending),
-        priority: priority(row.priority),
-        parent_task_id: row.parent.map(TaskId::from_bits),
-        owner_id: row.owner_id,
-        created_at: WireTime(Time(row.created_at)),
-        due_at: time(row.due_at),
-        wake_at: time(row.wake_at),
-        ended_at: time(row.ended_at),
-    })
-}
-
-fn priority(rank: i64) -> Priority {
-    use Priority::*;
-    [Idle, Low, Normal, High, Critical, Sovereign].into_iter().find(|p| *p as i64 == rank).unwrap_or_default()
 }
 
 /// An event as outsiders see it.

@@ -9,7 +9,7 @@ use ephor_core::spec::Request;
 use ephor_core::time::Time;
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
 use ephor_engine::clock::{Clock, SystemClock};
-use ephor_sdk::client::{self, Client, ClientError, EventFilter, EventStream};
+use ephor_sdk::client::{Client, ClientError, EventFilter, EventStream};
 use futures_util::FutureExt;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -132,38 +132,7 @@ impl Api for RemoteApi {
     }
 
     fn tasks(&self, filter: TaskFilter) -> Answer<'_, Page<TaskRow>> {
-        let TaskFilter {
-            status,
-            live,
-            namespace,
-            task_type,
-            owner_id,
-            source,
-            external_id,
-            parent_task_id,
-            due_before,
-            due_after,
-            limit,
-            after,
-        } = filter;
-        let filter = client::TaskFilter {
-            status,
-            live,
-            namespace,
-            task_type,
-            owner_id,
-            source,
-            external_id,
-            parent: parent_task_id.map(|id| id.to_string()),
-            due_before,
-            due_after,
-            limit,
-            cursor: after,
-        };
-        self.asking(async move {
-            let page = self.client.tasks(&filter).await?;
-            Ok(Page { items: page.items, next: page.next })
-        })
+        self.asking(async move { self.client.tasks(&filter).await })
     }
 
     fn steps(&self, task: TaskId) -> Answer<'_, Vec<StepView>> {

@@ -103,6 +103,7 @@ impl Client {
     /// The server's no, or that it could not be reached.
     pub async fn tasks(&self, filter: &TaskFilter) -> Result<Page<TaskRow>, ClientError> {
         let words = filter.status.iter().map(|s| s.word()).collect::<Vec<_>>().join(",");
+        let risks = filter.risk.iter().map(|r| r.word()).collect::<Vec<_>>().join(",");
         let call = Call::get(["tasks"])
             .maybe("status", (!words.is_empty()).then_some(words))
             .maybe("live", filter.live.then_some("true"))
@@ -111,11 +112,14 @@ impl Client {
             .maybe("owner_id", filter.owner_id.as_deref())
             .maybe("source", filter.source.as_deref())
             .maybe("external_id", filter.external_id.as_deref())
-            .maybe("parent", filter.parent.as_deref())
+            .maybe("parent", filter.parent_task_id)
+            .maybe("risk", (!risks.is_empty()).then_some(risks))
+            .maybe("agent", filter.agent.as_deref())
+            .maybe("q", filter.q.as_deref())
             .maybe("before", filter.due_before.map(|at| at.0))
             .maybe("after_due", filter.due_after.map(|at| at.0))
             .maybe("limit", part(filter.limit))
-            .maybe("cursor", filter.cursor.as_deref());
+            .maybe("cursor", filter.after.as_deref());
         let reply = self.call(call).await?;
         Ok(Page { items: self.parse(&reply.body)?, next: reply.next() })
     }

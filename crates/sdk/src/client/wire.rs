@@ -4,6 +4,7 @@ use super::error::Problem;
 use ephor_core::agent::{AgentStatus, Registration};
 use ephor_core::id::{AgentId, ClaimId, TaskId};
 use ephor_core::key::Role;
+use ephor_core::spec::Risk;
 use ephor_core::status::Status;
 use ephor_core::time::WireTime;
 use ephor_core::work::{ReportAnswer, WorkItem};
@@ -23,7 +24,8 @@ pub struct Accepted {
 }
 
 /// Which tasks a list shows; every part narrows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct TaskFilter {
     /// Only these; empty for all.
     pub status: Vec<Status>,
@@ -40,23 +42,31 @@ pub struct TaskFilter {
     /// Only with this external id.
     pub external_id: Option<String>,
     /// Only parts of this task.
-    pub parent: Option<String>,
-    /// Only due before this instant; those without a due time are left out then.
+    pub parent_task_id: Option<TaskId>,
+    /// Only of these risks; empty for all.
+    pub risk: Vec<Risk>,
+    /// Only those of which this agent holds work now; its id or its own name.
+    pub agent: Option<String>,
+    /// Only those in whose words all of these stand, in any case: title, description, type, external id. Looked for task by task, so a
+    /// page may come out short, or empty, and still have a next one.
+    pub q: Option<String>,
+    /// Only those that may not start before an instant earlier than this; those without a due time are left out then.
     pub due_before: Option<WireTime>,
-    /// Only due after this instant; those without a due time are left out then.
+    /// Only those that may not start before an instant later than this; those without a due time are left out then.
     pub due_after: Option<WireTime>,
-    /// How many at most, up to 500; 0 leaves it to the server.
+    /// How many at most, up to 500; 0 leaves it to the engine.
     pub limit: u32,
     /// Where the page before ended.
-    pub cursor: Option<String>,
+    pub after: Option<String>,
 }
 
 /// A part of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,
     /// Where the next one begins; missing on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 

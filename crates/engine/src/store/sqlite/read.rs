@@ -7,6 +7,7 @@ use super::rows::{
 use super::*;
 use crate::codec::GENESIS;
 use ephor_core::id::StreamKind;
+use ephor_core::spec::Risk;
 use ephor_core::status::Status;
 use rusqlite::{OptionalExtension, Params, ToSql, params};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -182,17 +183,34 @@ impl Reader for SqliteReader {
         number_of(&db, stream)?.map_or(Ok(Vec::new()), |number| events_of(&db, number, after_version, limit))
     }
 
+    fn listed(&self, task: StreamId, filter: &Filter) -> Result<Option<Listed>, StoreError> {
+        let sql = format!("select {} from streams s where s.id = ?1 and s.kind = ?2", *ROW);
+        let found = one(&self.connection(), &sql, params![task.bits.to_be_bytes(), task.kind.word()], read_listed)?;
+        Ok(found.filter(|listed| filter.matches(listed.stream, listed.number, &listed.row)))
+    }
+
     fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError> {
         let db = self.connection();
         let all = || Status::ALL.into_iter().filter(|status| !filter.live || !status.is_final());
         let wanted: Vec<_> = all().filter(|status| filter.statuses.is_empty() || filter.statuses.contains(status)).collect();
-        if wanted.len() == Status::ALL.len() {
-            return page(&db, filter, None, limit);
+        let statuses = match wanted.len() == Status::ALL.len() {
+            true => vec![None],
+            false => wanted.into_iter().map(Some).collect(),
+        };
+        // Low risk is no word, and not worth an index: most tasks are of it.
+        let risks = match filter.risks.is_empty() || filter.risks.contains(&Risk::Low) {
+            true => vec![None],
+            false => Risk::ALL.into_iter().filter(|risk| filter.risks.contains(risk)).map(Some).collect(),
+        };
+        if let ([status], [risk]) = (&statuses[..], &risks[..]) {
+            return page(&db, filter, *status, *risk, limit);
         }
-        // One walk over the index for each status; the newest of all of them are among the newest of each.
+        // One walk over an index for each of them; the newest of all are among the newest of each.
         let mut found = Vec::new();
-        for status in wanted {
-            found.extend(page(&db, filter, Some(status), limit)?);
+        for status in statuses {
+            for risk in &risks {
+                found.extend(page(&db, filter, status, *risk, limit)?);
+            }
         }
         found.sort_unstable_by_key(|listed| std::cmp::Reverse(listed.number));
         found.truncate(limit as usize);
@@ -327,12 +345,22 @@ impl Reader for SqliteReader {
     }
 }
 
-/// A page of tasks, newest first: of one status by its index, of all by their numbers.
-fn page(db: &Connection, filter: &Filter, status: Option<Status>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+/// A page of tasks, newest first: of one status or risk by its index, of all by their numbers.
+fn page(
+    db: &Connection,
+    filter: &Filter,
+    status: Option<Status>,
+    risk: Option<Risk>,
+    limit: u32,
+) -> Result<Vec<Listed>, StoreError> {
     let status = status.map(Status::word);
+    let (word, low) = (risk.map(Risk::word), low_and(&filter.risks));
     let parent = filter.parent.map(u128::to_be_bytes);
-    let parts: [(&str, Option<&dyn ToSql>); 10] = [
+    let parts: [(&str, Option<&dyn ToSql>); 12] = [
         ("s.status = ?", some(&status)),
+        ("s.risk = ?", some(&word)),
+        // A list of words as JSON: it is one statement, whatever is in it.
+        ("(s.risk is null or s.risk in (select value from json_each(?)))", some(&low)),
         ("s.namespace = ?", some(&filter.namespace)),
         ("s.task_type = ?", some(&filter.task_type)),
         ("s.owner_id = ?", some(&filter.owner_id)),
@@ -353,6 +381,12 @@ fn page(db: &Connection, filter: &Filter, status: Option<Status>, limit: u32) ->
     }
     with.push(&limit);
     all(db, &(sql + " order by s.no desc limit ?"), with.as_slice(), read_listed)
+}
+
+/// The risks that are wanted beside the low one, as a list in JSON; `None` where low is not wanted, or all are.
+fn low_and(risks: &[Risk]) -> Option<String> {
+    let words: Vec<&str> = risks.iter().map(|risk| risk.word()).collect();
+    risks.contains(&Risk::Low).then(|| serde_json::to_string(&words).expect("words are plain data"))
 }
 
 fn some<T: ToSql>(value: &Option<T>) -> Option<&dyn ToSql> {

@@ -4,6 +4,7 @@ use super::StoreError;
 use crate::codec;
 use crate::store::{MailRow, NewEvent, PrivateBody, PrivatePart, Row, StoredEvent, Telemetry, UniqueRow};
 use ephor_core::id::{StreamId, StreamKind};
+use ephor_core::spec::Risk;
 use ephor_core::status::Status;
 use rusqlite::types::{FromSql, ToSqlOutput, Value, ValueRef};
 use std::sync::LazyLock;
@@ -12,7 +13,7 @@ use std::sync::LazyLock;
 pub(super) type Column = (&'static str, fn(&Row) -> ToSqlOutput<'_>);
 
 /// Every column that follows from a `Row`. Rows are written and read in this order, and updated by what differs.
-pub(super) const COLUMNS: [Column; 15] = [
+pub(super) const COLUMNS: [Column; 16] = [
     ("namespace", |row| text(&row.namespace)),
     ("status", |row| optional(row.status.map(Status::word))),
     ("priority", |row| row.priority.into()),
@@ -28,6 +29,8 @@ pub(super) const COLUMNS: [Column; 15] = [
     ("source", |row| optional(row.source.as_deref())),
     ("owner_id", |row| optional(row.owner_id.as_deref())),
     ("parent", |row| row.parent.map_or(ToSqlOutput::Owned(Value::Null), |bits| bits.to_be_bytes().to_vec().into())),
+    // Most tasks are of low risk: that is no word, and stands in no index.
+    ("risk", |row| optional((row.risk != Risk::Low).then(|| row.risk.word()))),
 ];
 
 /// The columns of a row, for a select, behind `no, kind, id`.
@@ -67,6 +70,7 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> Result<(i64, StreamId, Row), 
         source: row.get(15)?,
         owner_id: row.get(16)?,
         parent: parent.map(u128::from_be_bytes),
+        risk: read_risk(row, 18).map_err(|why| corrupt(stream, 0, why))?,
     };
     Ok((row.get(0)?, stream, found))
 }
@@ -85,6 +89,12 @@ pub(super) fn read_status(row: &rusqlite::Row<'_>, column: usize) -> Result<Opti
     let word: Option<&str> = row.get_ref(column).and_then(|v| Ok(v.as_str_or_null()?)).map_err(|e| e.to_string())?;
     let known = |word: &str| Status::ALL.into_iter().find(|status| status.word() == word);
     word.map(|word| known(word).ok_or_else(|| format!("{word} is no status"))).transpose()
+}
+
+/// A risk from a column; why not, if the word is none.
+fn read_risk(row: &rusqlite::Row<'_>, column: usize) -> Result<Risk, String> {
+    let word: Option<&str> = row.get_ref(column).and_then(|v| Ok(v.as_str_or_null()?)).map_err(|e| e.to_string())?;
+    word.map_or(Ok(Risk::Low), |word| Risk::read(word).ok_or_else(|| format!("{word} is no risk")))
 }
 
 fn word<'r>(row: &'r rusqlite::Row<'_>, column: usize) -> Result<&'r str, StoreError> {

@@ -32,6 +32,9 @@ pub(super) async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
                 task_type: args.task_type,
                 owner_id: args.owner,
                 parent_task_id,
+                risk: args.risk,
+                agent: args.agent,
+                q: args.q,
                 limit: args.limit,
                 after: args.after,
                 ..TaskFilter::default()
@@ -73,7 +76,9 @@ pub(super) async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
         },
     );
     if matches!(form.0, Output::Table | Output::Wide) {
-        if page.items.is_empty() {
+        if page.items.is_empty() && page.next.is_some() {
+            cx.say("none of the newest tasks is one; not all of them were looked at");
+        } else if page.items.is_empty() {
             cx.say("no task to show; --all shows those that have ended, ephor task create makes one");
         }
         if let Some(cursor) = &page.next {

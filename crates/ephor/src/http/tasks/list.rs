@@ -2,9 +2,10 @@
 
 use super::TaskPath;
 use crate::api::{Api, ApiError, Page, TaskFilter};
+use crate::http::agents::found as agent_named;
 use crate::http::auth::{Caller, Principal};
 use crate::http::errors::Errors;
-use crate::http::query::{Query, Statuses};
+use crate::http::query::{Query, Risks, Statuses};
 use crate::http::server::Server;
 use crate::local::PAGE_MAX;
 use axum::Json;
@@ -47,6 +48,16 @@ struct Wanted {
     external_id: Option<String>,
     /// Only parts of this task.
     parent: Option<String>,
+    /// Only of these risks, separated by commas, in any case.
+    #[serde(alias = "risk_level")]
+    #[param(value_type = Option<String>)]
+    risk: Risks,
+    /// Only those of which this agent holds work now; its id or its own name.
+    agent: Option<String>,
+    /// Only those in whose title, description, type or own name all of these words stand, in any case, each also as a part of a longer
+    /// one. At most 256 bytes and 16 words. They are looked for task by task, in the newest 2,000 that the rest lets through: a page may
+    /// come out short, or empty, and its Link goes on behind what was looked at.
+    q: Option<String>,
     /// Only due before this instant; those without a due time are left out then.
     #[serde(alias = "due_before")]
     #[param(value_type = Option<WireTime>)]
@@ -76,7 +87,10 @@ async fn list(
         Some(name) => Some(server.api(&who).find(name).await?),
         None => None,
     };
-    page(&server, &who, &uri, TaskFilter { parent_task_id, ..wanted.filter()? }).await
+    // An agent that the caller may not see does not exist.
+    let agent = wanted.agent.as_deref().map(|name| agent_named(&server, &who, name)).transpose()?;
+    let agent = agent.map(|agent| agent.id.to_string());
+    page(&server, &who, &uri, TaskFilter { parent_task_id, agent, ..wanted.filter()? }).await
 }
 
 /// Which part of a list is wanted.
@@ -118,6 +132,9 @@ impl Wanted {
             source: self.source,
             external_id: self.external_id,
             parent_task_id: None,
+            risk: self.risk.0,
+            agent: self.agent,
+            q: self.q,
             due_before: self.before,
             due_after: self.after_due,
             limit: limit(self.limit)?.unwrap_or(0),

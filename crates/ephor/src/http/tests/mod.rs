@@ -5,6 +5,7 @@ mod batch;
 mod desk;
 mod generated;
 mod house;
+mod lists;
 mod malformed;
 mod matrix;
 mod streams;

@@ -1,0 +1,2 @@
+drop index streams_risk;
+alter table streams drop column risk;
