@@ -45,7 +45,8 @@ impl Wanted {
         let _said = self.0.compare_exchange(AS_ASKED, CAMEL, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    fn is_camel(&self) -> bool {
+    /// Whether the answer is wanted in camelCase.
+    pub(crate) fn is_camel(&self) -> bool {
         self.0.load(Ordering::Relaxed) == CAMEL
     }
 }
@@ -84,7 +85,7 @@ async fn renamed(response: Response) -> Response {
     let Ok(mut json) = serde_json::from_slice::<Value>(&bytes) else {
         return Response::from_parts(head, Body::from(bytes));
     };
-    rename(&mut json, &|word| camel(word));
+    to_camel(&mut json);
     let body = json.to_string();
     head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     Response::from_parts(head, Body::from(body))
@@ -93,6 +94,11 @@ async fn renamed(response: Response) -> Response {
 /// Renames what is in camelCase. Answers whether anything was.
 pub(crate) fn to_snake(json: &mut Value) -> bool {
     rename(json, &|word| snake(word))
+}
+
+/// Renames what is in snake_case.
+pub(crate) fn to_camel(json: &mut Value) {
+    rename(json, &|word| camel(word));
 }
 
 fn rename(json: &mut Value, to: &impl Fn(&str) -> Option<String>) -> bool {

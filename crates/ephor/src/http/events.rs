@@ -1,30 +1,35 @@
-//! Events: of one task or of all, as pages or as a stream that goes on live.
+//! Events: of one task or of all, as pages or as a stream that goes on live; as they were recorded, or as rows of an older interface.
+
+mod pages;
+mod rows;
 
 use super::auth::{Caller, Principal};
+use super::case;
 use super::errors::Errors;
 use super::query::{Query, Words};
 use super::server::Server;
 use super::sse::{self, Source};
 use super::tasks::{TaskPath, limit, link};
 use crate::api::{Api, ApiError, EventQuery};
-use crate::local::{blocking, event_view, store};
-use axum::Json;
+use crate::local::blocking;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::sse::Event as Told;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use ephor_core::agent::AgentEvent;
 use ephor_core::event::Event;
-use ephor_core::id::{StreamId, StreamKind, TaskId};
+use ephor_core::id::TaskId;
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::view::EventView;
 use ephor_engine::feed::Feed;
-use ephor_engine::query;
-use ephor_engine::store::{Reader, StoredEvent};
+use ephor_engine::store::Reader;
+use pages::{Narrowed, downwards, upwards};
+use rows::{EventRow, Form, Place};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -84,7 +89,8 @@ struct Wanted {
     after: Option<After>,
     /// Only with a lower position.
     before: Option<u64>,
-    /// Only these types, separated by commas.
+    /// Only these types, separated by commas. Words of the older interface (`TASK_STATUS_CHANGED`) are asked for alone, and answered in
+    /// its form.
     #[serde(alias = "event_type")]
     #[param(value_type = Option<String>)]
     r#type: Words,
@@ -94,7 +100,10 @@ struct Wanted {
     /// `asc` or `desc`.
     #[param(inline)]
     order: Order,
-    /// How many at most, from 1 to 500; 50 where it is missing.
+    /// `events` as they were recorded, or `rows` of the older interface, in camelCase: an event that moves a task is up to two of them.
+    #[param(inline)]
+    form: Option<Form>,
+    /// How many at most, from 1 to 500; 50 where it is missing. Rows of one event stay together: a page of them may have one more.
     limit: Option<u32>,
 }
 
@@ -103,12 +112,13 @@ struct Wanted {
 /// With `Accept: text/event-stream` a stream: from any position on, then live, without a gap and without a double. The id of each event
 /// is its position; `Last-Event-ID` goes on from there. Every 5 seconds at the latest comes a `tick`.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
-    params(Wanted, ("Last-Event-ID" = Option<u64>, Header, description = "The last position that was heard")),
-    responses((status = 200, content((Vec<EventView> = "application/json"), (String = "text/event-stream")),
+    params(Wanted, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event, or row, that was heard")),
+    responses((status = 200, content((Vec<Shown> = "application/json"), (String = "text/event-stream")),
         headers(("Link" = String, description = "The next page, where there is one"))), Errors))]
 async fn all(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
+    Extension(case): Extension<case::Wanted>,
     uri: Uri,
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
@@ -121,7 +131,7 @@ async fn all(
         }
         None => None,
     };
-    tell(server, &who, &uri, &headers, task, wanted).await
+    tell(server, &who, &case, &uri, &headers, task, wanted).await
 }
 
 /// Events of a task
@@ -129,12 +139,13 @@ async fn all(
 /// With `Accept: text/event-stream` a stream, as `GET /events` is one.
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/events", tag = "events",
     params(("id" = String, Path, description = "The task"), Wanted,
-        ("Last-Event-ID" = Option<u64>, Header, description = "The last position that was heard")),
-    responses((status = 200, content((Vec<EventView> = "application/json"), (String = "text/event-stream")),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event, or row, that was heard")),
+    responses((status = 200, content((Vec<Shown> = "application/json"), (String = "text/event-stream")),
         headers(("Link" = String, description = "The next page, where there is one"))), Errors))]
 async fn of_task(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
+    Extension(case): Extension<case::Wanted>,
     uri: Uri,
     TaskPath(task): TaskPath,
     headers: HeaderMap,
@@ -145,18 +156,23 @@ async fn of_task(
         return Err(ApiError::invalid("the query was refused", vec![problem]));
     }
     server.api(&who).task(task).await?;
-    tell(server, &who, &uri, &headers, Some(task), wanted).await
+    tell(server, &who, &case, &uri, &headers, Some(task), wanted).await
 }
 
 async fn tell(
     server: Arc<Server>,
     who: &Principal,
+    case: &case::Wanted,
     uri: &Uri,
     headers: &HeaderMap,
     task: Option<TaskId>,
     wanted: Wanted,
 ) -> Result<Response, ApiError> {
-    let narrowed = Narrowed { types: wanted.r#type.0, actor: wanted.actor, sight: Sight::of(who) };
+    let form = Form::of(wanted.form, &wanted.r#type.0)?;
+    if form == Form::Rows {
+        case.camel_unless_said();
+    }
+    let narrowed = Narrowed::new(form, wanted.r#type.0, wanted.actor, who);
     let engine = server.engine();
     let after = match wanted.after {
         Some(After::Position(position)) => position,
@@ -164,13 +180,17 @@ async fn tell(
         None => 0,
     };
     if sse::is_wanted(headers) {
-        let after = sse::last_event_id(headers)?.unwrap_or(after);
+        let heard = Place::last_heard(headers).filter(|_| form == Form::Rows);
+        let after = match heard {
+            Some(row) => row.before(),
+            None => sse::last_event_id(headers)?.unwrap_or(after),
+        };
         let permit = server.streams().open(&who.name)?;
         let feed = match task {
             Some(task) => engine.feed_of(task, after),
             None => engine.feed(after),
         };
-        let following = Following { feed, reader: engine.reader(), narrowed, ready: VecDeque::new() };
+        let following = Following { feed, reader: engine.reader(), narrowed, heard, case: case.clone(), ready: VecDeque::new() };
         return Ok(sse::respond(server, permit, following));
     }
     let limit = limit(wanted.limit)?.unwrap_or(crate::local::PAGE) as usize;
@@ -187,97 +207,6 @@ async fn tell(
         answer.insert(header::LINK, link(uri, &[(name, &next.to_string())]));
     }
     Ok((answer, Json(page)).into_response())
-}
-
-/// A page in the order of what happened, and where the next one begins.
-fn upwards(
-    reader: &dyn Reader,
-    task: Option<TaskId>,
-    mut after: u64,
-    before: u64,
-    limit: usize,
-    mut narrowed: Narrowed,
-) -> Result<(Vec<EventView>, Option<u64>), ApiError> {
-    let mut page = Vec::new();
-    let mut looked_at = 0;
-    loop {
-        let found = reader.events(after, PAGE, task.map(Into::into)).map_err(store)?;
-        let last = found.len() < PAGE as usize;
-        for stored in found.into_iter() {
-            if stored.position >= before {
-                return Ok((page, None));
-            }
-            if page.len() == limit {
-                return Ok((page, Some(after)));
-            }
-            after = stored.position;
-            looked_at += 1;
-            page.extend(narrowed.view(reader, &stored)?);
-        }
-        if last {
-            return Ok((page, None));
-        }
-        if looked_at >= LOOKED_AT_MAX {
-            return Ok((page, Some(after)));
-        }
-    }
-}
-
-/// A page with the last first, and where the next one begins. Positions have no gaps, so that windows can be counted out backwards.
-fn downwards(
-    reader: &dyn Reader,
-    task: Option<TaskId>,
-    after: u64,
-    before: u64,
-    limit: usize,
-    mut narrowed: Narrowed,
-) -> Result<(Vec<EventView>, Option<u64>), ApiError> {
-    let mut page = Vec::new();
-    let mut looked_at = 0;
-    let mut upper = before;
-    // Of one task they are few, but far apart: all of them are read.
-    let own = task.map(|task| own_events(reader, task, after, before)).transpose()?;
-    let mut own = own.map(|events| events.into_iter().rev().peekable());
-    loop {
-        let window = match &mut own {
-            Some(events) => events.by_ref().take(PAGE as usize).collect::<Vec<_>>(),
-            None => {
-                let lower = upper.saturating_sub(1 + u64::from(PAGE)).max(after);
-                let mut window = reader.events(lower, PAGE, None).map_err(store)?;
-                window.retain(|stored| stored.position < upper);
-                window.reverse();
-                window
-            }
-        };
-        if window.is_empty() {
-            return Ok((page, None));
-        }
-        for stored in window {
-            if page.len() == limit {
-                return Ok((page, Some(upper)));
-            }
-            upper = stored.position;
-            looked_at += 1;
-            page.extend(narrowed.view(reader, &stored)?);
-        }
-        if looked_at >= LOOKED_AT_MAX {
-            return Ok((page, Some(upper)));
-        }
-    }
-}
-
-/// The events of a task between two positions.
-fn own_events(reader: &dyn Reader, task: TaskId, after: u64, before: u64) -> Result<Vec<StoredEvent>, ApiError> {
-    let mut events: Vec<StoredEvent> = Vec::new();
-    loop {
-        let from = events.last().map_or(after, |e| e.position);
-        let found = reader.events(from, PAGE, Some(task.into())).map_err(store)?;
-        let last = found.len() < PAGE as usize;
-        events.extend(found.into_iter().filter(|stored| stored.position < before));
-        if last {
-            return Ok(events);
-        }
-    }
 }
 
 /// Every event of a task that is wanted.
@@ -302,69 +231,14 @@ pub(crate) async fn all_of(
     .await
 }
 
-/// What of the events is shown.
-struct Narrowed {
-    types: Vec<String>,
-    actor: Option<String>,
-    sight: Sight,
-}
-
-impl Narrowed {
-    fn view(&mut self, reader: &dyn Reader, stored: &StoredEvent) -> Result<Option<EventView>, ApiError> {
-        if !self.types.is_empty() && !self.types.iter().any(|kind| kind.eq_ignore_ascii_case(&stored.kind)) {
-            return Ok(None);
-        }
-        if let Some(actor) = &self.actor {
-            let (kind, id) = stored.actor.split_once('/').unwrap_or_default();
-            if id != actor && !kind.eq_ignore_ascii_case(actor) {
-                return Ok(None);
-            }
-        }
-        match self.sight.sees(reader, stored)? {
-            true => event_view(stored).map(Some),
-            false => Ok(None),
-        }
-    }
-}
-
-/// What a caller may see of all events: everything, or what belongs to its namespace.
-struct Sight {
-    namespace: Option<Box<str>>,
-    known: HashMap<StreamId, bool>,
-}
-
-impl Sight {
-    fn of(who: &Principal) -> Self {
-        Self { namespace: who.namespace.clone(), known: HashMap::new() }
-    }
-
-    fn sees(&mut self, reader: &dyn Reader, stored: &StoredEvent) -> Result<bool, ApiError> {
-        let Some(own) = &self.namespace else { return Ok(true) };
-        if let Some(known) = self.known.get(&stored.stream) {
-            return Ok(*known);
-        }
-        let sees = match stored.stream.kind {
-            StreamKind::Namespace => stored.stream == StreamId::named(StreamKind::Namespace, own),
-            StreamKind::Task => {
-                let first = reader.stream_events(stored.stream, 0, 1).map_err(store)?;
-                let first = first.first().map(query::event).transpose().map_err(store)?;
-                matches!(first, Some((Event::Submitted(facts), _)) if facts.namespace == *own)
-            }
-            _ => false,
-        };
-        if self.known.len() >= REMEMBERED_MAX {
-            self.known.clear();
-        }
-        self.known.insert(stored.stream, sees);
-        Ok(sees)
-    }
-}
-
 /// A stream of events.
 struct Following {
     feed: Feed,
     reader: Arc<dyn Reader>,
     narrowed: Narrowed,
+    /// The last row that was heard before the line was lost: it and those before it do not come again.
+    heard: Option<Place>,
+    case: case::Wanted,
     ready: VecDeque<Told>,
 }
 
@@ -383,9 +257,12 @@ impl Source for Following {
                 }
             };
             for stored in &page {
-                match self.narrowed.view(&*self.reader, stored) {
-                    Ok(Some(view)) => self.ready.push_back(told(&view)),
-                    Ok(None) => {}
+                match self.narrowed.shown(&*self.reader, stored) {
+                    Ok(shown) => {
+                        let heard = self.heard;
+                        let new = shown.iter().filter(|shown| shown.is_behind(heard));
+                        self.ready.extend(new.map(|shown| shown.told(&self.case)));
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a stream of events ended");
                         return None;
@@ -400,10 +277,34 @@ impl Source for Following {
     }
 }
 
-/// An event as it is told: its position, its type, all of it.
-fn told(view: &EventView) -> Told {
-    let data = serde_json::to_string(view).expect("an event is plain data");
-    Told::default().id(view.position.to_string()).event(&view.kind).data(data)
+/// An event as it is shown.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Shown {
+    /// As it was recorded.
+    Event(Box<EventView>),
+    /// As a row of the older interface.
+    Row(EventRow),
+}
+
+impl Shown {
+    fn is_behind(&self, heard: Option<Place>) -> bool {
+        match self {
+            Self::Event(_) => true,
+            Self::Row(row) => heard.is_none_or(|heard| row.place() > heard),
+        }
+    }
+
+    /// As it is told in a stream: its position, its type, all of it.
+    fn told(&self, case: &case::Wanted) -> Told {
+        match self {
+            Self::Event(view) => {
+                let data = serde_json::to_string(view).expect("an event is plain data");
+                Told::default().id(view.position.to_string()).event(&view.kind).data(data)
+            }
+            Self::Row(row) => row.told(case),
+        }
+    }
 }
 
 /// A type of event.

@@ -8,6 +8,7 @@ mod house;
 mod lists;
 mod malformed;
 mod matrix;
+mod rows;
 mod streams;
 mod tasks;
 mod work;
