@@ -20,8 +20,8 @@ pub trait Host: Send + Sync {
     /// Checks the ten "must never" (DESIGN §7) on a database.
     fn doctor<'a>(&'a self, place: &'a Place) -> Answer<'a, Vec<Check>>;
 
-    /// Checks the chains of a database, or a receipt where a file is named.
-    fn verify<'a>(&'a self, place: &'a Place, receipt: Option<&'a Path>) -> Answer<'a, Vec<Check>>;
+    /// Checks the chains of a database, and that they pass through a head that was kept elsewhere, where one is given.
+    fn verify<'a>(&'a self, place: &'a Place, kept: Option<[u8; 32]>) -> Answer<'a, Vec<Check>>;
 
     /// A short life of a task from end to end, in a database of its own that is removed afterwards.
     fn selftest(&self) -> Answer<'_, Vec<Check>>;
@@ -101,12 +101,14 @@ pub struct Lending {
 }
 
 /// How a database is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Serving {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Names to answer to beside the address and those of this machine.
     pub hosts: Vec<String>,
+    /// How much is let in; by the address where nothing is said.
+    pub limits: Option<crate::http::Limits>,
     /// What the built-in agents may touch; none work where it is missing.
     pub workshop: Option<Workshop>,
 }
@@ -201,7 +203,7 @@ impl Host for NoEngine {
         Self::none()
     }
 
-    fn verify<'a>(&'a self, _: &'a Place, _: Option<&'a Path>) -> Answer<'a, Vec<Check>> {
+    fn verify<'a>(&'a self, _: &'a Place, _: Option<[u8; 32]>) -> Answer<'a, Vec<Check>> {
         Self::none()
     }
 

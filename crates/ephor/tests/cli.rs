@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod common;
+
+use common::House;
+use serde_json::{Value, json};
 use std::process::{Command, Output};
 
 fn ephor(args: &[&str]) -> Output {
@@ -45,4 +49,58 @@ fn the_lifecycle_is_shown_without_colours_to_a_pipe() {
     let shown = text(&shown.stdout);
     assert!(shown.contains("IN_PROGRESS") && !shown.contains('\u{1b}'), "{shown}");
     assert!(text(&ephor(&["lifecycle", "--ascii"]).stdout).is_ascii());
+}
+
+#[test]
+fn a_head_that_was_kept_says_whether_the_log_still_passes_through_it() {
+    let house = House::new();
+    let create = |title: &str| assert!(house.run(&["task", "create", "--title", title, "--action", "echo"]).status.success());
+    create("before");
+    let then = house.run(&["audit", "verify", "--json"]);
+    assert!(then.status.success(), "{}", text(&then.stderr));
+    std::fs::write(house.path("kept"), &then.stdout).unwrap();
+    create("after");
+    let now = house.json(&["audit", "verify", "--receipt", "kept", "--json"]);
+    assert!(now[0]["detail"].as_str().unwrap().contains("through the head that was kept"), "{now}");
+    let then: Value = serde_json::from_slice(&then.stdout).unwrap();
+    let head = then[0]["detail"].as_str().unwrap().rsplit(' ').next().unwrap();
+    assert_eq!(house.run(&["audit", "verify", "--head", head]).status.code(), Some(0));
+    // One that the log does not know, as after the end of it was cut off.
+    let other = "0".repeat(64);
+    let cut = house.run(&["audit", "verify", "--head", &other, "--json"]);
+    assert_eq!(cut.status.code(), Some(1), "{}", text(&cut.stdout));
+    assert_eq!(house.run(&["audit", "verify", "--head", "abc"]).status.code(), Some(2));
+    std::fs::write(house.path("kept"), "nothing").unwrap();
+    assert_eq!(house.run(&["audit", "verify", "--receipt", "kept"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_limits_of_a_server_are_set_and_shown_with_their_units() {
+    let house = House::new();
+    let shown =
+        house.ephor(&["config", "list", "--json"]).env("EPHOR_BODY_MAX", "2MiB").env("EPHOR_PATIENCE", "90s").output().unwrap();
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{}", text(&shown.stderr)));
+    let of = |name: &str| {
+        let row = shown.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}: {shown}"));
+        (row["value"].as_str().unwrap().to_owned(), row["from"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(of("body_max"), ("2MiB".into(), "environment".into()));
+    assert_eq!(of("patience"), ("1m30s".into(), "environment".into()));
+    assert_eq!(of("batch_max"), ("64MiB".into(), "default".into()));
+    assert_eq!(of("requests_per_second"), ("no limit".into(), "default".into()));
+    let wrong = house.ephor(&["config", "list"]).env("EPHOR_BODY_MAX", "much").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+    assert!(text(&wrong.stderr).contains("512KiB"), "{}", text(&wrong.stderr));
+
+    let server = house
+        .serve("127.0.0.1:0", &["--no-agents", "--body-max", "1KiB", "--payload-max", "2KiB", "--requests-per-second", "1000"]);
+    let task = house.submit(&server, &json!({"title": "x", "action": "do"}));
+    let send = |method: &str, path: &str, bytes: usize| {
+        let body = json!({"title": "x".repeat(bytes)}).to_string();
+        let sent = house.run(&["api", method, path, "-d", &body, "--server", &server.url, "--json"]);
+        text(&sent.stderr).to_owned()
+    };
+    assert!(send("POST", "/api/v1/tasks", 2_000).contains("TOO_LARGE"));
+    assert!(send("PUT", &format!("/api/v1/tasks/{task}/payloads"), 1_500).is_empty());
+    assert!(send("PUT", &format!("/api/v1/tasks/{task}/payloads"), 3_000).contains("TOO_LARGE"));
 }

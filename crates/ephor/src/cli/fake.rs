@@ -335,7 +335,7 @@ impl Host for FakeHost {
         ready(Ok(vec![check("replay equals the stored state", true), check("no work has two leases", false)]))
     }
 
-    fn verify<'a>(&'a self, _: &'a Place, _: Option<&'a std::path::Path>) -> Answer<'a, Vec<Check>> {
+    fn verify<'a>(&'a self, _: &'a Place, _: Option<[u8; 32]>) -> Answer<'a, Vec<Check>> {
         ready(Ok(vec![Check { name: "chain".into(), passed: true, detail: "12 events".into() }]))
     }
 

@@ -8,13 +8,19 @@ use super::{Cx, Output};
 use crate::host::{Check, Migration, MigrationView};
 use clap::Subcommand;
 use ephor_core::status::StepStatus;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
     /// Check that no event was changed, added or taken away
+    ///
+    /// What was cut off at the end is seen with a head that was kept elsewhere: the one this command printed then.
     Verify {
-        /// A receipt to check instead of a database
+        /// A head that was kept: 64 hexadecimal digits
+        #[arg(long, value_name = "HASH", value_parser = head, conflicts_with = "receipt")]
+        head: Option<Head>,
+        /// A file in which such a head stands, for example what this command printed then
+        #[arg(long, value_name = "FILE")]
         receipt: Option<PathBuf>,
     },
 }
@@ -39,9 +45,43 @@ pub(super) async fn doctor(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn audit(command: AuditCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let AuditCommand::Verify { receipt } = command;
-    let checks = cx.host.verify(&cx.place(), receipt.as_deref()).await?;
+    let AuditCommand::Verify { head, receipt } = command;
+    let kept = match receipt {
+        Some(file) => Some(head_in(&file)?),
+        None => head,
+    };
+    let checks = cx.host.verify(&cx.place(), kept.map(|head| head.0)).await?;
     Ok(tell(&checks, cx))
+}
+
+/// The head of a commit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head([u8; 32]);
+
+fn head(text: &str) -> Result<Head, String> {
+    let wrong = || "64 hexadecimal digits, as `ephor audit verify` prints them".to_owned();
+    let text = text.trim();
+    let mut head = [0; 32];
+    // Signs and blanks would be read as numbers too.
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    for (byte, at) in head.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(Head(head))
+}
+
+/// The one head that stands in a file.
+fn head_in(file: &Path) -> Result<Head, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, &error))?;
+    let mut heads: Vec<Head> = text.split(|c: char| !c.is_ascii_alphanumeric()).filter_map(|word| head(word).ok()).collect();
+    heads.dedup();
+    match heads.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Failure::usage(format!("{} holds no head: 64 hexadecimal digits", file.display()))),
+        several => Err(Failure::usage(format!("{} holds {} heads; name one with --head", file.display(), several.len()))),
+    }
 }
 
 pub(super) async fn selftest(cx: &mut Cx<'_>) -> Result<Exit, Failure> {

@@ -10,6 +10,7 @@ mod graph;
 mod inbox;
 mod key;
 mod lifecycle;
+mod limits;
 mod lines;
 mod live;
 mod maintenance;
@@ -246,7 +247,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Agent(command) => agent::run(command, cx).await,
         Command::Api(args) => raw::run(args, cx).await,
         Command::Profile(command) => profile::run(command, cx),
-        Command::Config(command) => Ok(profile::config(&command, cx)),
+        Command::Config(command) => profile::config(&command, cx),
         Command::Completion(args) => Ok(papers::completion(&args, Cli::command(), cx)),
         Command::Man(args) => papers::man(&args, Cli::command(), cx),
         Command::Key(command) => key::run(command, cx).await,

@@ -1,11 +1,14 @@
 //! `ephor profile` and `ephor config`: where commands work when nobody says, and why they work there.
 
 use super::failure::{Exit, Failure};
-use super::settings::{Profile, Profiles, Setting};
+use super::limits::LimitArgs;
+use super::serve;
+use super::settings::{Origin, Profile, Profiles, Setting};
 use super::table::{self, cell, column, maybe};
 use super::{Cx, words};
 use clap::Subcommand;
 use serde::Serialize;
+use std::net::SocketAddr;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProfileCommand {
@@ -137,8 +140,12 @@ struct Said {
     from: String,
 }
 
-pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Exit {
+pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let ConfigCommand::List = command;
+    let limits = LimitArgs::of_environment()?;
+    let named = std::env::var("EPHOR_LISTEN").ok().filter(|text| !text.is_empty());
+    let listen = named.as_deref().map(str::parse::<SocketAddr>).transpose();
+    let listen = serve::listening(listen.map_err(|e| Failure::usage(format!("EPHOR_LISTEN: {e}")))?)?;
     let settings = &cx.settings;
     let said = |name, setting: &Setting<String>, default: Option<&str>| Said {
         name,
@@ -146,7 +153,7 @@ pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Exit {
         from: setting.origin.to_string(),
     };
     let file = cx.terminal.config.as_ref().map(|file| file.display().to_string());
-    let rows = [
+    let mut rows = vec![
         Said { name: "config", value: file, from: "environment".into() },
         said("profile", &settings.profile, None),
         said("server", &settings.server, None),
@@ -164,6 +171,12 @@ pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Exit {
             from: settings.output.origin.to_string(),
         },
     ];
+    // Those of `ephor serve` on this machine; a flag of its own outranks them.
+    let from = |said: bool| if said { Origin::Environment } else { Origin::Default }.to_string();
+    let port_said = std::env::var("PORT").is_ok_and(|port| !port.is_empty());
+    rows.push(Said { name: "listen", value: Some(listen.to_string()), from: from(named.is_some() || port_said) });
+    let server = limits.rows(listen).into_iter();
+    rows.extend(server.map(|(name, value, said)| Said { name, value: Some(value), from: from(said) }));
     let form = (cx.output(), cx.globals.ascii);
     let columns = [column("NAME"), column("VALUE"), column("FROM")];
     table::list(
@@ -174,5 +187,5 @@ pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Exit {
         |row| row.name.to_owned(),
         |row, _| vec![cell(row.name), maybe(row.value.as_ref()), cell(&row.from)],
     );
-    Exit::Done
+    Ok(Exit::Done)
 }

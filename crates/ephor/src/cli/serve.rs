@@ -2,6 +2,7 @@
 
 use super::Cx;
 use super::failure::{Exit, Failure};
+use super::limits::LimitArgs;
 use crate::host::{Serving, Workshop};
 use crate::logs;
 use clap::Args;
@@ -34,16 +35,15 @@ pub(super) struct ServeArgs {
     /// How the log on standard error is written; EPHOR_LOG says how much: `info`, `debug`, `ephor=debug,warn`
     #[arg(long, env = "EPHOR_LOG_FORMAT", value_enum, default_value_t, value_name = "FORM")]
     log_format: logs::Format,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     logs::start(args.log_format);
-    let listen = match args.listen {
-        Some(listen) => listen,
-        None => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port()?),
-    };
+    let listen = listening(args.listen)?;
     let workshop = (!args.no_agents).then_some(Workshop { agents: args.agents, read: args.read, out: args.out });
-    let serving = Serving { listen, hosts: args.allow_host, workshop };
+    let serving = Serving { listen, hosts: args.allow_host, limits: Some(args.limits.on(listen)), workshop };
     let served = cx.host.serve(&cx.place(), serving).await?;
     cx.terminal.out.line(format!("listening on http://{}", served.address()));
     cx.say(format!("sign in as the operator, once, within ten minutes: {}", served.login()));
@@ -58,6 +58,14 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
     match why {
         Some(why) => Err(crate::api::ApiError::new(crate::api::Kind::Failed, "STOPPED", why).into()),
         None => Ok(Exit::Done),
+    }
+}
+
+/// Where a server listens that is told this, or nothing.
+pub(super) fn listening(said: Option<SocketAddr>) -> Result<SocketAddr, Failure> {
+    match said {
+        Some(listen) => Ok(listen),
+        None => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port()?)),
     }
 }
 

@@ -17,8 +17,17 @@ use std::time::Duration;
 /// How deep JSON may be nested (promise 28).
 const DEPTH_MAX: usize = 64;
 
-/// How long a body may take to arrive.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a body may take to arrive, as the server is set; it comes with the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience(pub(crate) Duration);
+
+impl Patience {
+    /// That of this request.
+    pub(crate) fn of(request: &Request) -> Duration {
+        // Every request has one, put there on its way in; without, it is at once too late.
+        request.extensions().get::<Self>().map(|patience| patience.0).unwrap_or_default()
+    }
+}
 
 /// A JSON body, read into `T`.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -29,7 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         is_json(request.headers())?;
         let wanted = request.extensions().get::<Wanted>().cloned();
-        let reading = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
+        let reading = tokio::time::timeout(Patience::of(&request), Bytes::from_request(request, state));
         let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
         let (value, camel) = read(&bytes)?;
         if let (true, Some(wanted)) = (camel, wanted) {
@@ -58,7 +67,7 @@ pub(crate) fn too_slow() -> ApiError {
 pub(crate) fn unreadable(rejection: BytesRejection) -> ApiError {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(Kind::Invalid, "TOO_LARGE", "the body is too large")
-            .because("1 MiB is allowed; batches and payloads have routes of their own"),
+            .because("docs/operations.md says how large each may be; batches and payloads have routes of their own"),
         _ => ApiError::new(Kind::Invalid, "VALIDATION_FAILED", "the body could not be read").because(rejection),
     }
 }

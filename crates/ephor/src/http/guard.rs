@@ -1,6 +1,7 @@
 //! The way in: is this host meant, who is it, is it too much, and may they. Every request passes here before anything of it is read.
 
 use super::auth::{Caller, Permission, Principal, Shown, session_of};
+use super::body::Patience;
 use super::listen::Peer;
 use super::operations::{OPERATIONS, needed};
 use super::problem::wrong_method;
@@ -23,6 +24,7 @@ pub(crate) async fn admit(State(server): State<Arc<Server>>, mut request: Reques
         Ok(principal) => {
             let caller = Caller(Arc::new(principal));
             request.extensions_mut().insert(caller.clone());
+            request.extensions_mut().insert(Patience(server.limits().patience));
             let mut response = next.run(request).await;
             response.extensions_mut().insert(caller);
             response

@@ -26,6 +26,16 @@ pub struct Limits {
     pub connections: usize,
     /// How long a client may take to say what it wants: the head of a request, and again its body.
     pub patience: Duration,
+    /// How many streams may be open at once. Each holds a connection and a page of events.
+    pub streams: usize,
+    /// How many of them one caller may hold.
+    pub streams_of_one: usize,
+    /// How large a body may be, in bytes; that of a report, a batch or a payload has a limit of its own.
+    pub body_bytes: usize,
+    /// How large a batch may be, in bytes (DESIGN §2).
+    pub batch_bytes: usize,
+    /// How large a payload may be, in bytes (DESIGN §2). A few of them are in memory as a whole.
+    pub payload_bytes: usize,
 }
 
 impl Limits {
@@ -38,6 +48,11 @@ impl Limits {
             waits: if local { 10_000 } else { 100 },
             connections: 10_000,
             patience: Duration::from_secs(30),
+            streams: 1_000,
+            streams_of_one: 250,
+            body_bytes: 1 << 20,
+            batch_bytes: 64 << 20,
+            payload_bytes: 64 << 20,
         }
     }
 }

@@ -50,9 +50,6 @@ use server::Server;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
-/// How large a body may be (promise 28); batches and payloads have limits of their own.
-const BODY_MAX: usize = 1 << 20;
-
 /// Every route, and the document that describes them.
 fn documented() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::with_openapi(openapi::head())
@@ -69,12 +66,13 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
 /// The whole interface over one server.
 pub(crate) fn router(server: Arc<Server>) -> Router {
     let (routes, document) = documented().split_for_parts();
+    let body_bytes = server.limits().body_bytes;
     routes
         .merge(openapi::pages(document))
         .fallback(problem::no_such_route)
         .layer(from_fn(case::answer_alike))
         .layer(from_fn_with_state(server.clone(), guard::admit))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(DefaultBodyLimit::max(body_bytes))
         .layer(from_fn(line::tell))
         .with_state(server)
 }

@@ -56,6 +56,7 @@ pub(crate) struct Server {
 impl Server {
     /// A server over an engine that listens there, until `stopping` turns true.
     pub(crate) fn new(engine: Engine, options: ServeOptions, listen: SocketAddr, stopping: watch::Receiver<bool>) -> Self {
+        let limits = options.limits.unwrap_or_else(|| Limits::on(listen));
         Self {
             look: Look { reader: engine.reader() },
             engine,
@@ -64,9 +65,9 @@ impl Server {
             operator_token: options.operator_token,
             keys: Keys::default(),
             sessions: Sessions::default(),
-            meter: Meter::new(options.limits.unwrap_or_else(|| Limits::on(listen))),
+            streams: Streams::new(&limits),
+            meter: Meter::new(limits),
             stopping,
-            streams: Streams::default(),
         }
     }
 
@@ -126,6 +127,11 @@ impl Server {
     /// How much each caller has asked for.
     pub(crate) fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// How much it lets in.
+    pub(crate) fn limits(&self) -> &Limits {
+        self.meter.limits()
     }
 
     /// A place for a long poll or a stream of a caller, to be held as long as it lasts.

@@ -16,11 +16,12 @@ pub(super) fn doctor(reader: &dyn Reader) -> Result<Vec<Check>, ApiError> {
     Ok(checks("nothing happened that must never happen", looked, &report.findings))
 }
 
-/// Checks the chain of every stream and the commit log.
-pub(super) fn verify(reader: &dyn Reader) -> Result<Vec<Check>, ApiError> {
-    let report = audit::verify(reader).map_err(store)?;
+/// Checks the chain of every stream and the commit log, and that it passes through a head that was kept, where one was.
+pub(super) fn verify(reader: &dyn Reader, kept: Option<[u8; 32]>) -> Result<Vec<Check>, ApiError> {
+    let report = audit::verify_through(reader, kept).map_err(store)?;
     let head = report.head.map_or("none".into(), |h| h.iter().map(|b| format!("{b:02x}")).collect::<String>());
-    let looked = format!("{} events in {} commits, head {head}", report.events, report.commits);
+    let through = if kept.is_some() { ", through the head that was kept" } else { "" };
+    let looked = format!("{} events in {} commits{through}, head {head}", report.events, report.commits);
     Ok(checks("the audit trail is what was written", looked, &report.findings))
 }
 

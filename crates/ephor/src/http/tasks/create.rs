@@ -4,7 +4,7 @@ use super::older;
 use super::terms::Terms;
 use crate::api::{ApiError, Kind};
 use crate::http::auth::{Caller, Principal};
-use crate::http::body::{PATIENCE, is_json, read_as, too_slow, unreadable};
+use crate::http::body::{Patience, is_json, read_as, too_slow, unreadable};
 use crate::http::case::Wanted;
 use crate::http::errors::Errors;
 use crate::http::server::Server;
@@ -49,7 +49,7 @@ impl FromRequest<Arc<Server>> for Submission {
     async fn from_request(request: axum::extract::Request, server: &Arc<Server>) -> Result<Self, ApiError> {
         is_json(request.headers())?;
         let wanted = request.extensions().get::<Wanted>().cloned();
-        let reading = tokio::time::timeout(PATIENCE, Bytes::from_request(request, server));
+        let reading = tokio::time::timeout(Patience::of(&request), Bytes::from_request(request, server));
         let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
         let (request, camel) = read_as(&bytes, |map| older::reshape(map, server.engine().now()))?;
         if let (true, Some(wanted)) = (camel, wanted) {

@@ -2,7 +2,7 @@
 
 use super::speaker::WorkPath;
 use crate::api::{ApiError, Kind};
-use crate::http::body::{PATIENCE, too_slow, unreadable};
+use crate::http::body::{Patience, too_slow, unreadable};
 use crate::http::errors::Errors;
 use crate::http::query::Query;
 use crate::http::server::Server;
@@ -52,7 +52,7 @@ async fn say(
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     let is_lines = is_lines(&headers)?;
-    let reading = tokio::time::timeout(PATIENCE, Bytes::from_request(request, &server));
+    let reading = tokio::time::timeout(Patience::of(&request), Bytes::from_request(request, &server));
     let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
     let text = String::from_utf8_lossy(&bytes);
     let said = if is_lines { Cow::Owned(text.lines().map(line).collect()) } else { text };
