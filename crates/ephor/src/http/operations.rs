@@ -59,6 +59,8 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/tasks/{id}/erase", Decide),
     ("PUT", "/api/v1/tasks/{id}/payloads", Work),
     ("GET", "/api/v1/tasks/{id}/payloads/{payload}", Read),
+    ("PUT", "/api/v1/payloads", Work),
+    ("GET", "/api/v1/payloads/{payload}", Read),
     ("GET", "/api/v1/events", Read),
     ("GET", "/api/v1/event-types", Read),
     ("GET", "/api/v1/lifecycle", Read),

@@ -1,9 +1,11 @@
 //! Large values: kept beside a task, referred to by what is written about it, deleted with what else was private of it.
 
 use super::TaskPath;
-use crate::api::{ApiError, Kind};
-use crate::http::body::unreadable;
+use crate::api::{Api, ApiError, Kind};
+use crate::http::auth::{Caller, Principal};
+use crate::http::body::{too_slow, unreadable};
 use crate::http::errors::Errors;
+use crate::http::query::Query;
 use crate::http::server::Server;
 use crate::local::{blocking, store, trouble};
 use axum::Json;
@@ -11,23 +13,24 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use ephor_core::id::TaskId;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The largest payload, in bytes (DESIGN §2).
-const PAYLOAD_MAX: usize = 64 << 20;
 /// How many are taken in at once: each is in memory as a whole.
 const UPLOADS_MAX: usize = 4;
 static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);
+/// How long one may take to arrive: whoever sends slowly holds one of few places.
+const UPLOAD_TIME: Duration = Duration::from_secs(300);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    let large = OpenApiRouter::new().routes(routes!(keep)).layer(DefaultBodyLimit::max(PAYLOAD_MAX));
-    OpenApiRouter::new().merge(large).routes(routes!(fetch))
+    OpenApiRouter::new().routes(routes!(keep)).routes(routes!(fetch)).routes(routes!(keep_for)).routes(routes!(fetch_of))
 }
 
 /// A payload that was kept.
@@ -41,9 +44,27 @@ struct Kept {
     digest: String,
 }
 
+/// Whose payload it is.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    /// The task: its id, a unique beginning of it, its external id, or `@last`.
+    #[serde(alias = "task")]
+    task_id: String,
+}
+
+impl Whose {
+    async fn task(&self, server: &Server, who: &Principal) -> Result<TaskId, ApiError> {
+        let task = server.api(who).find(&self.task_id).await?;
+        TaskPath::may_see(server, who, task, &self.task_id).await?;
+        Ok(task)
+    }
+}
+
 /// Keep a large value for a task that has not ended
 ///
-/// Any bytes, at most 64 MiB.
+/// Any bytes, at most 64 MiB unless the server is set otherwise.
 #[utoipa::path(put, path = "/api/v1/tasks/{id}/payloads", tag = "tasks", params(("id" = String, Path, description = "The task")),
     request_body(content = String, content_type = "application/octet-stream"), responses((status = 201, body = Kept), Errors))]
 async fn keep(
@@ -51,13 +72,35 @@ async fn keep(
     TaskPath(task): TaskPath,
     request: Request,
 ) -> Result<(StatusCode, Json<Kept>), ApiError> {
+    take_in(&server, task, request).await
+}
+
+/// Keep a large value for a task that has not ended
+///
+/// The same as under the task itself: a payload belongs to one task, and its reference leads to it from there alone.
+#[utoipa::path(put, path = "/api/v1/payloads", tag = "tasks", params(Whose),
+    request_body(content = String, content_type = "application/octet-stream"), responses((status = 201, body = Kept), Errors))]
+async fn keep_for(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    Query(whose): Query<Whose>,
+    request: Request,
+) -> Result<(StatusCode, Json<Kept>), ApiError> {
+    let task = whose.task(&server, &who).await?;
+    take_in(&server, task, request).await
+}
+
+async fn take_in(server: &Server, task: TaskId, mut request: Request) -> Result<(StatusCode, Json<Kept>), ApiError> {
     let _permit = UPLOADS.try_acquire().map_err(|_| {
         ApiError::new(Kind::Busy, "LIMIT_REACHED", "too many payloads are being taken in")
             .because(format!("at most {UPLOADS_MAX} at once"))
     })?;
-    let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+    let most = server.limits().payload_bytes;
+    DefaultBodyLimit::max(most).apply(&mut request);
+    let reading = tokio::time::timeout(UPLOAD_TIME, Bytes::from_request(request, &()));
+    let bytes = reading.await.map_err(|_| too_slow())?.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::new(Kind::Invalid, "TOO_LARGE", "the payload is too large").because("64 MiB are allowed")
+            ApiError::new(Kind::Invalid, "TOO_LARGE", "the payload is too large").because(format!("{most} bytes are allowed"))
         }
         _ => unreadable(rejection),
     })?;
@@ -77,6 +120,24 @@ async fn fetch(
     TaskPath(task): TaskPath,
     Path((_, payload)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
+    give(&server, task, payload).await
+}
+
+/// A payload of a task
+#[utoipa::path(get, path = "/api/v1/payloads/{payload}", tag = "tasks",
+    params(("payload" = String, Path, description = "The reference to it"), Whose),
+    responses((status = 200, body = String, content_type = "application/octet-stream"), Errors))]
+async fn fetch_of(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    Query(whose): Query<Whose>,
+    Path(payload): Path<String>,
+) -> Result<Response, ApiError> {
+    let task = whose.task(&server, &who).await?;
+    give(&server, task, payload).await
+}
+
+async fn give(server: &Server, task: TaskId, payload: String) -> Result<Response, ApiError> {
     let engine = server.engine().clone();
     let found = blocking(move || engine.payload(task, &payload).map_err(store)).await?;
     let bytes = found.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", "the task has no such payload, or no longer"))?;

@@ -137,7 +137,7 @@ impl Maker<'_> {
     fn parameter(&mut self, name: &str, schema: &Value) -> String {
         let known = |maker: &mut Self, kind: &str| maker.ids.get(kind).map(|ids| maker.chance.pick(ids).clone());
         let id = match name {
-            "id" | "task" | "parent" if !self.chance.one_in(5) => known(self, "task_"),
+            "id" | "task" | "task_id" | "parent" if !self.chance.one_in(5) => known(self, "task_"),
             "agent" | "agent_id" if !self.chance.one_in(5) => known(self, "agent_"),
             _ => None,
         };

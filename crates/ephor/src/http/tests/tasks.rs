@@ -339,9 +339,21 @@ async fn a_payload_is_kept_for_one_task_and_deleted_with_its_words() {
     assert_eq!(kept["size"], bytes.len());
     let payload = kept["payload"].as_str().unwrap();
     assert_eq!(desk.get(&format!("{task}/payloads/{payload}")).await.with(200).bytes, bytes);
-    for path in
-        [format!("{other}/payloads/{payload}"), format!("{task}/payloads/{}", &payload[32..]), format!("{task}/payloads/x")]
-    {
+    // The same under an address of its own, which names the task behind it.
+    let id = task.rsplit('/').next().unwrap();
+    assert_eq!(desk.get(&format!("/api/v1/payloads/{payload}?task_id={id}")).await.with(200).bytes, bytes);
+    let second =
+        desk.ask("PUT", &format!("/api/v1/payloads?taskId={id}"), &[], "second").await.with(201).json()["payload"].clone();
+    let second = second.as_str().unwrap();
+    assert_eq!(desk.get(&format!("{task}/payloads/{second}")).await.with(200).bytes, "second");
+    assert_eq!(desk.ask("PUT", "/api/v1/payloads", &[], "x").await.with(400).json()["errors"][0]["field"], "query");
+    desk.ask("PUT", "/api/v1/payloads?task_id=ghost", &[], "x").await.with(404);
+    for path in [
+        format!("{other}/payloads/{payload}"),
+        format!("{task}/payloads/{}", &payload[32..]),
+        format!("{task}/payloads/x"),
+        format!("/api/v1/payloads/{payload}?task_id={}", other.rsplit('/').next().unwrap()),
+    ] {
         desk.get(&path).await.with(404);
     }
     desk.send("POST", &format!("{task}/cancel"), &json!({"reason": "done with"})).await.with(200);
