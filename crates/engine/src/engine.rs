@@ -245,6 +245,16 @@ impl Engine {
     /// Submits several tasks; one answer for each, in order. Not atomic. While one part is being written the next is checked, and each
     /// namespace in it waits its own turn.
     pub async fn submit_many(&self, requests: &[Request], actor: &Actor) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
+        self.submit_many_under(requests, &[], actor).await
+    }
+
+    /// The same, each under the idempotency key in its place; `keys` has one for each request, or none at all.
+    pub async fn submit_many_under(
+        &self,
+        requests: &[Request],
+        keys: &[Idempotency],
+        actor: &Actor,
+    ) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
         let mut answers: Vec<Option<Result<Done, Refusal>>> = vec![None; requests.len()];
         let mut under_way = Vec::new();
         for (part, from) in requests.chunks(PART).zip((0..).step_by(PART)) {
@@ -254,7 +264,7 @@ impl Engine {
                     Ok(submission) => {
                         let (places, jobs) = by_namespace.entry(submission.facts.namespace.clone()).or_default();
                         places.push(place);
-                        jobs.push(self.submission(submission, actor.clone(), None));
+                        jobs.push(self.submission(submission, actor.clone(), keys.get(place).cloned()));
                     }
                     Err(refusal) => answers[place] = Some(Err(refusal)),
                 }

@@ -37,7 +37,8 @@ impl Client {
         self.fetch(Call::post(["tasks"]).under(key).json(&*self.placed(request))).await
     }
 
-    /// Submits many tasks; one answer for each, in order. Not atomic.
+    /// Submits many tasks; one answer for each, in order. Not atomic. What is lost on the way is said again under keys made for this call,
+    /// so that nothing is submitted twice.
     ///
     /// # Errors
     /// That the server could not be reached, or does not take batches; what it says of single tasks is in the answers.
@@ -64,8 +65,7 @@ impl Client {
             Refused { error: Problem },
             Accepted(Accepted),
         }
-        // A batch has no key: what was taken in of one that was lost is not known. A request with an external id is taken in once.
-        let call = Call::post_once(["tasks", "batch"]).body("application/x-ndjson", lines).patience(BATCH_PATIENCE);
+        let call = Call::post(["tasks", "batch"]).body("application/x-ndjson", lines).patience(BATCH_PATIENCE);
         let reply = self.call(call).await?;
         let lines = reply.body.split(|b| *b == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace));
         let answers = lines.map(|line| {

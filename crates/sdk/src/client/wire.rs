@@ -18,9 +18,12 @@ pub struct Accepted {
     pub id: TaskId,
     /// Where it is.
     pub status: Status,
-    /// How many events it has.
+    /// How many events it has; a batch does not say.
     #[serde(default)]
     pub version: u64,
+    /// In a batch: whether it was accepted before, and this is the answer of then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
 }
 
 /// Which tasks a list shows; every part narrows it.

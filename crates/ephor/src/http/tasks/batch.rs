@@ -9,6 +9,7 @@ use crate::api::{ApiError, Kind};
 use crate::http::auth::{Caller, Principal};
 use crate::http::body::read_as;
 use crate::http::errors::Errors;
+use crate::http::limits::Limits;
 use crate::http::problem::Problem;
 use crate::http::server::Server;
 use crate::local::trouble;
@@ -20,9 +21,10 @@ use ephor_core::command::Refusal;
 use ephor_core::id::TaskId;
 use ephor_core::spec;
 use ephor_core::status::Status;
-use ephor_engine::{Done, EngineError};
+use ephor_engine::{Done, EngineError, Idempotency};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +33,6 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The largest batch, in bytes (DESIGN §2).
-const BATCH_MAX: usize = 64 << 20;
-/// The longest line: as long as a request alone may be.
-const LINE_MAX: usize = 1 << 20;
 /// How many lines go through together: a quarter of a commit.
 const BLOCK: usize = 250;
 /// How many blocks are read side by side.
@@ -60,16 +58,24 @@ struct Line {
     /// Where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status>,
+    /// Whether it was submitted before, under the same key: then this is the answer of then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    repeated: bool,
     /// Why there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem>,
 }
 
+/// A line that makes sense: the request in it, and the key it is submitted under where the batch has one.
+type Understood = (spec::Request, Option<Idempotency>);
+
 /// Submit many tasks
 ///
-/// One request a line (NDJSON), at most 64 MiB. One answer a line, in order, while the rest is still being read. A key for each line
-/// would be its `external_id`; `Idempotency-Key` is refused here.
+/// One request a line (NDJSON), at most 64 MiB. One answer a line, in order, while the rest is still being read. With an
+/// `Idempotency-Key` each line has a key of its own, made of that and its place among the lines: the same batch said again is answered
+/// the same, line by line, with `repeated`, and goes on where it had come to.
 #[utoipa::path(post, path = "/api/v1/tasks/batch", tag = "tasks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same line in the same place has one effect")),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses((status = 200, body = Line, content_type = "application/x-ndjson"), Errors))]
 async fn batch(
@@ -79,16 +85,13 @@ async fn batch(
     request: Request,
 ) -> Result<Response, ApiError> {
     is_ndjson(request.headers())?;
-    if terms.has_key() {
-        return Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", "a batch takes no Idempotency-Key")
-            .because("give each line an external_id: said again it is refused as DUPLICATE_TASK, and nothing is done twice"));
-    }
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    if length.is_some_and(|length: usize| length > BATCH_MAX) {
-        return Err(too_large());
+    let lines = Lines::of(request.into_body().into_data_stream(), server.limits());
+    if length.is_some_and(|length: usize| length > lines.batch_max) {
+        return Err(lines.too_large());
     }
     let (answers, mut unread) = mpsc::channel(UNREAD_MAX);
-    tokio::spawn(run(server, who, Lines::of(request.into_body().into_data_stream()), answers));
+    tokio::spawn(run(server, who, terms, lines, answers));
     let told = stream::poll_fn(move |cx| unread.poll_recv(cx)).map(Ok::<Bytes, Infallible>);
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(told)).into_response())
 }
@@ -103,21 +106,24 @@ fn is_ndjson(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-fn too_large() -> ApiError {
-    ApiError::new(Kind::Invalid, "TOO_LARGE", "the batch is too large").because("64 MiB are allowed, and 1 MiB for one line")
-}
-
 /// Takes blocks of lines through: read, submit, answer. Ends with the body, with the caller, or with the server.
-async fn run(server: Arc<Server>, who: Arc<Principal>, lines: Lines, answers: mpsc::Sender<Bytes>) {
-    let blocks = stream::unfold(lines, async |mut lines| lines.block().await.map(|block| (block, lines)));
+async fn run(server: Arc<Server>, who: Arc<Principal>, terms: Terms, lines: Lines, answers: mpsc::Sender<Bytes>) {
+    // Each block with the place of its first line among those that are answered.
+    let blocks = stream::unfold((lines, 0), async |(mut lines, first)| {
+        let block = lines.block().await?;
+        let next = first + block.len();
+        Some(((first, block), (lines, next)))
+    });
     let reader = server.clone();
     let caller = who.clone();
-    let read = blocks.map(move |block| {
-        let (server, who) = (reader.clone(), caller.clone());
+    let read = blocks.map(move |(first, block)| {
+        let (server, who, terms) = (reader.clone(), caller.clone(), terms.clone());
         async move {
             let count = block.len();
-            let read =
-                tokio::task::spawn_blocking(move || block.into_iter().map(|line| understood(&server, &who, line)).collect());
+            let read = tokio::task::spawn_blocking(move || {
+                let lines = block.into_iter().zip(first..);
+                lines.map(|(line, place)| understood(&server, &who, &terms, place, line)).collect()
+            });
             read.await
                 .unwrap_or_else(|e| (0..count).map(|_| Err(ApiError::new(Kind::Failed, "INTERNAL", &e))).collect::<Vec<_>>())
         }
@@ -139,26 +145,37 @@ async fn run(server: Arc<Server>, who: Arc<Principal>, lines: Lines, answers: mp
 }
 
 /// A line as a request, or what is wrong with it.
-fn understood(server: &Server, who: &Principal, line: Result<Bytes, ApiError>) -> Result<spec::Request, ApiError> {
-    let (mut request, _) = read_as::<spec::Request>(&line?, |map| older::reshape(map, server.engine().now()))?;
+fn understood(
+    server: &Server,
+    who: &Principal,
+    terms: &Terms,
+    place: usize,
+    line: Result<Bytes, ApiError>,
+) -> Result<Understood, ApiError> {
+    let line = line?;
+    let (mut request, _) = read_as::<spec::Request>(&line, |map| older::reshape(map, server.engine().now()))?;
     belongs(&mut request, who)?;
-    Ok(request)
+    // By what was said, not by what was read from it: an older form is read with the time of day.
+    let said = terms.has_key().then(|| serde_json::from_slice::<Value>(&line).unwrap_or_default());
+    Ok((request, terms.idempotency_of(who, "POST /tasks/batch", place, &said)))
 }
 
 /// Submits a block, and says line by line what became of it.
-async fn submitted(server: &Server, who: &Principal, block: Vec<Result<spec::Request, ApiError>>) -> Bytes {
+async fn submitted(server: &Server, who: &Principal, block: Vec<Result<Understood, ApiError>>) -> Bytes {
     let mut requests = Vec::with_capacity(block.len());
+    let mut keys = Vec::new();
     let mut wrong = Vec::with_capacity(block.len());
     for line in block {
         match line {
-            Ok(request) => {
+            Ok((request, key)) => {
                 requests.push(request);
+                keys.extend(key);
                 wrong.push(None);
             }
             Err(error) => wrong.push(Some(error)),
         }
     }
-    let done = server.engine().submit_many(&requests, &who.actor()).await;
+    let done = server.engine().submit_many_under(&requests, &keys, &who.actor()).await;
     let mut done = match done {
         Ok(done) => Ok(done.into_iter()),
         Err(error) => Err(trouble(error, None)),
@@ -171,8 +188,8 @@ async fn submitted(server: &Server, who: &Principal, block: Vec<Result<spec::Req
             (None, Err(error)) => Err(error.clone()),
         };
         let line = match answer {
-            Ok((id, status)) => Line { id: Some(id), status: Some(status), error: None },
-            Err(error) => Line { id: None, status: None, error: Some(error.into()) },
+            Ok((id, done)) => Line { id: Some(id), status: Some(done.status), repeated: done.repeated, error: None },
+            Err(error) => Line { id: None, status: None, repeated: false, error: Some(error.into()) },
         };
         serde_json::to_writer(&mut told, &line).expect("a line is plain data");
         told.push(b'\n');
@@ -180,10 +197,10 @@ async fn submitted(server: &Server, who: &Principal, block: Vec<Result<spec::Req
     told.into()
 }
 
-fn answer(done: Option<Result<Done, Refusal>>) -> Result<(TaskId, Status), ApiError> {
+fn answer(done: Option<Result<Done, Refusal>>) -> Result<(TaskId, Done), ApiError> {
     let done = done.expect("there is one answer for each request");
     let done = done.map_err(|refusal| trouble(EngineError::Refused(refusal), None))?;
-    Ok((done.task.expect("a submission is answered with its task"), done.status))
+    Ok((done.task.expect("a submission is answered with its task"), done))
 }
 
 /// The lines of a body as they come in.
@@ -196,11 +213,20 @@ struct Lines {
     /// Whether the line that is coming in is too long and being dropped.
     dropping: bool,
     over: bool,
+    batch_max: usize,
+    line_max: usize,
 }
 
 impl Lines {
-    fn of(body: BodyDataStream) -> Self {
-        Self { body, rest: Vec::new(), came: 0, dropping: false, over: false }
+    fn of(body: BodyDataStream, limits: &Limits) -> Self {
+        // A line is as long as a request alone may be.
+        let (batch_max, line_max) = (limits.batch_bytes, limits.body_bytes);
+        Self { body, rest: Vec::new(), came: 0, dropping: false, over: false, batch_max, line_max }
+    }
+
+    fn too_large(&self) -> ApiError {
+        let allowed = format!("{} bytes are allowed, and {} for one line", self.batch_max, self.line_max);
+        ApiError::new(Kind::Invalid, "TOO_LARGE", "the batch is too large").because(allowed)
     }
 
     /// The next lines, at most a block of them: as many as have come, at least one. `None` at the end.
@@ -225,10 +251,10 @@ impl Lines {
             match next {
                 Some(Ok(bytes)) => {
                     self.came += bytes.len();
-                    if self.came > BATCH_MAX {
+                    if self.came > self.batch_max {
                         self.rest.clear();
                         self.over = true;
-                        block.push(Err(too_large()));
+                        block.push(Err(self.too_large()));
                         return Some(block);
                     }
                     self.rest.extend_from_slice(&bytes);
@@ -262,15 +288,15 @@ impl Lines {
                 continue;
             }
             match line {
-                line if line.len() > LINE_MAX => block.push(Err(too_large())),
+                line if line.len() > self.line_max => block.push(Err(self.too_large())),
                 line if line.iter().all(u8::is_ascii_whitespace) => {}
                 line => block.push(Ok(Bytes::copy_from_slice(line))),
             }
         }
         self.rest.drain(..from);
-        if block.len() < BLOCK && self.rest.len() > LINE_MAX {
+        if block.len() < BLOCK && self.rest.len() > self.line_max {
             if !self.dropping {
-                block.push(Err(too_large()));
+                block.push(Err(self.too_large()));
             }
             self.dropping = true;
             self.rest.clear();

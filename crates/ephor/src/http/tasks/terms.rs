@@ -65,6 +65,19 @@ impl Terms {
         self.key.is_some()
     }
 
+    /// The same for one of many in a request: the key of that, and its place.
+    pub(super) fn idempotency_of(
+        &self,
+        who: &Principal,
+        route: &str,
+        place: usize,
+        body: &impl Serialize,
+    ) -> Option<Idempotency> {
+        let whole = self.idempotency(who, route, body)?;
+        // A key holds no line feed.
+        Some(Idempotency { key: format!("{}\n{place}", whole.key), ..whole })
+    }
+
     /// The key as the engine keeps it: nobody meets the key of somebody else, nor their own of another route.
     pub(crate) fn idempotency(&self, who: &Principal, route: &str, body: &impl Serialize) -> Option<Idempotency> {
         let key = self.key.as_ref()?;
