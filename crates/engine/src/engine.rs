@@ -16,7 +16,7 @@ use crate::writer::{Asked, Claim, Job, Jobs, Reply, Submit, Ticket, Writer};
 pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
-use ephor_core::event::{Actor, Private};
+use ephor_core::event::{Actor, ActorKind, Private};
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
@@ -296,7 +296,21 @@ impl Engine {
 
     /// The same under terms: refused when the task is at another version, and harmless to say again under the same key.
     pub async fn command_under(&self, task: TaskId, command: Command, actor: Actor, terms: Terms) -> Result<Done, EngineError> {
-        one(self.ask("default", Job::Asked(Box::new(Asked { task, command, actor, terms }))).await?)
+        self.commands_under(task, vec![(command, actor)], terms).await
+    }
+
+    /// Several things asked of a task, one after the other, all in one commit or none of them: what would be refused behind the others
+    /// keeps them from happening. `asked` holds at least one.
+    pub async fn commands_under(&self, task: TaskId, asked: Vec<(Command, Actor)>, terms: Terms) -> Result<Done, EngineError> {
+        let erases = asked.iter().any(|(command, _)| matches!(command, Command::Erase));
+        for (_, actor) in asked.iter().filter(|(_, actor)| actor.kind == ActorKind::Ai) {
+            actor.id.parse().into_iter().for_each(|agent| self.heard(agent));
+        }
+        let done = one(self.ask("default", Job::Asked(Box::new(Asked { task, asked, terms }))).await?)?;
+        if erases {
+            self.logs().forget(task);
+        }
+        Ok(done)
     }
 
     /// Keeps a large value for a task that has not ended, and deletes it with what else was private of it. Answers the reference under

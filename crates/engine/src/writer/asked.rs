@@ -9,12 +9,11 @@ use ephor_core::command::{Answer, Command, Refusal};
 use ephor_core::event::Actor;
 use ephor_core::id::TaskId;
 
-/// Something asked of a task, and the terms under which.
+/// What is asked of a task, and the terms under which: several things stand or fall together.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) task: TaskId,
-    pub(crate) command: Command,
-    pub(crate) actor: Actor,
+    pub(crate) asked: Vec<(Command, Actor)>,
     pub(crate) terms: Terms,
 }
 
@@ -29,7 +28,7 @@ pub struct Terms {
 
 impl<S: Store> Writer<S> {
     pub(super) fn asked(&mut self, batch: &mut Batch, ask: Ask, asked: Asked) -> Result<Result<Done, Refusal>, StoreError> {
-        let Asked { task, command, actor, terms } = asked;
+        let Asked { task, asked, terms } = asked;
         if let Some(idempotency) = &terms.idempotency
             && let Some(held) = self.holder(batch, &idempotency.key)?
         {
@@ -51,8 +50,8 @@ impl<S: Store> Writer<S> {
                 return Ok(Err(Refusal::VersionConflict { is, expected }));
             }
         }
-        let erases = matches!(command, Command::Erase);
-        let done = match self.command(batch, ask, task, command, &actor)? {
+        let erases = asked.iter().any(|(command, _)| matches!(command, Command::Erase));
+        let done = match self.all_of(batch, ask, task, asked)? {
             Ok(done) => done,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -67,6 +66,35 @@ impl<S: Store> Writer<S> {
             batch.hold(group, Guard::Unique { key, until, value, stream });
         }
         Ok(Ok(done))
+    }
+
+    /// Does one thing after the other, or none of them.
+    fn all_of(
+        &mut self,
+        batch: &mut Batch,
+        ask: Ask,
+        task: TaskId,
+        mut asked: Vec<(Command, Actor)>,
+    ) -> Result<Result<Done, Refusal>, StoreError> {
+        let Some((last, by)) = asked.pop() else {
+            return self.command(batch, ask, task, Command::Wake, &Actor::settle());
+        };
+        if !asked.is_empty() {
+            // Mail and time take their course in any case; what is asked is tried on a copy of what they leave.
+            if let Err(refusal) = self.command(batch, ask, task, Command::Wake, &Actor::settle())? {
+                return Ok(Err(refusal));
+            }
+            let all = asked.iter().map(|(command, actor)| (command, actor)).chain([(&last, &by)]);
+            if let Err(refusal) = self.would_do(batch, task, all)? {
+                return Ok(Err(refusal));
+            }
+        }
+        for (command, actor) in asked {
+            if let Err(refusal) = self.command(batch, ask, task, command, &actor)? {
+                return Ok(Err(refusal));
+            }
+        }
+        self.command(batch, ask, task, last, &by)
     }
 
     /// Keeps a large value for a task that has not ended. It is no event: what refers to it is.

@@ -340,6 +340,44 @@ impl<S: Store> Writer<S> {
         }
     }
 
+    /// Whether a touched task would do all of this, one after the other. Nothing happens: a copy of it decides.
+    pub(super) fn would_do<'c>(
+        &self,
+        batch: &Batch,
+        task: TaskId,
+        asked: impl Iterator<Item = (&'c Command, &'c Actor)>,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let live = &batch.tasks[&task].live;
+        let judges = live.impartial(&self.judges, None);
+        let nursery = Nursery::new(&*self.reader, batch, self.underway.as_ref(), self.policy.duplicate_window.ms);
+        let mut copy = live.task.clone();
+        let mut would = Ok(());
+        for (command, actor) in asked {
+            let context = Context {
+                now: batch.now,
+                actor,
+                policy: &self.policy,
+                counter: 0,
+                judges: &judges,
+                analyst: self.analysts > 0,
+                ended: &[],
+                births: &nursery,
+            };
+            let Handled { answer, corrupt, .. } = copy.handle(command.clone(), &context);
+            if corrupt.is_some() {
+                // Done in earnest it is told, and the task is quarantined.
+                break;
+            }
+            if let Err(refusal) = answer {
+                would = Err(refusal);
+                break;
+            }
+        }
+        // What it would hold, nobody holds.
+        nursery.close()?;
+        Ok(would)
+    }
+
     /// Lets a touched task decide, and encodes what came of it.
     fn run(
         &mut self,

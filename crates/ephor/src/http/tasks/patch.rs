@@ -3,7 +3,6 @@
 
 use super::TaskPath;
 use super::read::{Stamped, side};
-use super::steer::carry_out_as;
 use super::terms::Terms;
 use crate::api::{Api, ApiError, Kind};
 use crate::http::agents::{may_speak_as, sees};
@@ -15,8 +14,8 @@ use crate::http::server::Server;
 use crate::local::trouble;
 use axum::extract::State;
 use ephor_core::agent::Registration;
-use ephor_core::ask::{Ask, Modification};
-use ephor_core::command::{Claim, Command, Refusal};
+use ephor_core::ask::Modification;
+use ephor_core::command::{Changes, Claim, Command, Refusal};
 use ephor_core::event::{Actor, ActorKind, TextChanges};
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::plan::Problem as FieldProblem;
@@ -25,7 +24,7 @@ use ephor_core::status::Status;
 use ephor_core::task::{LiveLease, Task};
 use ephor_core::time::WireTime;
 use ephor_core::view::TaskView;
-use ephor_core::work::{Failure, Outcome, Report, Success, WorkKey};
+use ephor_core::work::{Failure, Outcome, Success, WorkKey};
 use ephor_engine::EngineError;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -119,15 +118,27 @@ async fn patch(
         let problem = FieldProblem::new("status", "say which status is wished for, or what changes");
         return Err(ApiError::invalid("the request was refused", vec![problem]));
     }
-    let mut shown = None;
-    if let Some(changes) = changes {
-        shown = Some(asked.ask(Ask::Modify(Box::new(changes)), &terms).await?);
-        // It was meant for the version before the change, and that was so.
-        terms.version = None;
+    // All of it happens in one commit, or none of it.
+    let change = changes.map(|changes| (Command::Modify(Box::new(changes.into())), asked.actor.clone()));
+    let lead = match patch.status {
+        Some(Wish(wish)) => asked.leading_to(wish, &patch).await?,
+        None => None,
+    };
+    let commands: Vec<_> = change.into_iter().chain(lead).collect();
+    if commands.is_empty() {
+        // What is so already is no move.
+        terms.hold(&server, task).await?;
+        return asked.show().await;
     }
-    match patch.status {
-        Some(Wish(wish)) => asked.move_to(wish, &patch, &terms).await,
-        None => Ok(shown.expect("one of both was asked")),
+    let idempotency = terms.idempotency(&who, &format!("PATCH /tasks/{task}"), &patch);
+    let under = ephor_engine::Terms { version: terms.version, idempotency };
+    match server.engine().commands_under(task, commands, under).await {
+        Ok(_) => asked.show().await,
+        Err(EngineError::Refused(refusal @ Refusal::NoWork(_))) => {
+            let is = side(&server, task, Task::status).await?;
+            Err(illegal(is, Status::InProgress).because(format!("{refusal}; {}", may_wish(is))))
+        }
+        Err(error) => Err(trouble(error, Some(task))),
     }
 }
 
@@ -174,36 +185,34 @@ struct Asked<'a> {
     actor: Actor,
 }
 
-impl Asked<'_> {
-    async fn ask(&self, ask: Ask, terms: &Terms) -> Result<Stamped, ApiError> {
-        carry_out_as(self.server, self.who, self.task, ask, terms, self.actor.clone()).await
-    }
+/// What is done, and in whose name.
+type Lead = (Command, Actor);
 
+impl Asked<'_> {
     async fn show(&self) -> Result<Stamped, ApiError> {
         self.server.api(self.who).task(self.task).await.map(Stamped)
     }
 
-    async fn move_to(&self, wish: Status, patch: &Patch, terms: &Terms) -> Result<Stamped, ApiError> {
-        terms.hold(self.server, self.task).await?;
+    /// What leads to a status from where the task is; nothing where it is so already.
+    async fn leading_to(&self, wish: Status, patch: &Patch) -> Result<Option<Lead>, ApiError> {
         let (is, leases, open) = side(self.server, self.task, |t: &Task| (t.status(), t.live_leases(), t.open_keys())).await?;
         let reason = patch.reason.clone().or_else(|| patch.error.clone());
         if is.is_final() {
             return Err(ApiError::refused(Refusal::Ended { status: is }, self.task));
         }
+        let asked = |command| Ok(Some((command, self.actor.clone())));
         match (wish, is) {
-            // What is so already is no move.
             (Status::Scheduled, Status::Scheduled) | (Status::Paused, Status::Paused) | (Status::Pending, Status::Pending) => {
-                self.show().await
+                Ok(None)
             }
             (Status::Scheduled, Status::Pending) => {
                 let now = self.server.engine().now();
-                let due_at = WireTime(patch.scheduled_at.map_or(now, |at| at.0.max(now)));
-                let modification = Modification { due_at: Some(due_at), ..Modification::default() };
-                self.ask(Ask::Modify(Box::new(modification)), terms).await
+                let due_at = Some(patch.scheduled_at.map_or(now, |at| at.0.max(now)));
+                asked(Command::Modify(Box::new(Changes { due_at, ..Changes::default() })))
             }
-            (Status::InProgress, Status::Paused | Status::Blocked | Status::Stalled) => self.ask(Ask::Resume, terms).await,
+            (Status::InProgress, Status::Paused | Status::Blocked | Status::Stalled) => asked(Command::Resume),
             (Status::InProgress, Status::Scheduled | Status::Assigned | Status::InProgress) => {
-                self.claim(patch, &leases, open.as_deref(), is).await
+                self.claim(patch, &leases, open.as_deref()).await
             }
             (Status::Completed, Status::Assigned | Status::InProgress) => {
                 let success = Success { output: patch.output.clone(), metrics: patch.metrics.clone(), evidence: Vec::new() };
@@ -213,36 +222,30 @@ impl Asked<'_> {
                 let why = reason.unwrap_or_else(|| "it failed; nothing more was said".into());
                 self.report(patch, leases, Outcome::Failed(Failure::final_(ErrorClass::Other, why))).await
             }
-            (Status::Paused, _) => self.ask(Ask::Pause { reason: reason.unwrap_or_default(), stop_running: false }, terms).await,
+            (Status::Paused, _) => asked(Command::Pause { reason: reason.unwrap_or_default(), stop_running: false }),
             (Status::Cancelled, _) => {
                 let reason = reason.unwrap_or_else(|| format!("{} asked for it", self.actor.id));
-                self.ask(Ask::Cancel { reason, force: false }, terms).await
+                asked(Command::Cancel { reason, force: false })
             }
             (wish, is) => Err(illegal(is, wish)),
         }
     }
 
     /// Takes the work that is open, and begins.
-    async fn claim(&self, patch: &Patch, leases: &[LiveLease], open: Option<&str>, is: Status) -> Result<Stamped, ApiError> {
+    async fn claim(&self, patch: &Patch, leases: &[LiveLease], open: Option<&str>) -> Result<Option<Lead>, ApiError> {
         // Keys of open work, one a line: capabilities joined by `+`, and behind `@` the agent it is for.
         let needed = open.unwrap_or_default().lines().next().map(|key| key.split('@').next().unwrap_or_default());
         let (agent, capabilities) = self.agent(patch, needed).await?;
         if leases.iter().any(|lease| lease.agent == agent) {
-            return self.show().await;
+            return Ok(None);
         }
-        let engine = self.server.engine();
-        let claim = Claim { agent, capabilities: capabilities.into(), claim: engine.new_claim_id(), start: true };
-        match engine.command(self.task, Command::Claim(claim), Actor::agent(agent)).await {
-            Ok(_) => self.show().await,
-            Err(EngineError::Refused(refusal @ Refusal::NoWork(_))) => {
-                Err(illegal(is, Status::InProgress).because(format!("{refusal}; {}", may_wish(is))))
-            }
-            Err(error) => Err(trouble(error, Some(self.task))),
-        }
+        let claim = self.server.engine().new_claim_id();
+        let claim = Claim { agent, capabilities: capabilities.into(), claim, start: true };
+        Ok(Some((Command::Claim(claim), Actor::agent(agent))))
     }
 
     /// Ends what the actor holds.
-    async fn report(&self, patch: &Patch, leases: Vec<LiveLease>, outcome: Outcome) -> Result<Stamped, ApiError> {
+    async fn report(&self, patch: &Patch, leases: Vec<LiveLease>, outcome: Outcome) -> Result<Option<Lead>, ApiError> {
         let (agent, _) = self.agent(patch, None).await?;
         let stale = || {
             ApiError::new(Kind::Conflict, "STALE_ATTEMPT", "only who holds the work may report on it")
@@ -250,15 +253,8 @@ impl Asked<'_> {
         };
         let held = leases.into_iter().filter(|lease| lease.agent == agent);
         let held = held.min_by_key(|lease| !matches!(lease.work, WorkKey::Step(_))).ok_or_else(stale)?;
-        let report = Report { task_id: self.task, work: held.work, attempt: held.attempt, outcome };
-        let failed = |error| trouble(error, Some(self.task));
-        let answers = self.server.engine().report(vec![report], agent).await.map_err(failed)?;
-        answers
-            .into_iter()
-            .next()
-            .expect("one report has one answer")
-            .map_err(|refusal| ApiError::refused(refusal, self.task))?;
-        self.show().await
+        let report = Command::Report { work: held.work, attempt: held.attempt, outcome: Box::new(outcome), plan: None };
+        Ok(Some((report, Actor::agent(agent))))
     }
 
     /// The agent that is meant, and what it can do. One that nobody has heard of is registered as able to do what is needed.

@@ -45,18 +45,7 @@ pub(super) async fn carry_out(
     ask: Ask,
     terms: &Terms,
 ) -> Result<Stamped, ApiError> {
-    carry_out_as(server, who, task, ask, terms, who.actor()).await
-}
-
-/// The same in somebody else's name.
-pub(super) async fn carry_out_as(
-    server: &Server,
-    who: &Principal,
-    task: TaskId,
-    ask: Ask,
-    terms: &Terms,
-    actor: ephor_core::event::Actor,
-) -> Result<Stamped, ApiError> {
+    let actor = who.actor();
     let mode = match &ask {
         Ask::ReplacePlan { .. } => server.api(who).task(task).await?.execution_mode,
         _ => Default::default(),

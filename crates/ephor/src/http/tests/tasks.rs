@@ -330,6 +330,46 @@ async fn what_is_said_again_under_its_key_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_patch_that_changes_and_moves_does_both_in_one_commit_or_neither() {
+    let desk = Desk::open();
+    let task = desk.submit(&json!({"title": "x", "action": "work"})).await;
+    let painter = json!({"name": "Painter", "external_id": "painter", "capabilities": ["paint"]});
+    desk.send("POST", "/api/v1/agents", &painter).await.with(201);
+    let patch = async |body: Value| desk.send("PATCH", &task, &body).await;
+    let is = async || {
+        let task = desk.get(&task).await.with(200).json();
+        (task["version"].as_u64().unwrap(), task["priority"].clone(), task["status"].clone())
+    };
+    let before = is().await;
+    // The change alone would be fine; who is to take the work cannot do it.
+    let refused = patch(json!({"priority": "HIGH", "newStatus": "IN_PROGRESS", "actorId": "painter"})).await.with(400).json();
+    assert_eq!(refused["code"], "ILLEGAL_TRANSITION");
+    assert_eq!(is().await, before);
+    // The move alone would be fine; the deadline is none.
+    patch(json!({"deadline": "2001-01-01T00:00:00Z", "newStatus": "PAUSED"})).await.with(400);
+    assert_eq!(is().await, before);
+    patch(json!({"priority": "HIGH", "newStatus": "FAILED", "actorId": "painter"})).await.with(400);
+    assert_eq!(is().await, before);
+
+    let moved = json!({"priority": "HIGH", "newStatus": "IN_PROGRESS", "actorId": "w", "expectedVersion": before.0});
+    patch(moved.clone()).await.with(200);
+    assert_eq!(is().await, (before.0 + 2, json!("HIGH"), json!("IN_PROGRESS")));
+    let events = desk.get(&format!("{task}/events?type=modified,assigned")).await.json();
+    assert_eq!((&events[0]["type"], &events[1]["type"]), (&json!("MODIFIED"), &json!("ASSIGNED")));
+    let commits = desk.engine.reader().commits(events[0]["position"].as_u64().unwrap() - 1, 1).unwrap();
+    assert_eq!(commits[0].last, events[1]["position"].as_u64().unwrap(), "one commit has both");
+    assert_eq!(patch(moved).await.with(409).json()["code"], "VERSION_CONFLICT");
+
+    let key = [("content-type", "application/json"), ("idempotency-key", "k")];
+    let body = json!({"priority": "LOW", "newStatus": "PAUSED"}).to_string();
+    desk.ask("PATCH", &task, &key, body.clone()).await.with(200);
+    let paused = is().await;
+    desk.ask("PATCH", &task, &key, body).await.with(200);
+    assert_eq!(is().await, paused);
+    desk.ask("PATCH", &task, &key, json!({"priority": "IDLE"}).to_string()).await.with(422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_payload_is_kept_for_one_task_and_deleted_with_its_words() {
     let desk = Desk::open();
     let task = desk.submit(&named("x")).await;
