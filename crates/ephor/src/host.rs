@@ -81,6 +81,9 @@ pub trait Lent: Send + Sync {
     /// What they offer.
     fn capabilities(&self) -> &[String];
 
+    /// Resolves when they get no more work, with the reason: the agent was revoked, or the key is worth nothing any more.
+    fn refused(&mut self) -> Pin<Box<dyn Future<Output = ApiError> + Send + '_>>;
+
     /// Takes no more work, lets what runs end, and delivers the reports. Answers how many were not heard.
     fn drain(self: Box<Self>) -> Pin<Box<dyn Future<Output = usize> + Send>>;
 }

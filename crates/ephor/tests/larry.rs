@@ -80,7 +80,7 @@ impl Lossy {
 }
 
 impl Transport for Lossy {
-    async fn claim(&self, wish: ClaimRequest) -> Result<Vec<WorkItem>, TransportError> {
+    async fn claim(&self, wish: ClaimRequest) -> Result<Result<Vec<WorkItem>, Refused>, TransportError> {
         let items = self.inner.claim(wish).await?;
         self.lose(items)
     }

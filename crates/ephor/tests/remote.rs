@@ -5,9 +5,9 @@
 mod common;
 
 use common::{House, text};
-use ephor_core::work::{Outcome, Success};
+use ephor_core::work::{Outcome, Report, Success};
 use ephor_sdk::agent::{Agent, Job, Running};
-use ephor_sdk::client::{Client, Config};
+use ephor_sdk::client::{Claim, Client, Config, TaskFilter};
 use ephor_sdk::http::{Http, new_claim_id};
 use ephor_sdk::worker::{Options, Worker};
 use serde_json::{Value, json};
@@ -218,6 +218,119 @@ async fn work_under_way_outlives_a_killed_server_and_is_reported_in_its_first_at
     assert_eq!(client.steps(&task).await.unwrap()[0].attempt, 1);
     drop(drain);
     assert_eq!(working.await.unwrap().unreported, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_agent_was_revoked_stops_with_the_reason() {
+    let house = House::new();
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let config = Config::new(&server.url);
+    let client = Client::new(config.clone()).unwrap();
+    let said = json!({"name": "holder", "external_id": "holder", "capabilities": ["hold"]});
+    let id = client.register(&serde_json::from_value(said).unwrap()).await.unwrap().id;
+    let worker = Worker::new(
+        Arc::new(Http::new(config, id).unwrap()),
+        Options { wait_ms: 100, ..Options::new(id) },
+        [Arc::new(Holder::default()) as Arc<dyn Agent>],
+        new_claim_id,
+    );
+    let working = tokio::spawn(worker.run(std::future::pending()));
+    client.revoke_agent("holder").await.unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), working).await.expect("it asks no more").unwrap();
+    let why = ended.refused.unwrap();
+    assert_eq!((ended.unreported, why.code.as_str()), (0, "FORBIDDEN"));
+    assert!(why.message.contains("was revoked"), "{why}");
+
+    // The same of the program: it ends by itself, and says why.
+    let mut lent = house
+        .ephor(&["agent", "run", "--server", &server.url, "--external-id", "lent", "--capability", "echo"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut says = BufReader::new(lent.stdout.take().unwrap()).lines();
+    assert!(says.next().unwrap().unwrap().starts_with("agent_"));
+    client.revoke_agent("lent").await.unwrap();
+    assert_eq!(lent.wait().unwrap().code(), Some(4));
+    let mut told = String::new();
+    lent.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.contains("was revoked") && told.contains("ephor agent show"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_beside_a_task_is_read_by_the_client() {
+    let house = House::new();
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let client = Client::new(Config::new(&server.url)).unwrap();
+    let said = json!({"name": "doer", "external_id": "doer", "capabilities": ["do"]});
+    let agent = client.register(&serde_json::from_value(said).unwrap()).await.unwrap().id;
+    let request = json!({"title": "Two parts", "plan": {"sequential": true, "steps": [
+        {"id": "a", "action": "do"}, {"id": "b", "action": "do"},
+    ]}});
+    let task = house.submit(&server, &request);
+
+    let graph = client.graph(&task).await.unwrap();
+    assert_eq!((graph.nodes.len(), graph.edges[0].from.as_str(), graph.edges[0].to.as_str()), (2, "1", "2"));
+    assert_eq!(graph.critical_path, ["1", "2"]);
+    let before = client.result(&task).await.unwrap();
+    assert!(!before.completed && before.completion_time.is_none());
+
+    let bytes: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let kept = client.keep_payload(&task, bytes.clone()).await.unwrap();
+    assert_eq!((kept.size, client.payload(&task, &kept.payload).await.unwrap()), (200_000, bytes));
+    assert_eq!(client.payload(&task, "x").await.unwrap_err().code(), Some("NOT_FOUND"));
+
+    client.pause(&task, "lunch").await.unwrap();
+    client.resume(&task).await.unwrap();
+    let done: Vec<String> = client.interventions(&task).await.unwrap().into_iter().map(|event| event.kind).collect();
+    assert_eq!(done, ["PAUSED", "RESUMED"]);
+
+    for (path, output) in [("1", json!("one")), ("2", json!("two"))] {
+        let wish = Claim { claim_id: new_claim_id(), max: 1, wait: "10s".into(), start: true };
+        let item = client.claim(agent, &wish, std::time::Duration::from_secs(10)).await.unwrap().remove(0);
+        let listed = TaskFilter { agent: Some("doer".into()), ..TaskFilter::default() };
+        assert_eq!(client.tasks(&listed).await.unwrap().items.len(), 1);
+        let say = format!("/api/v1/work/{task}:{}/log?agent={agent}&attempt={}", item.work, item.attempt);
+        client.raw("POST", &say, Some(("text/plain", format!("doing {path}").into()))).await.unwrap();
+        let outcome = Outcome::Succeeded(Success { output, ..Success::default() });
+        let report = Report { task_id: item.task_id, work: item.work, attempt: item.attempt, outcome };
+        assert_eq!(client.report(agent, &[report]).await.unwrap().results.len(), 1);
+    }
+    let logs = client.logs(&task, None).await.unwrap();
+    assert_eq!(logs.iter().map(|log| log.text.as_str()).collect::<Vec<_>>(), ["doing 1", "doing 2"]);
+    assert_eq!(client.logs(&task, Some("2")).await.unwrap()[0].step.as_deref(), Some("2"));
+    let result = client.result(&task).await.unwrap();
+    assert_eq!((result.completed, result.status.as_str(), &result.outputs[1].output), (true, "COMPLETED", &json!("two")));
+    let listed = TaskFilter { agent: Some("doer".into()), ..TaskFilter::default() };
+    assert_eq!(client.tasks(&listed).await.unwrap().items.len(), 0);
+    let found = TaskFilter { q: Some("PARTS two".into()), ..TaskFilter::default() };
+    assert_eq!(client.tasks(&found).await.unwrap().items.len(), 1);
+}
+
+#[test]
+fn lists_are_narrowed_alike_over_a_server_and_beside_it() {
+    let house = House::new();
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    house.submit(&server, &json!({"title": "Plain thing", "description": "about gardens", "action": "do"}));
+    house.submit(&server, &json!({"title": "Risky thing", "risk": "HIGH", "action": "do"}));
+    let said = json!({"name": "doer", "external_id": "doer", "capabilities": ["do"]}).to_string();
+    house.json(&["api", "POST", "/api/v1/agents", "-d", &said, "--server", &server.url]);
+    house.json(&["api", "GET", "/api/v1/agents/doer/work", "--server", &server.url]);
+    // `--database` reads beside the server, and knows nothing of what it has in memory.
+    for place in [["--server", server.url.as_str()], ["--database", "sqlite:data/ephor.db"]] {
+        let of = |more: &[&str]| {
+            let args: Vec<&str> = ["task", "list", "--json"].iter().chain(more).chain(&place).copied().collect();
+            let rows = house.json(&args);
+            rows.as_array().unwrap().iter().map(|row| row["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&["--risk", "high,critical"]), ["Risky thing"], "{place:?}");
+        assert_eq!(of(&["--risk", "low", "--q", "thing"]), ["Plain thing"], "{place:?}");
+        assert_eq!(of(&["--q", "GARDEN"]), ["Plain thing"], "{place:?}");
+        assert_eq!(of(&["--agent", "doer"]), ["Plain thing"], "{place:?}");
+        assert_eq!(of(&["--agent", "doer", "--risk", "high"]), [""; 0], "{place:?}");
+        let nobody: Vec<&str> = ["task", "list", "--agent", "nobody"].iter().chain(&place).copied().collect();
+        assert_eq!(house.run(&nobody).status.code(), Some(3), "{place:?}");
+    }
 }
 
 /// A built example of the sdk, beside the program itself.

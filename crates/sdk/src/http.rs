@@ -1,6 +1,6 @@
 //! Work over HTTP: what the worker says, as calls to a server. A call is tried once; repeating is the worker's part, with the same ids.
 
-use crate::client::{Claim, Client, ClientError, Config, Reported};
+use crate::client::{Claim, Client, ClientError, Config, Problem, Reported};
 use crate::random;
 use crate::transport::{Refused, Transport, TransportError};
 use ephor_core::id::{AgentId, ClaimId, EffectId};
@@ -44,17 +44,25 @@ fn split<T>(answer: Result<T, ClientError>) -> Result<Result<T, Refused>, Transp
     };
     match error.problem() {
         Some(problem) if (400..500).contains(&problem.status) && !matches!(problem.status, 401 | 408 | 429) => {
-            Ok(Err(Refused { code: problem.code.clone(), message: problem.to_string() }))
+            Ok(Err(no(problem)))
         }
         _ => Err(TransportError(error.to_string())),
     }
 }
 
+fn no(problem: &Problem) -> Refused {
+    Refused { code: problem.code.clone(), message: problem.to_string() }
+}
+
 impl Transport for Http {
-    async fn claim(&self, wish: ClaimRequest) -> Result<Vec<WorkItem>, TransportError> {
+    async fn claim(&self, wish: ClaimRequest) -> Result<Result<Vec<WorkItem>, Refused>, TransportError> {
         let ClaimRequest { claim_id, max, wait_ms, start, agent_id } = wish;
         let claim = Claim { claim_id, max, wait: format!("{wait_ms}ms"), start };
-        self.client.claim(agent_id, &claim, Duration::from_millis(wait_ms)).await.map_err(|e| TransportError(e.to_string()))
+        match self.client.claim(agent_id, &claim, Duration::from_millis(wait_ms)).await {
+            // A key that is worth nothing any more never will be again. Reports are another matter: they are said on and on.
+            Err(ClientError::Refused(problem)) if problem.status == 401 => Ok(Err(no(&problem))),
+            answer => split(answer),
+        }
     }
 
     async fn heartbeat(&self, beats: Vec<Heartbeat>) -> Result<Vec<HeartbeatAnswer>, TransportError> {

@@ -8,8 +8,9 @@ use std::future::Future;
 
 /// What carries an agent's words to the engine. Every call answers within a deadline of its own.
 pub trait Transport: Send + Sync + 'static {
-    /// Asks for work; waits up to `wait_ms` for the first piece.
-    fn claim(&self, wish: ClaimRequest) -> impl Future<Output = Result<Vec<WorkItem>, TransportError>> + Send;
+    /// Asks for work; waits up to `wait_ms` for the first piece. Whoever gets no work at all any more (it was revoked, or nobody knows it) is
+    /// refused.
+    fn claim(&self, wish: ClaimRequest) -> impl Future<Output = Result<Result<Vec<WorkItem>, Refused>, TransportError>> + Send;
     /// Renews leases; one answer for each sign of life, in order.
     fn heartbeat(&self, beats: Vec<Heartbeat>) -> impl Future<Output = Result<Vec<HeartbeatAnswer>, TransportError>> + Send;
     /// Ends attempts; one answer for each report, in order.

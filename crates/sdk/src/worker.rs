@@ -4,7 +4,7 @@ use crate::agent::{Agent, Job, Stop};
 use crate::backoff::Backoff;
 use crate::lease::{Lease, Leases};
 use crate::report::{self, Ended};
-use crate::transport::Transport;
+use crate::transport::{Refused, Transport};
 use ephor_core::id::{AgentId, ClaimId};
 use ephor_core::spec::ErrorClass;
 use ephor_core::work::{ClaimRequest, Failure, Outcome, WorkItem};
@@ -44,10 +44,12 @@ impl Options {
 }
 
 /// How a worker ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Drained {
     /// How many attempts ended without the engine having heard of it; their leases will lapse.
     pub unreported: usize,
+    /// Why it gets no more work, where it was not told to drain: its agent was revoked, or is not known any more.
+    pub refused: Option<Refused>,
 }
 
 /// Agents and the loop that gives them work.
@@ -83,7 +85,7 @@ impl<T: Transport> Worker<T> {
         self.shared.agents.keys().cloned().collect()
     }
 
-    /// Works until `drain` is ready; then claims no more, lets its work finish for `drain_ms`, tells the rest to end, delivers
+    /// Works until `drain` is ready, or until it is refused all work ([`Drained::refused`]); then claims no more, lets its work finish for `drain_ms`, tells the rest to end, delivers
     /// the reports and returns. Dropping the future drops all work at once, unreported.
     pub async fn run(self, drain: impl Future<Output = ()> + Send) -> Drained {
         let shared = self.shared;
@@ -94,13 +96,16 @@ impl<T: Transport> Worker<T> {
         delivery.spawn(deliver(shared.clone(), queue));
         let mut jobs = JoinSet::new();
 
-        claim_until(&shared, drain, &mut jobs, &reports).await;
+        let refused = claim_until(&shared, drain, &mut jobs, &reports).await;
+        if let Some(why) = &refused {
+            tracing::error!(agent = %shared.options.agent_id, %why, "the worker gets no more work and stops");
+        }
         finish(&shared, jobs).await;
         drop(reports); // closes the queue: delivery ends when it is empty
         if timeout(shared.grace(), delivery.join_next()).await.is_err() {
             tracing::error!(reports = shared.leases.len(), "gave up delivering reports");
         }
-        Drained { unreported: shared.leases.len() }
+        Drained { unreported: shared.leases.len(), refused }
     }
 }
 
@@ -112,20 +117,20 @@ async fn deliver<T: Transport>(shared: Arc<Shared<T>>, queue: mpsc::Receiver<End
     report::deliver(&*shared.transport, &shared.leases, queue).await;
 }
 
-/// Claims as much as there are places, as long as nobody asks to drain.
+/// Claims as much as there are places, as long as nobody asks to drain. Answers why there will be no more, where there will not.
 async fn claim_until<T: Transport>(
     shared: &Arc<Shared<T>>,
     drain: impl Future<Output = ()>,
     jobs: &mut JoinSet<()>,
     reports: &mpsc::Sender<Ended>,
-) {
+) -> Option<Refused> {
     let mut drain = pin!(drain);
     loop {
         while jobs.try_join_next().is_some() {}
         let places = (shared.options.concurrency.max(1) as usize).saturating_sub(jobs.len());
         if places == 0 {
             tokio::select! {
-                () = &mut drain => return,
+                () = &mut drain => return None,
                 _ = jobs.join_next() => continue,
             }
         }
@@ -136,19 +141,25 @@ async fn claim_until<T: Transport>(
             () = &mut drain => {
                 // The claim on its way may already have been granted. Said again without the wait, it tells what it got.
                 wish.wait_ms = 0;
-                (timeout(shared.grace(), shared.claim(&wish)).await.unwrap_or_default(), true)
+                (timeout(shared.grace(), shared.claim(&wish)).await.unwrap_or(Ok(Vec::new())), true)
             }
+        };
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            // Whoever goes anyway need not hear that there would be no more.
+            Err(_) if draining => return None,
+            Err(why) => return Some(why),
         };
         let empty = claimed.is_empty();
         for item in claimed {
             shared.begin(item, jobs, reports);
         }
         if draining {
-            return;
+            return None;
         }
         if empty {
             tokio::select! {
-                () = &mut drain => return,
+                () = &mut drain => return None,
                 () = sleep_until(asked_at + EMPTY_PAUSE) => {}
             }
         }
@@ -182,11 +193,11 @@ impl<T: Transport> Shared<T> {
     }
 
     /// Asks until it is answered. The same claim id each time: a lost answer costs no attempt.
-    async fn claim(&self, wish: &ClaimRequest) -> Vec<WorkItem> {
+    async fn claim(&self, wish: &ClaimRequest) -> Result<Vec<WorkItem>, Refused> {
         let mut backoff = Backoff::default();
         loop {
             match self.transport.claim(wish.clone()).await {
-                Ok(items) => return items,
+                Ok(answer) => return answer,
                 Err(error) => {
                     tracing::warn!(%error, claim = %wish.claim_id, "claim lost");
                     sleep(backoff.step()).await;

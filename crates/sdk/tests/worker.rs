@@ -31,6 +31,8 @@ struct Engine {
     reports: Mutex<Vec<Vec<Report>>>,
     reported: Notify,
     refuse_once: Mutex<Option<Refused>>,
+    /// Why nobody gets work any more.
+    revoked: Mutex<Option<Refused>>,
     /// How many answers of each kind still get lost.
     lost: [AtomicU32; 3],
     outcomes: Mutex<Vec<EffectOutcome>>,
@@ -70,10 +72,13 @@ impl Engine {
 }
 
 impl Transport for Engine {
-    async fn claim(&self, wish: ClaimRequest) -> Result<Vec<WorkItem>, TransportError> {
+    async fn claim(&self, wish: ClaimRequest) -> Result<Result<Vec<WorkItem>, Refused>, TransportError> {
         self.claims.lock().unwrap().push(wish.clone());
+        if let Some(why) = self.revoked.lock().unwrap().clone() {
+            return self.lost(CLAIM).map(|()| Err(why));
+        }
         if let Some(items) = self.granted.lock().unwrap().get(&wish.claim_id) {
-            return self.lost(CLAIM).map(|()| items.clone());
+            return self.lost(CLAIM).map(|()| Ok(items.clone()));
         }
         if self.offered.lock().unwrap().is_empty() {
             let _ = timeout(Duration::from_millis(wish.wait_ms), self.news.notified()).await;
@@ -82,7 +87,7 @@ impl Transport for Engine {
         let n = offered.len().min(wish.max as usize);
         let items: Vec<_> = offered.drain(..n).collect();
         self.granted.lock().unwrap().insert(wish.claim_id, items.clone());
-        self.lost(CLAIM).map(|()| items)
+        self.lost(CLAIM).map(|()| Ok(items))
     }
 
     async fn heartbeat(&self, beats: Vec<Heartbeat>) -> Result<Vec<HeartbeatAnswer>, TransportError> {
@@ -357,7 +362,7 @@ async fn a_draining_worker_finishes_its_work_and_claims_no_more() {
     run.engine.offer([lasting(5_000, item(1, "work")), item(2, "work")]);
     sleep(Duration::from_secs(1)).await;
     run.drain.send(()).unwrap();
-    assert_eq!(run.worker.await.unwrap(), Drained { unreported: 0 });
+    assert_eq!(run.worker.await.unwrap(), Drained::default());
     assert_eq!(run.engine.reports.lock().unwrap().concat().len(), 1);
     assert_eq!(run.engine.offered.lock().unwrap().len(), 1);
 }
@@ -369,7 +374,7 @@ async fn draining_ends_by_its_deadline_and_says_so() {
     sleep(Duration::from_secs(1)).await;
     let begun = Instant::now();
     run.drain.send(()).unwrap();
-    assert_eq!(run.worker.await.unwrap(), Drained { unreported: 0 });
+    assert_eq!(run.worker.await.unwrap(), Drained::default());
     assert!(begun.elapsed() <= Duration::from_secs(41), "{:?}", begun.elapsed());
     let reports = run.engine.reports.lock().unwrap().concat();
     assert!(reports.iter().all(|report| failed(report).0 == ErrorClass::AgentLost), "{reports:?}");
@@ -381,7 +386,23 @@ async fn a_drain_without_an_engine_ends_and_counts_what_nobody_heard() {
     run.engine.offer([item(1, "work")]);
     sleep(Duration::from_secs(1)).await;
     run.drain.send(()).unwrap();
-    assert_eq!(run.worker.await.unwrap(), Drained { unreported: 1 });
+    assert_eq!(run.worker.await.unwrap(), Drained { unreported: 1, refused: None });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_agent_was_revoked_ends_its_work_and_stops_with_the_reason() {
+    let run = start(Engine::default(), |o| o.wait_ms = 1_000);
+    run.engine.offer([lasting(5_000, item(1, "work"))]);
+    sleep(Duration::from_secs(1)).await;
+    let why = Refused { code: "FORBIDDEN".into(), message: "agent_x was revoked".into() };
+    *run.engine.revoked.lock().unwrap() = Some(why.clone());
+    // Nobody told it to drain.
+    let ended = timeout(Duration::from_secs(600), run.worker).await.expect("it asks no more").unwrap();
+    assert_eq!(ended, Drained { unreported: 0, refused: Some(why) });
+    assert_eq!(run.engine.reports.lock().unwrap().concat().len(), 1, "what it had begun it ended");
+    let asked = run.engine.claims.lock().unwrap().len();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(run.engine.claims.lock().unwrap().len(), asked);
 }
 
 #[tokio::test(start_paused = true)]

@@ -163,16 +163,24 @@ async fn lend(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         workshop: Workshop { agents: args.concurrency, read, out },
     };
     let work = lending.work.clone();
-    let lent = cx.host.lend(&cx.place(), lending).await?;
+    let mut lent = cx.host.lend(&cx.place(), lending).await?;
     cx.terminal.out.line(lent.agent().to_string());
     cx.say(format!("working as {}: {}", lent.agent(), lent.capabilities().join(", ")));
-    cx.terminal.interrupts.next().await;
-    cx.say("draining; Ctrl-C again leaves at once");
+    let refused = tokio::select! {
+        why = lent.refused() => Some(why),
+        () = cx.terminal.interrupts.next() => None,
+    };
+    if refused.is_none() {
+        cx.say("draining; Ctrl-C again leaves at once");
+    }
     let unreported = lent.drain().await;
     if work.exists()
         && let Err(error) = std::fs::remove_dir_all(&work)
     {
         tracing::warn!(%error, folder = %work.display(), "the folder of shell commands was not removed");
+    }
+    if let Some(why) = refused {
+        return Err(why.into());
     }
     match unreported {
         0 => Ok(Exit::Done),

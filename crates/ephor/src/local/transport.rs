@@ -38,11 +38,8 @@ fn refused(refusal: &Refusal) -> Refused {
 }
 
 impl Transport for InProcess {
-    async fn claim(&self, wish: ClaimRequest) -> Result<Vec<WorkItem>, TransportError> {
-        match split(self.engine.claim(wish).await)? {
-            Ok(items) => Ok(items),
-            Err(refused) => Err(TransportError(refused.to_string())),
-        }
+    async fn claim(&self, wish: ClaimRequest) -> Result<Result<Vec<WorkItem>, Refused>, TransportError> {
+        split(self.engine.claim(wish).await)
     }
 
     async fn heartbeat(&self, beats: Vec<Heartbeat>) -> Result<Vec<HeartbeatAnswer>, TransportError> {

@@ -13,7 +13,7 @@ use ephor_sdk::worker::{Drained, Options, Worker};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// Agents at work for a server.
 struct Crew {
@@ -21,6 +21,8 @@ struct Crew {
     capabilities: Vec<String>,
     drain: oneshot::Sender<()>,
     worker: JoinHandle<Drained>,
+    /// How the worker ended, where that was not by draining it.
+    ended: Option<Drained>,
 }
 
 /// An agent that is asked for some of its actions only.
@@ -72,7 +74,15 @@ pub(crate) async fn lend(server: &str, place: &Place, lending: Lending) -> Resul
     let (drain, drained) = oneshot::channel::<()>();
     // Dropped without a word it is as good as told.
     let worker = tokio::spawn(worker.run(async move { drop(drained.await) }));
-    Ok(Box::new(Crew { id, capabilities, drain, worker }))
+    Ok(Box::new(Crew { id, capabilities, drain, worker, ended: None }))
+}
+
+/// How a worker ended.
+fn after(ended: Result<Drained, JoinError>) -> Drained {
+    ended.unwrap_or_else(|error| {
+        tracing::error!(%error, "the worker panicked");
+        Drained::default()
+    })
 }
 
 impl Lent for Crew {
@@ -86,14 +96,26 @@ impl Lent for Crew {
 
     fn drain(self: Box<Self>) -> Pin<Box<dyn Future<Output = usize> + Send>> {
         Box::pin(async move {
-            let Self { drain, worker, .. } = *self;
+            let Self { drain, worker, ended, .. } = *self;
             drop(drain);
-            match worker.await {
-                Ok(drained) => drained.unreported,
-                Err(error) => {
-                    tracing::error!(%error, "the worker panicked");
-                    0
-                }
+            match ended {
+                Some(ended) => ended.unreported,
+                None => after(worker.await).unreported,
+            }
+        })
+    }
+
+    fn refused(&mut self) -> Pin<Box<dyn Future<Output = ApiError> + Send + '_>> {
+        Box::pin(async move {
+            // The worker may be waited for only once.
+            if self.ended.is_none() {
+                self.ended = Some(after((&mut self.worker).await));
+            }
+            match self.ended.as_ref().and_then(|ended| ended.refused.as_ref()) {
+                Some(why) => ApiError::new(Kind::Forbidden, &why.code, &why.message)
+                    .because(format!("{} gets no more work", self.id))
+                    .then(format!("ephor agent show {}", self.id)),
+                None => ApiError::new(Kind::Failed, "INTERNAL", "the worker ended by itself"),
             }
         })
     }

@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::error::Problem;
 use super::stream::{EventStream, ProgressStream};
+use super::views::{Graph, Kept, TaskResult, WorkLog};
 use super::wire::{Accepted, EventFilter, Page, Progress, TaskFilter};
 use super::{Client, ClientError};
 use ephor_core::spec::Request;
@@ -170,6 +171,56 @@ impl Client {
     /// The server's no, or that it could not be reached.
     pub async fn waiting(&self, task: &str) -> Result<Vec<Waiting>, ClientError> {
         self.of(task, "waiting").await
+    }
+
+    /// What came of it, or what is known of that so far.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn result(&self, task: &str) -> Result<TaskResult, ClientError> {
+        self.of(task, "result").await
+    }
+
+    /// Its plan as a graph, with where its steps are.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn graph(&self, task: &str) -> Result<Graph, ClientError> {
+        self.of(task, "graph").await
+    }
+
+    /// What people did to it, as the events that left behind, in order.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn interventions(&self, task: &str) -> Result<Vec<EventView>, ClientError> {
+        self.of(task, "interventions").await
+    }
+
+    /// What its agents say about their work: the last 64 KiB of each piece, as long as the server remembers; of one step where one is
+    /// named by its path.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn logs(&self, task: &str, step: Option<&str>) -> Result<Vec<WorkLog>, ClientError> {
+        self.fetch(Call::get(["tasks", task, "logs"]).maybe("step", step)).await
+    }
+
+    /// Keeps a large value for a task that has not ended, at most as large as the server is set to take (64 MiB).
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn keep_payload(&self, task: &str, bytes: Vec<u8>) -> Result<Kept, ClientError> {
+        let call = Call::new(Method::PUT, ["tasks", task, "payloads"]);
+        self.fetch(call.body("application/octet-stream", bytes).patience(BATCH_PATIENCE)).await
+    }
+
+    /// A value that was kept for this task, by its reference.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn payload(&self, task: &str, payload: &str) -> Result<Vec<u8>, ClientError> {
+        Ok(self.call(Call::get(["tasks", task, "payloads", payload]).patience(BATCH_PATIENCE)).await?.body)
     }
 
     /// How far it is.
