@@ -7,6 +7,7 @@ mod generated;
 mod house;
 mod malformed;
 mod matrix;
+mod planexe;
 mod streams;
 mod tasks;
 mod work;
