@@ -2,7 +2,7 @@
 //! words in `work`, and what only the engine says (wakes, lapsed leases, mail) has no form here.
 
 use crate::event::{DecisionWord, OverrideWord, TextChanges};
-use crate::id::{EffectId, ReviewId};
+use crate::id::{AgentId, EffectId, ReviewId};
 use crate::review::VoteWord;
 use crate::spec::{ExecutionMode, PlanSpec, Priority};
 use crate::time::WireTime;
@@ -148,6 +148,9 @@ pub struct Modification {
     /// The new mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_mode: Option<ExecutionMode>,
+    /// The agent that takes over the steps that were for the one before, or for any; what runs goes on where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
     /// The new words, and why.
     #[serde(skip_serializing_if = "is_default")]
     pub changes: TextChanges,
@@ -205,6 +208,7 @@ mod rules {
                 deadline: asked.deadline.map(|at| at.0),
                 due_at: asked.due_at.map(|at| at.0),
                 mode: asked.execution_mode,
+                agent: asked.agent,
                 text: asked.changes,
             }
         }

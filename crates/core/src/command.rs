@@ -230,6 +230,8 @@ pub struct Changes {
     pub due_at: Option<Time>,
     /// The new mode.
     pub mode: Option<ExecutionMode>,
+    /// The agent that takes over.
+    pub agent: Option<AgentId>,
     /// The new words.
     pub text: TextChanges,
 }

@@ -9,7 +9,7 @@
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
 use crate::plan::{Plan, StepText};
 use crate::review::{Judge, Question, Tally, Verdict, VoteWord};
-use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown, Priority, Recurrence, RetryPolicy, Risk};
+use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnAgentLost, OnUnknown, Priority, Recurrence, RetryPolicy, Risk};
 use crate::status::{BlockReason, Status};
 use crate::time::Time;
 use crate::work::{EffectOutcome, Judgement, Success, WorkKey};
@@ -409,6 +409,15 @@ pub struct Submitted {
     /// How long it may wait for a first agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_ms: Option<u64>,
+    /// How long the agent of a step may be silent, for steps that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+    /// What happens to the step of an agent that fell silent; the policy of the house where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_agent_lost: Option<OnAgentLost>,
+    /// The agent that does the steps that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
     /// The caller's own name for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<Box<str>>,
@@ -757,6 +766,9 @@ pub struct Modified {
     /// The new mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ExecutionMode>,
+    /// The agent that does from now on what the one before was to do, or what any could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
     /// Whether description, requirements or limits changed (their text is private).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub text: bool,

@@ -1,5 +1,6 @@
 //! The numbers a house decides by. Defaults are those of the source documents; a configuration may change each.
 
+pub use crate::spec::OnAgentLost;
 use crate::spec::RetryPolicy;
 use crate::time::WireDuration;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub struct Policy {
     pub stall_after: WireDuration,
     /// What happens then (S2-58).
     pub stall_strategy: StallStrategy,
-    /// What happens to the work of an agent that fell silent.
+    /// What happens to the step of an agent that fell silent, where its task does not say.
     pub on_agent_lost: OnAgentLost,
     /// How long a second task about the same subject from the same source is refused (S4-41).
     pub duplicate_window: WireDuration,
@@ -53,17 +54,6 @@ pub enum StallStrategy {
     LogOnly,
     /// It becomes STALLED.
     MarkStalled,
-}
-
-/// What happens to the work of an agent that fell silent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnAgentLost {
-    /// It is offered again, the attempt counted.
-    #[default]
-    Reoffer,
-    /// The task is BLOCKED (AGENT_OFFLINE) until somebody decides.
-    Block,
 }
 
 impl Default for Policy {

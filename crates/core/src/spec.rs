@@ -51,6 +51,16 @@ pub struct Request {
     /// How long it may wait for a first agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_timeout: Option<WireDuration>,
+    /// How long the agent of a step may be silent before its lease lapses, for steps that do not say; the server's default where it is
+    /// missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_timeout: Option<WireDuration>,
+    /// What happens to the step of an agent that fell silent; the server's policy where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_agent_lost: Option<OnAgentLost>,
+    /// The agent that does the steps that name none; any that is able to where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<crate::id::AgentId>,
     /// The caller's own name for it, unique per namespace and source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
@@ -489,6 +499,18 @@ pub enum OnUnknown {
     Probe,
     /// It is done again with the same idempotency key.
     SameKey,
+}
+
+/// What happens to the work of an agent that fell silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnAgentLost {
+    /// It is offered again, the attempt counted.
+    #[default]
+    Reoffer,
+    /// The task is BLOCKED (AGENT_OFFLINE) until somebody decides.
+    Block,
 }
 
 /// What kind of trouble ended an attempt; retry policies and the failure analyst tell them apart.

@@ -7,7 +7,7 @@ use crate::event::{ActorKind, EndReason, EscalationReason, Event, Finding};
 use crate::id::{AgentId, EffectId, ReviewId, TaskId};
 use crate::plan::{Plan, StepText};
 use crate::review::{Question, Tally, Verdict, VoteWord};
-use crate::spec::{Autonomy, ExecutionMode, GateKind, OnUnknown, Priority, Recurrence, Risk};
+use crate::spec::{Autonomy, ExecutionMode, GateKind, OnAgentLost, OnUnknown, Priority, Recurrence, Risk};
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::{WireDuration, WireTime};
 use crate::work::{EffectOutcome, WorkKey};
@@ -184,6 +184,15 @@ pub struct TaskView {
     /// How long from its first start to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<WireDuration>,
+    /// How long the agent of a step may be silent, where the request says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_timeout: Option<WireDuration>,
+    /// What happens to the step of an agent that fell silent, where the request says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_agent_lost: Option<OnAgentLost>,
+    /// The agent that does the steps that name none, where one was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
     /// When the clock looks at it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake_at: Option<WireTime>,

@@ -7,8 +7,8 @@ use ephor_core::event::{
 };
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::review::Question;
-use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown};
-use ephor_core::status::Status;
+use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode, OnAgentLost, OnUnknown};
+use ephor_core::status::{BlockReason, Status};
 use ephor_core::work::{EffectOutcome, WorkKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -111,6 +111,10 @@ pub(crate) struct Witness {
     /// The highest attempt ever of each work.
     tokens: HashMap<WorkKey, u32>,
     author: Option<Box<str>>,
+    /// Who does the steps that name nobody.
+    agent: Option<AgentId>,
+    /// What the task says about agents that fall silent.
+    on_agent_lost: Option<OnAgentLost>,
     doers: HashSet<AgentId>,
     mode: ExecutionMode,
     drafts_only: bool,
@@ -196,6 +200,7 @@ impl Witness {
                 self.end_lease(&WorkKey::Plan, planned.work.as_ref().filter(|w| **w == WorkKey::Plan).map(|_| said));
                 self.leases.retain(|work, _| matches!(work, WorkKey::Plan | WorkKey::Analysis));
                 self.steps.replan(&planned.plan);
+                self.steps_are_given();
                 self.acceptance_owed = planned.acceptance_owed;
                 if self.escalated == Some(EscalationReason::NoPlan) {
                     self.escalated = None;
@@ -233,6 +238,9 @@ impl Witness {
                 }
                 self.leases.remove(&failed.work);
                 if let WorkKey::Step(path) = &failed.work {
+                    if failed.class == ErrorClass::AgentLost {
+                        self.lost(path, OnAgentLost::Reoffer, said);
+                    }
                     let found = self.steps.failed_attempt(path, failed.class, failed.retry_at.is_some());
                     self.breaches.extend(found);
                 }
@@ -254,7 +262,10 @@ impl Witness {
             Event::Expanded { step, count } => self.steps.expand(step, *count),
             Event::WaitEnded { step, .. } => self.steps.set(step, Stage::Done),
             Event::ChildBorn { step, child } => self.steps.child(step, *child),
-            Event::StepBlocked { step, attempt, .. } => {
+            Event::StepBlocked { step, attempt, reason } => {
+                if *reason == BlockReason::AgentOffline {
+                    self.lost(step, OnAgentLost::Block, said);
+                }
                 let work = WorkKey::Step(step.clone());
                 self.fenced(&work, *attempt, said, "a report");
                 self.leases.remove(&work);
@@ -338,6 +349,9 @@ impl Witness {
                     self.steps.confirm_each();
                     self.ask_again();
                 }
+                if let Some(agent) = change.agent {
+                    self.steps.hand_over(self.agent.replace(agent), agent);
+                }
                 if change.text {
                     self.ask_again();
                 }
@@ -418,9 +432,12 @@ impl Witness {
         self.acceptance_owed = facts.acceptance_owed;
         self.needs_approval = facts.review_owed;
         self.approval = if facts.review_owed { Approval::Owed } else { Approval::NotNeeded };
+        self.agent = facts.agent;
+        self.on_agent_lost = facts.on_agent_lost;
         self.steps = Steps::new(facts.retry.clone());
         if let Some(plan) = &facts.plan {
             self.steps.replan(plan);
+            self.steps_are_given();
         }
         if facts.released {
             self.release(said.at);
@@ -494,6 +511,21 @@ impl Witness {
         }
         let held = Held { attempt: assigned.attempt, agent: assigned.agent, started: assigned.started };
         self.leases.insert(work.clone(), held);
+    }
+
+    /// What names nobody is for the task's own agent, where it has one.
+    fn steps_are_given(&mut self) {
+        if let Some(agent) = self.agent {
+            self.steps.hand_over(None, agent);
+        }
+    }
+
+    /// The step of an agent that fell silent goes the way its task says.
+    fn lost(&mut self, path: &str, then: OnAgentLost, said: &Said<'_>) {
+        // An agent may say of itself that it lost another one.
+        if said.actor.kind != ActorKind::Ai && self.on_agent_lost.is_some_and(|wanted| wanted != then) {
+            self.breach(Rule::Undecided, format!("the agent of step {path} fell silent, and what followed was {then:?}"));
+        }
     }
 
     /// A word about an attempt counts only from its holder, and only while it is the live one.

@@ -114,6 +114,8 @@ pub struct Serving {
     pub limits: Option<crate::http::Limits>,
     /// What the built-in agents may touch; none work where it is missing.
     pub workshop: Option<Workshop>,
+    /// How often agents of plan executions are to ask for work, in seconds; that interface is switched off where it is missing.
+    pub executions_poll_s: Option<u32>,
 }
 
 /// Where the engine is.

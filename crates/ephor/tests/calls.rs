@@ -223,3 +223,82 @@ async fn the_submission_and_the_progress_stream_work_as_printed() {
     let mut rest = Vec::new();
     let _whether_cut = stream.read_to_end(&mut rest).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_calls_of_the_plan_executions_work_as_printed() {
+    let desk = Desk::open().await;
+    let [status, work, event] = &curls(include_str!("calls/planexe.sh"))[..] else { panic!("three calls are printed") };
+    // Nobody is there yet.
+    assert_eq!(desk.json(status, "").await.0, 404);
+    let send = |method: &str, path: &str, body: Value| Call {
+        method: method.into(),
+        target: path.into(),
+        headers: vec![("Content-Type".into(), "application/json".into())],
+        body: body.to_string(),
+    };
+    let larry = json!({"agent_id": "agent_larry_001", "name": "Larry the Laptop Lobster", "role": "contractor",
+        "capabilities": [{"action": "send_email", "params": ["to", "subject"]}, "make_phone_call"],
+        "integration_endpoints": {"email": "gmail_api"}});
+    let (code, registered) = desk.json(&send("POST", "/api/agents", larry), "").await;
+    assert_eq!((code, &registered["agent_id"]), (201, &json!("agent_larry_001")), "{registered}");
+    // Idle.
+    assert_eq!(desk.perform(work, "").await.0, 204);
+    let plan = json!({"plan_id": "plan_test", "goal": "Win a customer", "phases": [{"phase_id": "phase_1", "name": "First", "tasks": [
+        {"task_id": "task_1_1", "title": "Write to Carol", "action": "send_email", "params": {"to": "carol@example.com"}},
+        {"task_id": "task_1_2", "title": "Call Carol", "action": "make_phone_call", "prerequisites": ["task_1_1"]}]}]});
+    let new = json!({"execution_id": "exec_test_001", "agent_id": "agent_larry_001", "plan": plan});
+    let (code, created) = desk.json(&send("POST", "/api/executions", new), "").await;
+    assert_eq!(
+        (code, &created["execution_id"], &created["status"]),
+        (201, &json!("exec_test_001"), &json!("CREATED")),
+        "{created}"
+    );
+    let (code, _) = desk.json(&send("PATCH", "/api/executions/exec_test_001", json!({"status": "RUNNING"})), "").await;
+    assert_eq!(code, 200);
+
+    let (code, given) = desk.json(work, "").await;
+    assert_eq!(
+        (code, &given["next_task"]["task_id"], &given["execution_id"]),
+        (200, &json!("task_1_1"), &json!("exec_test_001"))
+    );
+    assert_eq!((&given["next_task"]["params"]["to"], &given["plan_id"]), (&json!("carol@example.com"), &json!("plan_test")));
+    assert_eq!(
+        (&given["next_task"]["timeout_hours"], &given["next_task"]["retry_policy"]["max_attempts"]),
+        (&json!(24.0), &json!(3))
+    );
+    let (code, heard) = desk.json(event, "").await;
+    assert_eq!(
+        (code, &heard["next_task_id"], &heard["next_action"]),
+        (201, &json!("task_1_2"), &json!("make_phone_call")),
+        "{heard}"
+    );
+    assert!(heard["event_id"].as_str().unwrap().starts_with("evt_"), "{heard}");
+    let (code, shown) = desk.json(status, "").await;
+    assert_eq!(
+        (code, &shown["status"], &shown["capabilities"]),
+        (200, &json!("ACTIVE"), &json!(["make_phone_call", "send_email"]))
+    );
+    assert!(shown["last_heartbeat"].is_string(), "{shown}");
+    desk.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_round_in_the_documentation_works_as_printed() {
+    let page = include_str!("../../../docs/planexe.md");
+    let script = page.split("```sh calls\n").nth(1).unwrap().split("```").next().unwrap();
+    let desk = Desk::open().await;
+    let mut answers = Vec::new();
+    for call in curls(script) {
+        let (status, answer) = desk.json(&call, "").await;
+        assert!((200..300).contains(&status), "{call:?}: {status} {answer}");
+        answers.push((status, answer));
+    }
+    let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [201, 201, 200, 200, 200, 201, 200, 200, 200, 200, 201, 200, 201]);
+    let answer = |n: usize| &answers[n].1;
+    assert_eq!((&answer(3)["next_task"]["task_id"], &answer(5)["next_task_id"]), (&json!("task_1_1"), &json!("task_1_2")));
+    assert_eq!((&answer(7)[0]["output"], &answer(8)[0]["event_type"]), (&json!({"answered": true}), &json!("task_complete")));
+    assert_eq!((&answer(9)[0]["execution_id"], &answer(11)["agent_id"]), (&json!("exec_carol_001"), &json!("agent_moe_001")));
+    assert_eq!((&answer(12)["plan_id"], &answer(12)["status"]), (&json!("plan_carol"), &json!("CREATED")));
+    desk.close().await;
+}

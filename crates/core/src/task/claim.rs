@@ -40,7 +40,7 @@ impl Task {
             attempt,
             agent: claim.agent,
             claim: claim.claim,
-            lease_ms: step.and_then(|s| s.lease_ms).unwrap_or(cx.policy.lease.ms),
+            lease_ms: step.and_then(|s| s.lease_ms.or(self.facts.lease_ms)).unwrap_or(cx.policy.lease.ms),
             started: claim.start,
             start_by: step.and_then(|s| s.start_ms).filter(|_| !claim.start).map(|ms| cx.now.plus(ms)),
             timeout_at: claim.start.then(|| cx.now.plus(limit)),

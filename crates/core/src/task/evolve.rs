@@ -210,6 +210,10 @@ impl Task {
                 if let Some(mode) = change.mode {
                     self.change_mode(mode);
                 }
+                if let Some(agent) = change.agent {
+                    let before = self.facts.agent.replace(agent);
+                    self.board.hand_over(before, agent);
+                }
                 if change.text {
                     self.ask_again();
                 }

@@ -47,11 +47,11 @@ impl Task {
             return Err(Refusal::VersionConflict { is: self.version, expected });
         }
         let text = changes.text != TextChanges { reason: changes.text.reason.clone(), ..TextChanges::default() };
-        if !text && changes.priority.is_none() && changes.deadline.is_none() && changes.due_at.is_none() && changes.mode.is_none()
-        {
+        let facts = [changes.priority.is_some(), changes.deadline.is_some(), changes.due_at.is_some(), changes.mode.is_some()];
+        if !text && !facts.contains(&true) && changes.agent.is_none() {
             return Err(invalid(
                 "changes",
-                "change at least one of priority, deadline, due_at, execution_mode, description, requirements, resource_limits",
+                "change at least one of priority, deadline, due_at, execution_mode, agent, description, requirements, resource_limits",
             ));
         }
         if changes.deadline.is_some_and(|d| d <= cx.now) {
@@ -63,6 +63,7 @@ impl Task {
             deadline: changes.deadline,
             due_at: changes.due_at,
             mode: changes.mode,
+            agent: changes.agent,
             text,
         };
         Ok(Draft::with(Event::Modified(Box::new(modified)), Private::Changes(Box::new(changes.text))).into())

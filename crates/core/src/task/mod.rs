@@ -421,6 +421,11 @@ impl Task {
         Some((&self.board.steps[i as usize], self.board.cell(i).status))
     }
 
+    /// Every step and group there is.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.board.all().map(|i| &self.board.steps[i as usize])
+    }
+
     fn scope<'a>(&'a self, path: &'a str) -> StepScope<'a> {
         StepScope { task: self, path }
     }
@@ -568,6 +573,9 @@ fn blank_facts() -> Submitted {
         deadline: None,
         timeout_ms: None,
         queue_ms: None,
+        lease_ms: None,
+        on_agent_lost: None,
+        agent: None,
         external_id: None,
         source: None,
         owner_type: None,

@@ -9,8 +9,7 @@ use crate::event::{Actor, ActorKind, EffectGranted, EndReason, EscalationReason,
 use crate::gate;
 use crate::id::{AgentId, EffectId, TaskId};
 use crate::planted::{self, Fault};
-use crate::policy::OnAgentLost;
-use crate::spec::{ErrorClass, OnUnknown};
+use crate::spec::{ErrorClass, OnAgentLost, OnUnknown};
 use crate::status::{BlockReason, StepStatus};
 use crate::work::{Advice, EffectGrant, EffectOutcome, EffectRequest, Failure, Judgement, Outcome, Success, WorkKey};
 use std::sync::Arc;
@@ -116,7 +115,8 @@ impl Task {
         if !self.holds(work, attempt) || moved {
             return Err(Refusal::AlreadySettled { what: "the lease" });
         }
-        if let (WorkKey::Step(path), OnAgentLost::Block) = (work, cx.policy.on_agent_lost) {
+        let then = self.facts.on_agent_lost.unwrap_or(cx.policy.on_agent_lost);
+        if let (WorkKey::Step(path), OnAgentLost::Block) = (work, then) {
             let blocked = Event::StepBlocked { step: path.clone(), attempt, reason: BlockReason::AgentOffline };
             return Ok(Draft::because(blocked, "its agent fell silent").into());
         }

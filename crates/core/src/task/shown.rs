@@ -1,6 +1,7 @@
 //! A task as outsiders see it. Reads everything and changes nothing; may look at every step, so no rule calls it.
 
 use super::Task;
+use crate::board::Offer;
 use crate::plan::{Plan, Step};
 use crate::recurrence;
 use crate::spec::{GateSpec, RetryPolicy};
@@ -97,6 +98,9 @@ impl Task {
             due_at: facts.due_at.map(WireTime),
             deadline: facts.deadline.map(WireTime),
             timeout: facts.timeout_ms.map(|ms| WireDuration { ms }),
+            heartbeat_timeout: facts.lease_ms.map(|ms| WireDuration { ms }),
+            on_agent_lost: facts.on_agent_lost,
+            agent: facts.agent,
             wake_at: self.wake_at().map(WireTime),
             ended_at: self.end.as_ref().map(|end| WireTime(end.at)),
             end_reason: self.end.as_ref().and_then(|end| end.reason),
@@ -132,6 +136,24 @@ impl Task {
             views.push(self.step_view(i));
         }
         views
+    }
+
+    /// The step of this path or key as it is now.
+    pub fn step_view_of(&self, name: &str) -> Option<StepView> {
+        self.board.find(name).map(|i| self.step_view(i))
+    }
+
+    /// The first step, in the order of the plan, that an agent can claim now.
+    pub fn next_step(&self) -> Option<StepView> {
+        let step = |offer: &Offer| if let Offer::Step(i) = offer { Some(*i) } else { None };
+        let first = self.board.offers.values().flatten().filter_map(step).min()?;
+        self.can_be_claimed().then(|| self.step_view(first))
+    }
+
+    /// When a failed attempt of a step is repeated.
+    pub fn retry_policy_of(&self, name: &str) -> Option<RetryPolicy> {
+        let own = self.board.steps[self.board.find(name)? as usize].retry.as_ref();
+        Some(own.or(self.facts.retry.as_ref()).cloned().unwrap_or_default())
     }
 
     /// One step as it is now.

@@ -60,13 +60,17 @@ impl World {
     fn change(&mut self, task: TaskId) -> Command {
         let now = self.now();
         let mut changes = Changes { text: TextChanges { reason: "so".into(), ..TextChanges::default() }, ..Changes::default() };
-        match self.chance.below(5) {
+        match self.chance.below(6) {
             0 => changes.priority = Some(Priority::High),
             1 => changes.deadline = Some(now.plus(self.chance.between(1, 3_600_000))),
             2 => changes.due_at = Some(now.plus(self.chance.below(600_000))),
             3 => {
                 let modes = [ExecutionMode::Auto, ExecutionMode::Strict, ExecutionMode::DryRun];
                 changes.mode = self.chance.pick(&modes).copied();
+            }
+            4 => {
+                let agents = self.agent_ids();
+                changes.agent = self.chance.pick(&agents).copied();
             }
             _ => changes.text.description = Some("something else".into()),
         }

@@ -76,6 +76,17 @@ pub(super) fn request(chance: &mut Chance, around: &Around<'_>) -> Request {
     if chance.percent(8) {
         set("queue_timeout", json!(format!("{}s", chance.between(5, 300))));
     }
+    if chance.percent(15) {
+        set("on_agent_lost", json!(chance.word(&["reoffer", "block"])));
+    }
+    if chance.percent(10) {
+        set("heartbeat_timeout", json!(format!("{}s", chance.between(1, 30))));
+    }
+    if chance.percent(8)
+        && let Some(agent) = chance.pick(around.agents)
+    {
+        set("agent", json!(agent));
+    }
     if chance.percent(8) {
         set("recurrence", recurrence(chance));
     }

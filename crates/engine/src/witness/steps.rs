@@ -242,6 +242,13 @@ impl Steps {
     }
 
     /// From now on a person confirms each step that has not ended.
+    /// Gives an agent the steps that were for another one, or for any.
+    pub(super) fn hand_over(&mut self, from: Option<AgentId>, to: AgentId) {
+        for step in self.list.iter_mut().filter(|s| s.step.agent == from) {
+            step.step.agent = Some(to);
+        }
+    }
+
     pub(super) fn confirm_each(&mut self) {
         let ended = |s: &Watched| match s.stage {
             Stage::Done | Stage::Skipped => true,

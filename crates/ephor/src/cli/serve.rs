@@ -4,8 +4,10 @@ use super::Cx;
 use super::failure::{Exit, Failure};
 use super::limits::LimitArgs;
 use crate::host::{Serving, Workshop};
+use crate::http::POLL_INTERVAL_S;
 use crate::logs;
-use clap::Args;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, value_parser};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -32,6 +34,25 @@ pub(super) struct ServeArgs {
     /// The folder they write below
     #[arg(long, value_name = "FOLDER", default_value = "ephor-out")]
     out: PathBuf,
+    /// Whether plan executions are served, at /api/executions and /api/agents
+    #[arg(
+        long,
+        env = "PLANEXE_EXECUTION_ENABLED",
+        default_value_t = true,
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
+        value_name = "BOOLEAN"
+    )]
+    executions: bool,
+    /// How often agents of executions are to ask for work
+    #[arg(
+        long,
+        env = "PLANEXE_AGENT_POLL_INTERVAL_SECONDS",
+        default_value_t = POLL_INTERVAL_S,
+        value_parser = value_parser!(u32).range(1..=86_400),
+        value_name = "SECONDS"
+    )]
+    agent_poll_interval: u32,
     /// How the log on standard error is written; EPHOR_LOG says how much: `info`, `debug`, `ephor=debug,warn`
     #[arg(long, env = "EPHOR_LOG_FORMAT", value_enum, default_value_t, value_name = "FORM")]
     log_format: logs::Format,
@@ -43,7 +64,9 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
     logs::start(args.log_format);
     let listen = listening(args.listen)?;
     let workshop = (!args.no_agents).then_some(Workshop { agents: args.agents, read: args.read, out: args.out });
-    let serving = Serving { listen, hosts: args.allow_host, limits: Some(args.limits.on(listen)), workshop };
+    let executions_poll_s = args.executions.then_some(args.agent_poll_interval);
+    let limits = Some(args.limits.on(listen));
+    let serving = Serving { listen, hosts: args.allow_host, limits, workshop, executions_poll_s };
     let served = cx.host.serve(&cx.place(), serving).await?;
     cx.terminal.out.line(format!("listening on http://{}", served.address()));
     cx.say(format!("sign in as the operator, once, within ten minutes: {}", served.login()));

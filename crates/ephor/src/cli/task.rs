@@ -12,7 +12,7 @@ use crate::host::Need;
 use clap::{Args, Subcommand};
 use ephor_core::ask::{Ask, Modification};
 use ephor_core::event::{DecisionWord, OverrideWord, TextChanges};
-use ephor_core::id::EffectId;
+use ephor_core::id::{AgentId, EffectId};
 use ephor_core::spec::{Autonomy, ExecutionMode, Priority, Request, Risk};
 use ephor_core::status::Status;
 use ephor_core::time::{WireDuration, WireTime};
@@ -318,6 +318,9 @@ pub(super) struct ModifyArgs {
     /// The new mode
     #[arg(long, value_parser = words::word::<ExecutionMode>)]
     mode: Option<ExecutionMode>,
+    /// The id of the agent that takes over the steps of the one before
+    #[arg(long, value_name = "AGENT")]
+    agent: Option<AgentId>,
     #[command(flatten)]
     text: TextArgs,
 }
@@ -358,13 +361,14 @@ pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, F
         TaskCommand::Resume { task } => ask(&task, Ask::Resume, cx).await,
         TaskCommand::Cancel { task, reason, force } => ask(&task, Ask::Cancel { reason, force }, cx).await,
         TaskCommand::Modify(args) => {
-            let ModifyArgs { task, expect, priority, deadline, due, mode, text } = *args;
+            let ModifyArgs { task, expect, priority, deadline, due, mode, agent, text } = *args;
             let modification = Modification {
                 expected_version: expect,
                 priority,
                 deadline,
                 due_at: due,
                 execution_mode: mode,
+                agent,
                 changes: text.into(),
             };
             ask(&task, Ask::Modify(Box::new(modification)), cx).await

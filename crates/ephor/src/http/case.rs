@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Free JSON of callers and agents: below these names nothing is renamed.
-pub(crate) const FREE: [&str; 12] = [
+pub(crate) const FREE: [&str; 13] = [
     "payload",
     "context",
     "params",
     "with",
     "output",
+    "output_data",
     "outputs",
     "metrics",
     "private",

@@ -4,6 +4,7 @@ use super::auth::{Caller, Permission, Principal, Shown, session_of};
 use super::body::Patience;
 use super::listen::Peer;
 use super::operations::{OPERATIONS, needed};
+use super::planexe::is_execution;
 use super::problem::wrong_method;
 use super::server::Server;
 use crate::api::{ApiError, Kind};
@@ -46,6 +47,10 @@ fn who(server: &Server, request: &Request) -> Result<Principal, ApiError> {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     // What has no route is answered by the fallback; that it has none is told to nobody who may not even look.
     let Some(path) = path else { return principal.require(Permission::Read).map(|()| principal) };
+    if is_execution(path) && !server.has_executions() {
+        let off = ApiError::new(Kind::NotFound, "NOT_FOUND", "plan executions are switched off here");
+        return Err(off.because("the server was started with PLANEXE_EXECUTION_ENABLED=false or --executions false"));
+    }
     let Some(permission) = needed(request.method(), path) else {
         return Err(match OPERATIONS.iter().any(|(_, known, _)| *known == path) {
             true => wrong_method(path),

@@ -21,6 +21,7 @@ mod line;
 mod listen;
 mod openapi;
 mod operations;
+mod planexe;
 mod problem;
 mod query;
 mod schedules;
@@ -35,6 +36,7 @@ mod work;
 mod tests;
 
 pub use limits::Limits;
+pub(crate) use server::POLL_INTERVAL_S;
 pub use server::{Running, ServeOptions, serve};
 
 /// The problem document of an error, for those who compare.
@@ -58,6 +60,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(tasks::routes())
         .merge(agents::routes())
         .merge(work::routes())
+        .merge(planexe::routes())
         .merge(events::routes())
         .merge(lifecycle::routes())
         .merge(schedules::routes())

@@ -82,6 +82,17 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/work/{wid}/log", Work),
     ("POST", "/api/v1/work/{wid}/effects", Work),
     ("POST", "/api/v1/work/{wid}/effects/{eid}/outcome", Work),
+    // The same engine as the interface of plan executions names it.
+    ("POST", "/api/agents", Work),
+    ("GET", "/api/agents", Read),
+    ("GET", "/api/agents/{id}", Read),
+    ("GET", "/api/agents/{id}/work", Work),
+    ("POST", "/api/executions", Submit),
+    ("GET", "/api/executions", Read),
+    ("GET", "/api/executions/{id}", Read),
+    ("PATCH", "/api/executions/{id}", Steer),
+    ("POST", "/api/executions/{id}/events", Work),
+    ("GET", "/api/executions/{id}/events", Read),
 ];
 
 /// Pages that are no operations: they show the document to whoever may look.

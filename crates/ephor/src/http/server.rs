@@ -18,6 +18,9 @@ use tokio::task::JoinHandle;
 /// How long requests under way may take to end once the server stops (promise 23 leaves ten seconds for all of it).
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How often agents of plan executions are to ask for work, in seconds, unless somebody says (S3-45).
+pub(crate) const POLL_INTERVAL_S: u32 = 300;
+
 /// How a server is set.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
@@ -29,12 +32,14 @@ pub struct ServeOptions {
     pub operator_token: String,
     /// How much is let in; by the address where nothing is said.
     pub limits: Option<Limits>,
+    /// How often agents of plan executions are to ask for work, in seconds; that interface is switched off where it is missing.
+    pub executions_poll_s: Option<u32>,
 }
 
 impl ServeOptions {
     /// On an address, with this token for the operator.
     pub fn new(listen: SocketAddr, operator_token: String) -> Self {
-        Self { listen, hosts: Vec::new(), operator_token, limits: None }
+        Self { listen, hosts: Vec::new(), operator_token, limits: None, executions_poll_s: Some(POLL_INTERVAL_S) }
     }
 }
 
@@ -51,6 +56,7 @@ pub(crate) struct Server {
     /// Turns true when the server stops: streams and long polls end then.
     stopping: watch::Receiver<bool>,
     streams: Streams,
+    executions_poll_s: Option<u32>,
 }
 
 impl Server {
@@ -68,6 +74,7 @@ impl Server {
             streams: Streams::new(&limits),
             meter: Meter::new(limits),
             stopping,
+            executions_poll_s: options.executions_poll_s,
         }
     }
 
@@ -89,6 +96,16 @@ impl Server {
     /// What can be asked, bound to who asks.
     pub(crate) fn api(&self, who: &Principal) -> impl Api + use<> {
         LocalApi::new(self.look.clone(), Some(self.engine.clone()), who.actor(), who.namespace.as_deref().map(Into::into))
+    }
+
+    /// Whether plan executions are served.
+    pub(crate) fn has_executions(&self) -> bool {
+        self.executions_poll_s.is_some()
+    }
+
+    /// How often their agents are to ask for work, in seconds.
+    pub(crate) fn poll_interval_s(&self) -> u32 {
+        self.executions_poll_s.unwrap_or(POLL_INTERVAL_S)
     }
 
     /// Whether it listens on this machine alone.

@@ -21,7 +21,7 @@ const CAPITAL: [&str; 14] = [
     "never_on",
 ];
 /// Fields that hold a word in small letters.
-const SMALL: [&str; 1] = ["on_unknown"];
+const SMALL: [&str; 2] = ["on_unknown", "on_agent_lost"];
 
 /// Writes the words in a request as they are written inside. Answers whether any was written otherwise.
 pub(crate) fn as_inside(json: &mut Value) -> bool {

@@ -18,7 +18,7 @@ const SCREAMING: [&str; 8] =
     ["priority", "execution_mode", "autonomy", "risk", "risk_level", "severity_threshold", "kind", "never_on"];
 
 /// Fields whose values are words of a fixed set, written `same_key` on the wire.
-const SNAKE: [&str; 1] = ["on_unknown"];
+const SNAKE: [&str; 2] = ["on_unknown", "on_agent_lost"];
 
 /// Fields that hold text, where a plain number is meant as text: `id: 1`.
 const TEXTS: [&str; 7] = ["id", "title", "description", "external_id", "depends_on", "needs", "subject_ref_id"];

@@ -35,8 +35,12 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
     if let Some(workshop) = serving.workshop {
         session.employ(database, workshop, Patience::Short).await?;
     }
-    let options =
-        ServeOptions { hosts: serving.hosts, limits: serving.limits, ..ServeOptions::new(serving.listen, operator_token) };
+    let options = ServeOptions {
+        hosts: serving.hosts,
+        limits: serving.limits,
+        executions_poll_s: serving.executions_poll_s,
+        ..ServeOptions::new(serving.listen, operator_token)
+    };
     let running = http::serve(session.engine(), options).await?;
     if let Err(error) = session.engine().announce(&reachable(running.address)) {
         tracing::warn!(%error, "commands on this machine will not find the server by themselves");

@@ -172,6 +172,9 @@ fn request(rng: &mut Rng) -> Value {
     sometimes(6, "parent_task_id", json!(other(9)));
     sometimes(6, "recurrence", json!({"every": "1h", "times": 3}));
     sometimes(4, "final_review", json!(true));
+    sometimes(6, "on_agent_lost", json!("block"));
+    sometimes(8, "on_agent_lost", json!("reoffer"));
+    sometimes(8, "agent", json!(agent(2)));
     request
 }
 
@@ -365,6 +368,7 @@ fn stir(rng: &mut Rng, world: &mut World) {
                 deadline: rng.one_in(6).then(|| world.now.plus(3_600_000)),
                 due_at: rng.one_in(4).then(|| world.now.plus(rng.below(100_000))),
                 mode: rng.one_in(5).then(|| *rng.pick(&[ExecutionMode::Auto, ExecutionMode::Strict, ExecutionMode::DryRun])),
+                agent: rng.one_in(4).then(|| agent(1 + rng.below(3) as u8)),
                 text: TextChanges { description: rng.one_in(4).then(|| "otherwise".into()), ..TextChanges::default() },
                 expected_version: rng.one_in(8).then_some(3),
             };

@@ -1,7 +1,7 @@
 //! Claimed, started, reported, lapsed.
 
 use super::world::*;
-use crate::command::{Answer, Command, Refusal};
+use crate::command::{Answer, Changes, Command, Refusal};
 use crate::event::Actor;
 use crate::policy::OnAgentLost;
 use crate::spec::ErrorClass;
@@ -305,5 +305,68 @@ fn strict_mode_gives_one_step_at_a_time_and_waits_for_a_person_between() {
     world.ann(Command::Confirm { step: "1".into(), judgement: yes.clone() }).unwrap();
     world.work_off("a");
     world.ann(Command::Confirm { step: "2".into(), judgement: yes }).unwrap();
+    assert_eq!(world.status(), Status::Completed);
+}
+
+#[test]
+fn a_task_may_say_how_long_its_agents_may_be_silent_and_what_follows() {
+    let mut world = given(json!({"title": "x", "heartbeat_timeout": "24m", "on_agent_lost": "block",
+        "plan": {"steps": [{"id": "a", "action": "work"}, {"id": "b", "action": "work", "heartbeat_timeout": "5s"}]}}));
+    let (item, other) = (world.claim(1, "work"), world.claim(2, "work"));
+    assert_eq!((item.lease_ms, other.lease_ms), (ms("24m"), ms("5s")));
+    world.by(&Actor::settle(), Command::LeaseLapsed { work: item.work.clone(), attempt: 1, counter: 0 }).unwrap();
+    assert_eq!(
+        (world.events(), world.step("a"), world.step("b")),
+        (vec!["STEP_BLOCKED"], StepStatus::Blocked, StepStatus::Running)
+    );
+    world.succeed(&other);
+    let view = world.task.view();
+    assert_eq!((view.status, view.block_reason), (Status::Blocked, Some(BlockReason::AgentOffline)));
+    assert_eq!((view.on_agent_lost, view.heartbeat_timeout.map(|d| d.ms)), (Some(OnAgentLost::Block), Some(ms("24m"))));
+    // The other way round: the house blocks, the task does not.
+    let mut world = World::new();
+    world.policy.on_agent_lost = OnAgentLost::Block;
+    world.submit(json!({"title": "x", "on_agent_lost": "reoffer"}));
+    let item = world.claim(1, "work");
+    world.by(&Actor::settle(), Command::LeaseLapsed { work: item.work, attempt: 1, counter: 0 }).unwrap();
+    assert_eq!((world.events(), world.status()), (vec!["ATTEMPT_FAILED"], Status::InProgress));
+}
+
+#[test]
+fn a_task_for_one_agent_is_for_nobody_else_until_it_is_handed_over() {
+    let mut world = given(json!({"title": "x", "agent": agent(1), "on_agent_lost": "block", "plan": {"steps": [
+        {"id": "a", "action": "work"}, {"id": "b", "action": "work", "needs": ["a"]},
+        {"id": "own", "action": "work", "agent": agent(3)}]}}));
+    assert_eq!(world.try_claim(2, &["work"]).unwrap_err().code(), "NO_WORK");
+    let item = world.claim(1, "work");
+    world.by(&Actor::settle(), Command::LeaseLapsed { work: item.work, attempt: 1, counter: 0 }).unwrap();
+    let takes_over = |n| Command::Modify(Box::new(Changes { agent: Some(agent(n)), ..Changes::default() }));
+    world.ann(takes_over(2)).unwrap();
+    assert_eq!(world.events(), ["MODIFIED"]);
+    world.resume();
+    // What is offered already changes hands as well.
+    world.ann(takes_over(4)).unwrap();
+    for other in [1, 2] {
+        assert_eq!(world.try_claim(other, &["work"]).unwrap_err().code(), "NO_WORK");
+    }
+    for step in ["a", "b"] {
+        let item = world.claim(4, "work");
+        world.succeed(&item);
+        assert_eq!(world.step(step), StepStatus::Completed);
+    }
+    // What names an agent itself stays with it.
+    assert_eq!(world.try_claim(4, &["work"]).unwrap_err().code(), "NO_WORK");
+    let item = world.claim(3, "work");
+    world.succeed(&item);
+    assert_eq!((world.status(), world.task.view().agent), (Status::Completed, Some(agent(4))));
+}
+
+#[test]
+fn a_new_plan_is_for_the_same_agent() {
+    let mut world = given(json!({"title": "x", "agent": agent(1)}));
+    world.propose(json!({"steps": [{"id": "new", "action": "work"}]})).unwrap();
+    assert_eq!(world.try_claim(2, &["work"]).unwrap_err().code(), "NO_WORK");
+    let item = world.claim(1, "work");
+    world.succeed(&item);
     assert_eq!(world.status(), Status::Completed);
 }

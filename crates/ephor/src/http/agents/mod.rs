@@ -4,7 +4,8 @@ mod path;
 mod steer;
 mod view;
 
-pub(crate) use path::{WorkerPath, found, may_speak_as, sees};
+pub(crate) use path::{AgentPath, WorkerPath, found, may_speak_as, sees};
+pub(crate) use steer::enlist;
 
 use super::server::Server;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use crate::local::trouble;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use ephor_core::agent::{AgentCommand, Registration};
+use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::id::AgentId;
 use ephor_core::plan::Problem as FieldProblem;
 use std::sync::Arc;
@@ -35,18 +35,33 @@ async fn register(
     Caller(who): Caller,
     Body(said): Body<Registration>,
 ) -> Result<(StatusCode, HeaderMap, Json<AgentView>), ApiError> {
-    let (known, said) = admitted(&server, &who, said)?;
-    let id = server.engine().register(known, said, who.actor()).await.map_err(|e| trouble(e, None))?;
-    let agent = server.engine().agent_of(id).ok_or_else(|| ApiError::new(Kind::Failed, "INTERNAL", "the agent is gone"))?;
+    let (status, agent) = enlist(&server, &who, None, said).await?;
     let mut headers = HeaderMap::new();
-    let location = format!("/api/v1/agents/{id}");
+    let location = format!("/api/v1/agents/{}", agent.id);
     headers.insert(header::LOCATION, HeaderValue::try_from(location).expect("ids are letters and digits"));
-    let status = if known.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, headers, Json(AgentView::of(&server, &agent))))
 }
 
+/// Registers an agent: as one that is known where an id or its own name says so. Answers whether it is new.
+pub(crate) async fn enlist(
+    server: &Server,
+    who: &Principal,
+    id: Option<AgentId>,
+    said: Registration,
+) -> Result<(StatusCode, Arc<Agent>), ApiError> {
+    let (known, said) = admitted(server, who, id, said)?;
+    let id = server.engine().register(known, said, who.actor()).await.map_err(|e| trouble(e, None))?;
+    let agent = server.engine().agent_of(id).ok_or_else(|| ApiError::new(Kind::Failed, "INTERNAL", "the agent is gone"))?;
+    Ok((if known.is_some() { StatusCode::OK } else { StatusCode::CREATED }, agent))
+}
+
 /// Which known agent it is, if it is one, and what it may say of itself.
-fn admitted(server: &Server, who: &Principal, mut said: Registration) -> Result<(Option<AgentId>, Registration), ApiError> {
+fn admitted(
+    server: &Server,
+    who: &Principal,
+    id: Option<AgentId>,
+    mut said: Registration,
+) -> Result<(Option<AgentId>, Registration), ApiError> {
     if said.in_process {
         let problem = FieldProblem::new("in_process", "only agents inside of the engine's process are");
         return Err(ApiError::invalid("the registration was refused", vec![problem]));
@@ -55,7 +70,7 @@ fn admitted(server: &Server, who: &Principal, mut said: Registration) -> Result<
     who.narrow(&mut namespace)?;
     said.namespace = namespace.map(Into::into);
     let named = said.external_id.as_deref().and_then(|name| server.engine().agent_named(name));
-    let known = named.or(who.agent);
+    let known = id.or(named).or(who.agent);
     if let Some(agent) = known.and_then(|id| server.engine().agent_of(id)) {
         if !sees(who, &agent) {
             return Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", "an agent elsewhere goes by this external_id"));

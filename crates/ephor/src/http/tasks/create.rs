@@ -84,7 +84,7 @@ async fn create(
 }
 
 /// Where a request belongs that does not say; whoever is bound to one namespace submits to no other.
-pub(super) fn belongs(request: &mut Request, who: &Principal) -> Result<(), ApiError> {
+pub(crate) fn belongs(request: &mut Request, who: &Principal) -> Result<(), ApiError> {
     match (&request.namespace, &who.namespace) {
         (_, None) => Ok(()),
         (None, Some(own)) => {

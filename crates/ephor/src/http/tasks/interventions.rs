@@ -16,6 +16,7 @@ use axum::Json;
 use axum::extract::State;
 use ephor_core::ask::{Ask, Modification};
 use ephor_core::event::{OverrideWord, TextChanges};
+use ephor_core::id::AgentId;
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::spec::{ExecutionMode, Priority};
 use ephor_core::time::WireTime;
@@ -187,6 +188,7 @@ impl Intervention {
             deadline: self.deadline,
             due_at: self.due_at,
             execution_mode: self.execution_mode,
+            agent: None,
             changes: text,
         };
         if self.changes.is_empty() {
@@ -206,6 +208,7 @@ impl Intervention {
             deadline: nested.deadline.or(beside.deadline),
             due_at: nested.due_at.or(beside.due_at),
             execution_mode: nested.execution_mode.or(beside.execution_mode),
+            agent: nested.agent,
             changes: TextChanges {
                 reason,
                 description: nested.description.or(description),
@@ -225,6 +228,7 @@ struct Nested {
     deadline: Option<WireTime>,
     due_at: Option<WireTime>,
     execution_mode: Option<ExecutionMode>,
+    agent: Option<AgentId>,
     description: Option<String>,
     requirements: Option<Vec<String>>,
     resource_limits: Option<Map<String, Value>>,

@@ -16,8 +16,12 @@ mod result;
 mod steer;
 mod terms;
 
+pub(crate) use create::belongs;
 pub(crate) use list::{limit, link};
+pub(crate) use older::{RELEASE_AFTER_MS, SILENCE_MS};
 pub(crate) use path::TaskPath;
+pub(crate) use steer::carry_out;
+pub(crate) use terms::Terms;
 
 use super::server::Server;
 use std::sync::Arc;

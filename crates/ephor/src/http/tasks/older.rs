@@ -1,16 +1,18 @@
 //! Requests as an older interface writes them, brought into the present form: `type` is the task type, `mode` is the autonomy or the
 //! execution mode by its word. Whoever writes `type` also means that interface's way of life: the clock releases the task, nobody
-//! gives signs of life, and what failed has failed.
+//! gives signs of life, the work of whoever is lost waits for a person, and what failed has failed.
 
 use ephor_core::plan::Problem;
-use ephor_core::time::Time;
+use ephor_core::spec::OnAgentLost;
+use ephor_core::time::{Time, WireDuration};
 use serde_json::{Map, Value, json};
 
 /// How long after its submission the clock releases a task that is due already, in milliseconds. Until then it is PENDING, as its
 /// submission was answered.
-const RELEASE_AFTER_MS: u64 = 1_000;
-/// How long whoever took such a task may be silent.
-const SILENCE: &str = "30m";
+pub(crate) const RELEASE_AFTER_MS: u64 = 1_000;
+/// How long whoever took such a task may be silent, in milliseconds. With the grace of a quarter on top it is held to be lost after 30
+/// minutes (S3-97).
+pub(crate) const SILENCE_MS: u64 = 24 * 60_000;
 
 /// Brings a request into the present form. Says whether anything had to be changed.
 pub(super) fn reshape(request: &mut Map<String, Value>, now: Time) -> Result<bool, Problem> {
@@ -32,10 +34,12 @@ pub(super) fn reshape(request: &mut Map<String, Value>, now: Time) -> Result<boo
         request.insert("due_at".into(), soon.to_string().into());
     }
     request.entry("max_retries").or_insert(json!(0));
+    request.entry("heartbeat_timeout").or_insert(json!(WireDuration { ms: SILENCE_MS }));
+    request.entry("on_agent_lost").or_insert(json!(OnAgentLost::Block));
     if !["plan", "plan_by_agent", "action", "capabilities"].iter().any(|field| request.contains_key(*field)) {
         let params = request.get("payload").filter(|payload| payload.is_object()).cloned().unwrap_or_else(|| json!({}));
         let title = request.get("title").or(request.get("description")).cloned().unwrap_or_default();
-        let step = json!({"title": title, "action": "work", "params": params, "heartbeat_timeout": SILENCE});
+        let step = json!({"title": title, "action": "work", "params": params});
         request.insert("plan".into(), json!({"steps": [step]}));
     }
     Ok(true)
@@ -83,6 +87,7 @@ mod tests {
         assert_eq!((&request["task_type"], &request["title"]), (&json!("T"), &json!("T INV-1")));
         assert_eq!((&request["due_at"], &request["max_retries"]), (&json!("1970-01-01T00:00:02Z"), &json!(0)));
         assert_eq!(request["plan"]["steps"][0]["params"], json!({"a": 1}));
+        assert_eq!((&request["heartbeat_timeout"], &request["on_agent_lost"]), (&json!("24m"), &json!("block")));
         let later = reshaped(json!({"type": "T", "due_at": "2099-01-01T00:00:00Z", "max_retries": 2})).unwrap();
         assert_eq!((&later["due_at"], &later["max_retries"]), (&json!("2099-01-01T00:00:00Z"), &json!(2)));
     }

@@ -167,6 +167,7 @@ impl Patch {
             deadline: self.deadline,
             due_at: self.due_at,
             execution_mode: self.execution_mode,
+            agent: None,
             changes,
         };
         let only_a_reason = Modification {

@@ -38,7 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 }
 
 /// Does what is asked of a task, under the terms given, and shows it.
-pub(super) async fn carry_out(
+pub(crate) async fn carry_out(
     server: &Server,
     who: &Principal,
     task: TaskId,

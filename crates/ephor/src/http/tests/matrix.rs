@@ -81,7 +81,8 @@ async fn things(house: &House) -> Things {
 impl Named {
     /// A path with its places filled in, and a query that waits for nothing.
     fn path(&self, path: &str) -> String {
-        let id = match path.split('/').nth(3) {
+        let noun = path.trim_start_matches("/api/v1/").trim_start_matches("/api/").split('/').next();
+        let id = match noun {
             Some("agents") => &self.agent,
             Some("keys") => &self.key,
             _ => &self.task,
@@ -100,6 +101,7 @@ impl Named {
 fn names_something(path: &str) -> bool {
     path.contains("/tasks/{id}")
         || path.contains("/v1/payloads")
+        || path.contains("/executions/{id}")
         || path.contains("{wid}")
         || path.contains("/agents/{id}")
         || path.contains("/keys/{id}")

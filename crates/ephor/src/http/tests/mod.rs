@@ -9,6 +9,7 @@ mod lists;
 mod malformed;
 mod matrix;
 mod rows;
+mod planexe;
 mod streams;
 mod tasks;
 mod work;

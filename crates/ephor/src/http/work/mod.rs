@@ -45,8 +45,17 @@ impl From<WorkItem> for Given {
     }
 }
 
-/// Gives an agent work, or nothing once its time is up or the server stops. A caller that leaves is given none.
 async fn give(server: &Server, who: &Principal, wish: ClaimRequest, held_first: bool) -> Result<Vec<Given>, ApiError> {
+    Ok(take(server, who, wish, held_first).await?.into_iter().map(Given::from).collect())
+}
+
+/// Gives an agent work, or nothing once its time is up or the server stops. A caller that leaves is given none.
+pub(crate) async fn take(
+    server: &Server,
+    who: &Principal,
+    wish: ClaimRequest,
+    held_first: bool,
+) -> Result<Vec<WorkItem>, ApiError> {
     let waits = wish.wait_ms > 0;
     let _place = if waits { Some(server.place(who)?) } else { None };
     let asked = async {
@@ -63,7 +72,7 @@ async fn give(server: &Server, who: &Principal, wish: ClaimRequest, held_first: 
             () = server.stopping() => Ok(Vec::new()),
         },
     };
-    Ok(items.map_err(|e| trouble(e, None))?.into_iter().map(Given::from).collect())
+    items.map_err(|e| trouble(e, None))
 }
 
 /// A no where a task is in another namespace than the caller reaches. What an agent holds is in its own.
