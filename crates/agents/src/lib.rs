@@ -7,6 +7,7 @@
 //! | `template.render` | a text from a template ([`template`]) | no |
 //! | `files.scan`, `files.read`, `files.write` | reads below the read roots, writes below the out folder ([`files`]) | no |
 //! | `links.check` | finds broken links in Markdown ([`links`]) | no |
+//! | `analyse` | says what to do about a failure ([`analyse`]) | no |
 //! | `echo`, `noop` | gives its parameters back; nothing ([`plain`]) | no |
 //!
 //! Writing below the out folder is no effect on the outside: it is Ephor's own place and a repeated write leaves the same.
@@ -16,6 +17,7 @@ use ephor_sdk::agent::Agent;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub mod analyse;
 mod blocking;
 mod confine;
 pub mod files;
@@ -65,6 +67,7 @@ impl Builtin {
             Arc::new(files::Files::new(roots.clone(), out)),
             Arc::new(links::Links::new(roots)),
             Arc::new(plain::Plain),
+            Arc::new(analyse::Analyst),
         ];
         Ok(Self { agents })
     }

@@ -17,7 +17,7 @@ use ephor_sdk::agent::{Acted, Agent, Effected, Job, Running, Stop};
 use folder::Folder;
 use output::{Collector, HeadTail};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -143,7 +143,7 @@ impl Shell {
         let params: Arc<Params> = Arc::new(job.params()?);
         let folder = Arc::new(Folder::make(&self.config.folder, job.item())?);
         folder.fill(&params.files)?;
-        let mut order = self.order(&params, &folder, used)?;
+        let mut order = self.order(&params, &job.item().resources, &folder, used)?;
         self.sandbox.complete(&mut order).await;
         if !params.network {
             let ended = self.run(job, &order).await?;
@@ -172,7 +172,7 @@ impl Shell {
     }
 
     /// What the launcher is told. The sandbox adds what is its own to decide.
-    fn order(&self, params: &Params, folder: &Folder, used: &mut Used) -> Result<Order, Failure> {
+    fn order(&self, params: &Params, resources: &Map<String, Value>, folder: &Folder, used: &mut Used) -> Result<Order, Failure> {
         let argv = match (&params.command, &params.argv[..]) {
             (Some(command), []) => vec!["/bin/sh".into(), "-c".into(), command.clone()],
             (None, [_, ..]) => params.argv.clone(),
@@ -208,16 +208,20 @@ impl Shell {
             writable: vec![work, tmp],
             readable: Vec::new(),
             evidence: folder.evidence(),
-            limits: self.limits(params),
+            limits: self.limits(params, resources),
             network: params.network,
             namespaces: false,
             required: true,
         })
     }
 
-    fn limits(&self, params: &Params) -> Limits {
+    /// What was allocated to the step counts above what its parameters ask for; neither exceeds what the agent may give.
+    fn limits(&self, params: &Params, resources: &Map<String, Value>) -> Limits {
         let most = self.config.limits.clone();
-        let Asked { cpu_seconds, memory_mb, file_mb, processes } = params.limits;
+        let given = |name: &str, asked: Option<u64>| resources.get(name).and_then(Value::as_u64).or(asked);
+        let (cpu_seconds, memory_mb) =
+            (given("cpu_seconds", params.limits.cpu_seconds), given("memory_mb", params.limits.memory_mb));
+        let (file_mb, processes) = (given("file_mb", params.limits.file_mb), given("processes", params.limits.processes));
         let less = |most: u64, asked: Option<u64>, unit: u64| asked.map_or(most, |n| most.min(n.saturating_mul(unit)));
         Limits {
             timeout_ms: less(most.timeout_ms, params.timeout.map(|timeout| timeout.ms), 1),
@@ -346,6 +350,9 @@ impl Ended {
                 because(ErrorClass::OutOfMemory, format!("got no more memory ({})", status(code, signal)))
             }
             (Some(124), _) => because(ErrorClass::Timeout, "exit code 124".into()),
+            (Some(126), _) if params.command.is_some() => {
+                because(ErrorClass::Refused, "exit code 126: the command may not be executed".into())
+            }
             (Some(127), _) if params.command.is_some() => {
                 because(ErrorClass::NotFound, "exit code 127: command not found".into())
             }

@@ -52,6 +52,9 @@ pub enum Ask {
         /// Why, and the new words that MODIFY_SCOPE and ALLOCATE_RESOURCES need.
         #[serde(default)]
         changes: TextChanges,
+        /// Whether the council votes on it instead.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        council: bool,
     },
     /// Overrule.
     Override {
@@ -179,7 +182,9 @@ mod rules {
                 Self::Cancel { reason, force } => Command::Cancel { reason, force },
                 Self::Modify(modification) => Command::Modify(Box::new((*modification).into())),
                 Self::Escalate { priority, reason } => Command::Escalate { priority, reason },
-                Self::Decide { decision, changes } => Command::Decide(Box::new(Decision { word: decision, text: changes })),
+                Self::Decide { decision, changes, council } => {
+                    Command::Decide(Box::new(Decision { word: decision, text: changes, council }))
+                }
                 Self::Override { decision, step, reason } => Command::Override { decision, step: step.map(Into::into), reason },
                 Self::Guide { text } => Command::Guide { text },
                 Self::Signal { name, payload } => Command::Signal { name: name.into(), payload },

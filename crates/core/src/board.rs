@@ -10,6 +10,7 @@ mod tests;
 use crate::id::{AgentId, ClaimId};
 use crate::plan::{Does, Step};
 use crate::planted::{self, Fault};
+use crate::spec::ErrorClass;
 use crate::status::{BlockReason, StepStatus};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(crate) enum Offer {
     /// What to do about a failure.
     Analysis,
+    /// Undoing what a step did.
+    Undo,
     /// A plan.
     Plan,
     /// The open gate of a step.
@@ -54,6 +57,13 @@ pub(crate) struct Cell {
     pub(crate) attempt: u32,
     /// Failed attempts since the task was last tried anew.
     pub(crate) failures: u32,
+    /// The same by class of error.
+    pub(crate) by_class: Vec<(ErrorClass, u32)>,
+    /// What kind of trouble it had last, and the least wait the outside asked for then.
+    pub(crate) trouble: Option<ErrorClass>,
+    pub(crate) retry_after_ms: Option<u64>,
+    /// The place of its work among all that was done and not undone since; none where nothing of it stands.
+    pub(crate) done_no: Option<u32>,
     /// The gate to be judged next.
     pub(crate) gate: u16,
     /// Whether the last attempt worked, where it ended with its holder's own word.
@@ -123,6 +133,8 @@ pub(crate) struct Board {
     left: u32,
     /// Steps with a limit on how long they are offered, that were offered since one last looked.
     unqueued: Vec<u32>,
+    /// How often work was done, in this plan and those before.
+    done: u32,
     /// The highest attempt of an earlier plan: new attempts are numbered above it, so that no token is ever used twice.
     fence: u32,
     #[cfg(test)]
@@ -148,6 +160,35 @@ const STATUSES: [StepStatus; 12] = [
 
 fn slot(status: StepStatus) -> usize {
     STATUSES.iter().position(|s| *s == status).expect("every status is listed")
+}
+
+impl Cell {
+    /// One more failure.
+    pub(crate) fn count_failure(&mut self, class: ErrorClass) {
+        self.failures += 1;
+        self.by_class = self.with_failure(class);
+    }
+
+    /// Its failures by class, with one more of this.
+    pub(crate) fn with_failure(&self, class: ErrorClass) -> Vec<(ErrorClass, u32)> {
+        count(&self.by_class, class)
+    }
+
+    /// Failures are counted anew.
+    pub(crate) fn start_count(&mut self) {
+        self.failures = 0;
+        self.by_class.clear();
+    }
+}
+
+/// Failures by class, with one more of this.
+pub(crate) fn count(failures: &[(ErrorClass, u32)], class: ErrorClass) -> Vec<(ErrorClass, u32)> {
+    let mut counted = failures.to_vec();
+    match counted.iter_mut().find(|(of, _)| *of == class) {
+        Some((_, n)) => *n += 1,
+        None => counted.push((class, 1)),
+    }
+    counted
 }
 
 #[cfg(test)]
@@ -458,10 +499,16 @@ impl Board {
     pub(crate) fn revive(&mut self, i: u32) {
         self.take_back(i);
         let cell = &mut self.cells[i as usize];
-        cell.failures = 0;
+        cell.start_count();
         cell.ended_at = None;
         self.set(i, StepStatus::Pending);
         self.free(i);
+    }
+
+    /// The work of a step is done, whatever gates may say about it.
+    pub(crate) fn note_done(&mut self, i: u32) {
+        self.done += 1;
+        self.cells[i as usize].done_no = Some(self.done);
     }
 
     /// Something outside holds a step up.

@@ -243,6 +243,8 @@ pub struct Decision {
     pub word: DecisionWord,
     /// The new words, for MODIFY_SCOPE and ALLOCATE_RESOURCES.
     pub text: TextChanges,
+    /// Whether the council is asked instead of deciding alone.
+    pub council: bool,
 }
 
 /// What a command is answered.

@@ -4,6 +4,7 @@
 use crate::event::{Event, Letter, Private, RequestText};
 use crate::expr::{Scope, walk};
 use crate::plan::StepText;
+use crate::plan::difference::Difference;
 use crate::status::{Status, StepStatus};
 use crate::work::Success;
 use serde::{Deserialize, Serialize};
@@ -27,12 +28,31 @@ pub struct Contents {
     pub items: HashMap<Box<str>, Value>,
     /// Signals that wait to be used.
     pub signals: HashMap<Box<str>, VecDeque<Value>>,
+    /// What steps that are being undone left behind, by path.
+    pub undone: HashMap<Box<str>, Undone>,
+    /// Resources that were allocated since it was submitted: they count above those of steps.
+    pub allocated: Map<String, Value>,
+    /// The words of the decision that the council votes on.
+    pub proposal: crate::event::TextChanges,
+    /// How the latest plans differ from those before, latest last.
+    pub differences: VecDeque<Difference>,
     /// What people said.
     pub guidance: Vec<String>,
     /// Why each piece of work last failed, by work.
     pub errors: HashMap<String, String>,
     /// Why the task is where it is: the last reason given for a hold, an escalation, an end.
     pub reason: Option<String>,
+}
+
+/// What a step that is being undone left behind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Undone {
+    /// The name its result was kept under.
+    pub name: Box<str>,
+    /// Parameters of its compensation, references unresolved.
+    pub params: Map<String, Value>,
+    /// Its result.
+    pub output: Option<Arc<Success>>,
 }
 
 impl Contents {
@@ -65,6 +85,10 @@ impl Contents {
             }
             (Event::StepBlocked { step, .. }, Some(Private::Text(why))) => {
                 self.errors.insert(format!("step:{step}"), why.clone());
+            }
+            (Event::Retried { .. }, _) => self.undone.clear(),
+            (Event::ReviewOpened(opened), Some(Private::Changes(words))) if opened.proposal.is_some() => {
+                self.proposal = (**words).clone();
             }
             (Event::RolledBack { steps, .. }, why) => {
                 for step in steps {
@@ -107,6 +131,10 @@ impl Contents {
                 }
                 if let Some(limits) = &changes.resource_limits {
                     text.resource_limits.extend(limits.clone());
+                    self.allocated.extend(limits.clone());
+                }
+                if !changes.reason.is_empty() {
+                    self.reason = Some(changes.reason.clone());
                 }
             }
             (Event::Guided, Some(Private::Text(text))) => self.guidance.push(text.clone()),
@@ -156,6 +184,11 @@ impl StepScope<'_> {
     /// A step as expressions see it: its output and its status.
     fn step(&self, name: &str) -> Option<Value> {
         let task = self.task;
+        // What is being undone is seen by what undoes it, though it is no result any more.
+        if let Some(kept) = task.contents.undone.iter().find(|(path, kept)| ***path == *name || *kept.name == *name) {
+            let output = kept.1.output.as_ref().map_or(Value::Null, |s| s.output.clone());
+            return Some(json!({"output": output, "status": StepStatus::RolledBack}));
+        }
         let i = task.board.find(name)?;
         let status = task.board.cell(i).status;
         let own = task.step_name(i);

@@ -83,6 +83,9 @@ pub enum Event {
     Reoffered {
         /// Which step.
         step: Box<str>,
+        /// Whether it is not the step, but undoing it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        undo: bool,
     },
     /// A step became one step for each item.
     Expanded {
@@ -183,6 +186,12 @@ pub enum Event {
         checkpoint: Box<str>,
         /// The steps and groups to be done again: what needs it and had begun, and what had failed.
         steps: Vec<Box<str>>,
+        /// Of them, those whose work is undone first, in this order: what was done last comes first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        compensations: Vec<Box<str>>,
+        /// How long each of these waits for an agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wait_ms: Option<u64>,
     },
     /// The task is tried again: its failed steps and those that were rolled back are offered anew.
     Retried {
@@ -196,11 +205,17 @@ pub enum Event {
         /// The priority it was raised to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         priority: Option<Priority>,
+        /// When the house decides if nobody else has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_at: Option<Time>,
     },
     /// The decision came.
     EscalationDecided {
         /// What was decided.
         decision: DecisionWord,
+        /// By whom.
+        #[serde(default, skip_serializing_if = "DecidedBy::is_person")]
+        by: DecidedBy,
     },
 
     /// A hold was put on it.
@@ -495,6 +510,31 @@ pub struct Submitted {
     /// How deep it is below a task that no task gave birth to.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub depth: u16,
+    /// How often failures had been dealt with, without a person, in the tasks above it when it was born.
+    #[serde(default, skip_serializing_if = "Healed::is_none")]
+    pub healed: Healed,
+}
+
+/// How often failures were dealt with in a line of tasks born from one another, since a person last decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct Healed {
+    /// How often a task was tried again, in whatever way.
+    #[serde(skip_serializing_if = "is_zero_u32")]
+    pub times: u32,
+    /// Of these, how often one went back to a checkpoint.
+    #[serde(skip_serializing_if = "is_zero_u32")]
+    pub rollbacks: u32,
+    /// Of these, how often another plan took the place of the present one.
+    #[serde(skip_serializing_if = "is_zero_u32")]
+    pub plans: u32,
+}
+
+impl Healed {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn is_zero(n: &u16) -> bool {
@@ -612,6 +652,9 @@ pub struct Failed {
     /// When it is offered again; never where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
+    /// The least wait that the outside asked for, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 /// Why a step is skipped.
@@ -676,6 +719,9 @@ pub struct ReviewOpened {
     pub solo: bool,
     /// When it is decided by what is there; never in favour.
     pub deadline: Time,
+    /// The decision that is voted on, where the question is about an escalation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<DecisionWord>,
 }
 
 /// What follows when the task has failed once.
@@ -714,6 +760,10 @@ pub enum EscalationReason {
     NoPlan,
     /// The failure analyst asks for a person.
     HumanIntervention,
+    /// What a step did could not be undone.
+    CompensationFailed,
+    /// Failures were dealt with as often as the house allows without a person.
+    HealingSpent,
 }
 
 /// What was decided about an escalated task.
@@ -727,6 +777,26 @@ pub enum DecisionWord {
     ModifyScope,
     /// It goes on with more; retries are counted anew.
     AllocateResources,
+}
+
+/// Who decided about an escalated task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DecidedBy {
+    /// A person.
+    #[default]
+    Person,
+    /// The council, by its votes on what somebody had proposed.
+    Council,
+    /// The policy of the house, because nobody else did in time.
+    Policy,
+}
+
+impl DecidedBy {
+    fn is_person(&self) -> bool {
+        *self == Self::Person
+    }
 }
 
 /// What an override does.
@@ -746,6 +816,8 @@ pub enum OverrideWord {
     RetryStep,
     /// The open gate of the step counts as passed.
     PassGate,
+    /// What the step did was undone by hand.
+    Compensated,
 }
 
 /// A change of what was submitted.
@@ -888,7 +960,7 @@ pub enum Private {
     Items(Vec<Value>),
     /// A reason, an error, a remark.
     Text(String),
-    /// The changed words of a request.
+    /// The changed words of a request, or of a decision somebody proposes.
     Changes(Box<TextChanges>),
     /// Outputs of children, in the order of the letters.
     Outputs(Vec<Value>),

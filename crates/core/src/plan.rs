@@ -4,31 +4,23 @@
 //! everything in it has. That keeps the cost of a dependency between two groups at one edge instead of one for each pair of steps.
 
 use crate::id::AgentId;
-use crate::spec::{GateKind, GateSpec, OnUnknown, PlanSpec, RetryPolicy, StepSpec};
-use crate::time::{Time, WireDuration};
+use crate::spec::{AlternativeSpec, GateKind, GateSpec, OnUnknown, PlanSpec, RetryPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
 
+pub mod difference;
+mod layout;
 mod outline;
+pub(crate) mod written;
+use layout::Layout;
 pub use outline::Outline;
 
 /// The most steps and groups a plan may have; a task's children are bounded alike.
 pub const STEPS_MAX: usize = 100_000;
-/// How deep groups may nest.
-const DEPTH_MAX: usize = 32;
-/// The longest `when` or `for_each`, in bytes: they are evaluated by the writer, which must not wait.
-const EXPRESSION_MAX: usize = 2_048;
 /// The most items a `for_each` may have.
 pub const ITEMS_MAX: usize = 1_000;
-/// The most references `depends_on` of one step may hold.
-const NEEDS_MAX: usize = 1_000;
-/// The most gates of one step.
-const GATES_MAX: usize = 16;
 /// The longest id or capability, in bytes.
 const WORD_MAX: usize = 128;
-/// How many problems are told at once; more would hide the first.
-const PROBLEMS_MAX: usize = 20;
 
 /// A checked plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -101,6 +93,40 @@ pub struct Step {
     /// Its name where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<Box<str>>,
+    /// The name under which one may go back to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Box<str>>,
+    /// How what it did is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensation: Option<Box<Compensation>>,
+}
+
+/// How what a step did is undone; the parameters are in its `StepText`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Compensation {
+    /// What it does.
+    pub action: Box<str>,
+    /// What its agent must be able to do, sorted; the action alone where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<Box<str>>,
+    /// How long an attempt may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// When a failed attempt is repeated; the step's policy where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+}
+
+impl Compensation {
+    /// The key under which it is offered: its capabilities in order, joined by `+`.
+    pub fn capability_key(&self) -> String {
+        key_of(&self.capabilities, &self.action)
+    }
+}
+
+fn key_of(capabilities: &[Box<str>], action: &str) -> String {
+    if capabilities.is_empty() { action.to_owned() } else { capabilities.join("+") }
 }
 
 fn is_zero(n: &u32) -> bool {
@@ -123,6 +149,15 @@ pub struct StepText {
     /// Whether its parameters are the payload of the request, which stands but once. Earlier releases copied it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub takes_payload: bool,
+    /// What its agent may use.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub resources: Map<String, Value>,
+    /// Parameters of its compensation, references unresolved.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub undo_params: Map<String, Value>,
+    /// Other ways of doing it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<AlternativeSpec>,
 }
 
 /// Something wrong with a request: where, and what is allowed.
@@ -198,7 +233,7 @@ impl Step {
 
     /// The key under which it is offered: its capabilities in order, joined by `+`.
     pub fn capability_key(&self) -> String {
-        if self.capabilities.is_empty() { self.action.to_string() } else { self.capabilities.join("+") }
+        key_of(&self.capabilities, &self.action)
     }
 }
 
@@ -272,6 +307,8 @@ pub fn blank(path: Box<str>) -> Step {
         agent: None,
         estimate_ms: None,
         external_id: None,
+        checkpoint: None,
+        compensation: None,
     }
 }
 
@@ -280,195 +317,6 @@ fn sorted(words: &[String]) -> Vec<Box<str>> {
     words.sort();
     words.dedup();
     words
-}
-
-/// A plan on its way from the tree to the list.
-#[derive(Default)]
-struct Layout<'a> {
-    steps: Vec<Step>,
-    texts: Vec<StepText>,
-    /// What each step refers to, by the words written, resolved at the end.
-    wanted: Vec<&'a [String]>,
-    problems: Vec<Problem>,
-}
-
-impl<'a> Layout<'a> {
-    fn problem(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(Problem::new(field, message));
-        }
-    }
-
-    /// Lays out one level of the tree.
-    fn lay(&mut self, specs: &'a [StepSpec], sequential: bool, parent: Option<u32>, prefix: &str, depth: usize) {
-        if depth > DEPTH_MAX {
-            return self.problem(format!("step {prefix}"), format!("groups nest deeper than {DEPTH_MAX}"));
-        }
-        let mut before: Option<u32> = None;
-        for (i, spec) in specs.iter().enumerate() {
-            if self.steps.len() >= STEPS_MAX {
-                return self.problem("plan.steps", format!("a plan has at most {STEPS_MAX} steps"));
-            }
-            let path = if prefix.is_empty() { format!("{}", i + 1) } else { format!("{prefix}.{}", i + 1) };
-            let index = self.steps.len() as u32;
-            self.check_step(spec, &path);
-            let step = Step {
-                key: spec.id.as_deref().map(Into::into),
-                parent,
-                children: spec.steps.len() as u32,
-                needs: before.filter(|_| sequential).into_iter().collect(),
-                action: spec.action.as_deref().unwrap_or(if spec.steps.is_empty() { "work" } else { "" }).into(),
-                capabilities: sorted(&spec.capabilities),
-                when: spec.when.as_deref().map(Into::into),
-                for_each: spec.for_each.as_deref().map(Into::into),
-                timeout_ms: spec.timeout.map(|d| d.ms),
-                start_ms: spec.start_timeout.map(|d| d.ms),
-                queue_ms: spec.queue_timeout.map(|d| d.ms),
-                lease_ms: spec.heartbeat_timeout.map(|d| d.ms),
-                retry: spec.retry_policy.clone(),
-                gates: spec.gates.clone(),
-                optional: spec.optional,
-                on_unknown: spec.on_unknown,
-                agent: spec.agent,
-                estimate_ms: spec.estimate.map(|d| d.ms),
-                external_id: spec.external_id.as_deref().map(Into::into),
-                ..blank(path.as_str().into())
-            };
-            self.steps.push(step);
-            self.texts.push(StepText {
-                title: spec.title.clone().unwrap_or_default(),
-                description: spec.description.clone().unwrap_or_default(),
-                params: spec.params.clone(),
-                takes_payload: false,
-            });
-            self.wanted.push(&spec.depends_on);
-            before = Some(index);
-            self.lay(&spec.steps, spec.sequential, Some(index), &path, depth + 1);
-        }
-    }
-
-    /// What can be said about a step by looking at it alone.
-    fn check_step(&mut self, spec: &StepSpec, path: &str) {
-        let at = |field: &str| match &spec.id {
-            Some(id) => format!("step {path} ({}).{field}", id.chars().take(WORD_MAX).collect::<String>()),
-            None => format!("step {path}.{field}"),
-        };
-        if let Some(id) = &spec.id
-            && !is_word(id)
-        {
-            self.problem(at("id"), format!("an id has 1 to {WORD_MAX} letters, digits, `_`, `-`, `.`, `:`"));
-        }
-        for word in spec.capabilities.iter().chain(&spec.action) {
-            if !is_word(word) {
-                self.problem(
-                    at("action"),
-                    format!("{word:?}: actions and capabilities have 1 to {WORD_MAX} letters, digits, `_`, `-`, `.`, `:`"),
-                );
-            }
-        }
-        if !spec.steps.is_empty() {
-            for (field, given) in [
-                ("action", spec.action.is_some()),
-                ("for_each", spec.for_each.is_some()),
-                ("gates", !spec.gates.is_empty()),
-                ("params", !spec.params.is_empty()),
-                ("retry_policy", spec.retry_policy.is_some()),
-            ] {
-                if given {
-                    self.problem(at(field), "belongs to a step; this is a group, because it has `steps`");
-                }
-            }
-        }
-        for (field, text) in [("when", &spec.when), ("for_each", &spec.for_each)] {
-            let Some(text) = text else { continue };
-            if text.len() > EXPRESSION_MAX {
-                self.problem(at(field), format!("has {} bytes; allowed are {EXPRESSION_MAX}", text.len()));
-            } else if let Err(why) = check_expression(text) {
-                self.problem(at(field), why);
-            }
-        }
-        if let Some(policy) = &spec.retry_policy {
-            for why in check_retry(policy) {
-                self.problem(at("retry_policy"), why);
-            }
-        }
-        if spec.gates.len() > GATES_MAX {
-            self.problem(at("gates"), format!("at most {GATES_MAX}"));
-        }
-        if spec.depends_on.len() > NEEDS_MAX {
-            self.problem(at("depends_on"), format!("at most {NEEDS_MAX}"));
-        }
-        let template = |name: &str| matches!(spec.params.get(name), Some(Value::String(text)) if text.contains("${"));
-        match spec.action.as_deref() {
-            Some("wait.for") if !template("duration") => {
-                let given = spec.params.get("duration").cloned().unwrap_or(Value::Null);
-                if let Err(why) = serde_json::from_value::<WireDuration>(given) {
-                    self.problem(at("params.duration"), format!("how long to wait, as 10s or 30m: {why}"));
-                }
-            }
-            Some("wait.until") if !template("time") => {
-                let given = spec.params.get("time").and_then(Value::as_str).unwrap_or_default();
-                if let Err(why) = Time::parse(given) {
-                    self.problem(at("params.time"), why);
-                }
-            }
-            Some("wait.signal") if !matches!(spec.params.get("name"), Some(Value::String(name)) if is_word(name)) => {
-                self.problem(at("params.name"), "the name of the signal to wait for");
-            }
-            Some("task.run") if !matches!(spec.params.get("request"), Some(Value::Object(_))) => {
-                self.problem(at("params.request"), "the request of the task to run");
-            }
-            _ => {}
-        }
-    }
-
-    /// Turns the words of `depends_on` into indices.
-    fn resolve(&mut self) {
-        let mut names: HashMap<&str, u32> = HashMap::with_capacity(self.steps.len());
-        let mut problems = Vec::new();
-        for (i, step) in self.steps.iter().enumerate() {
-            names.insert(&step.path, i as u32);
-        }
-        for (i, step) in self.steps.iter().enumerate() {
-            let Some(key) = &step.key else { continue };
-            if let Some(other) = names.insert(key, i as u32)
-                && other != i as u32
-            {
-                problems.push(Problem::new(
-                    format!("step {}.id", step.path),
-                    format!("{key:?} also names step {}", self.steps[other as usize].path),
-                ));
-            }
-        }
-        let mut resolved: Vec<Vec<u32>> = Vec::with_capacity(self.steps.len());
-        for (i, words) in self.wanted.iter().enumerate() {
-            let mut needs = self.steps[i].needs.clone();
-            for word in *words {
-                let place = || format!("step {}.depends_on", self.steps[i].path);
-                match names.get(word.as_str()) {
-                    None => problems.push(Problem::new(place(), format!("{word:?} names no step of this plan"))),
-                    Some(n) if self.related(*n, i as u32) => {
-                        problems.push(Problem::new(place(), format!("{word:?} is the step itself, its group or a part of it")));
-                    }
-                    Some(n) => needs.push(*n),
-                }
-            }
-            needs.sort_unstable();
-            needs.dedup();
-            resolved.push(needs);
-        }
-        for (step, needs) in self.steps.iter_mut().zip(resolved) {
-            step.needs = needs;
-        }
-        self.problems.extend(problems.into_iter().take(PROBLEMS_MAX));
-    }
-
-    /// Whether one of two steps is the other or holds it.
-    fn related(&self, a: u32, b: u32) -> bool {
-        let holds =
-            |outer: u32, inner: u32| std::iter::successors(Some(inner), |i| self.steps[*i as usize].parent).any(|i| i == outer);
-        holds(a, b) || holds(b, a)
-    }
 }
 
 /// Whether a text is a word: an id, an action, a capability.
@@ -488,18 +336,19 @@ pub fn check_retry(policy: &RetryPolicy) -> Vec<String> {
     if !(0.0..=1.0).contains(&policy.jitter) {
         wrong.push(format!("jitter is {}; allowed are 0 to 1", policy.jitter));
     }
+    for (class, own) in &policy.by_class {
+        let mut at = |field: &str, what: String| wrong.push(format!("by_class.{}.{field} is {what}", class.word()));
+        if own.max_attempts.is_some_and(|n| !(1..=1_000).contains(&n)) {
+            at("max_attempts", format!("{}; allowed are 1 to 1000", own.max_attempts.unwrap_or_default()));
+        }
+        if own.multiplier.is_some_and(|n| !(1.0..=100.0).contains(&n)) {
+            at("multiplier", format!("{}; allowed are 1 to 100", own.multiplier.unwrap_or_default()));
+        }
+        if own.jitter.is_some_and(|n| !(0.0..=1.0).contains(&n)) {
+            at("jitter", format!("{}; allowed are 0 to 1", own.jitter.unwrap_or_default()));
+        }
+    }
     wrong
-}
-
-#[cfg(feature = "rules")]
-fn check_expression(text: &str) -> Result<(), String> {
-    crate::expr::check(text)
-}
-
-/// Without the rules nothing is evaluated here; the server checks again.
-#[cfg(not(feature = "rules"))]
-fn check_expression(_: &str) -> Result<(), String> {
-    Ok(())
 }
 
 #[cfg(test)]

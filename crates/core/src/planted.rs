@@ -65,6 +65,16 @@ faults! {
     SignalRevives;
     /// A failed attempt is not counted.
     FailureUncounted;
+    /// One goes back, and what was done is not undone.
+    CompensationSkipped;
+    /// What was done first is undone first.
+    CompensationOutOfOrder;
+    /// The task is tried again before all is undone that has to be.
+    CompensationNotAwaited;
+    /// One goes back, but what needs the checkpoint stays as it is.
+    CheckpointIgnored;
+    /// A class of error that is never repeated is repeated.
+    ClassIgnored;
     /// The time limit of an attempt outlives it.
     TimerKept;
     /// Nobody remembers when a step is to be tried again.

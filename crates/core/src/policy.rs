@@ -1,9 +1,31 @@
 //! The numbers a house decides by. Defaults are those of the source documents; a configuration may change each.
 
 pub use crate::spec::OnAgentLost;
-use crate::spec::RetryPolicy;
+use crate::spec::{ErrorClass, RetryPolicy};
 use crate::time::WireDuration;
 use serde::{Deserialize, Serialize};
+
+/// After how many failures of this class a step's attempts are spent where its policy does not name the class: a no stays a no, nonsense
+/// stays nonsense, and what ran out of memory twice will do so again.
+fn attempts_by_nature(class: ErrorClass) -> Option<u32> {
+    match class {
+        ErrorClass::Refused | ErrorClass::BadInput | ErrorClass::MissingCapability => Some(1),
+        ErrorClass::OutOfMemory => Some(2),
+        ErrorClass::Timeout
+        | ErrorClass::NotFound
+        | ErrorClass::BadOutput
+        | ErrorClass::GateFailed
+        | ErrorClass::AgentLost
+        | ErrorClass::RateLimit
+        | ErrorClass::External
+        | ErrorClass::Cancelled
+        | ErrorClass::Other => None,
+    }
+}
+
+/// The least wait after the first refusal for the sake of a rate, in milliseconds, where the policy does not name the class: who asks
+/// for patience is not asked again a second later.
+const RATE_LIMIT_WAIT_MS: u64 = 10_000;
 
 /// Limits and defaults, the same for every task of an engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +61,17 @@ pub struct Policy {
     pub on_agent_lost: OnAgentLost,
     /// How long a second task about the same subject from the same source is refused (S4-41).
     pub duplicate_window: WireDuration,
+    /// How often, in a line of tasks born from one another, tasks may be tried again before a person or the council has to look, however
+    /// the failures are spread.
+    pub healings_max: u32,
+    /// How often of these one may go back to a checkpoint.
+    pub rollbacks_max: u32,
+    /// How often of these a refined plan may take the place of the present one.
+    pub refined_plans_max: u32,
+    /// How long a compensation waits for an agent; then a person is asked.
+    pub compensation_wait: WireDuration,
+    /// What is decided about an escalated task that nobody decides about; it waits where this is missing.
+    pub on_escalation: Option<OnEscalation>,
     /// How long an effect may be done after it was granted.
     pub effect_ttl: WireDuration,
     /// Whether the operator may decide alone where too few judges exist.
@@ -54,6 +87,26 @@ pub enum StallStrategy {
     LogOnly,
     /// It becomes STALLED.
     MarkStalled,
+}
+
+/// What a house decides about escalated tasks when nobody else does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnEscalation {
+    /// How long the council and people have.
+    pub after: WireDuration,
+    /// What is decided then. `MODIFY_SCOPE` takes words that a house does not have.
+    pub decision: HouseDecision,
+}
+
+/// What a house may decide by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HouseDecision {
+    /// It ends.
+    Liquidate,
+    /// It goes on with these resources; a second time it ends.
+    AllocateResources(serde_json::Map<String, serde_json::Value>),
 }
 
 impl Default for Policy {
@@ -75,9 +128,46 @@ impl Default for Policy {
             stall_strategy: StallStrategy::LogOnly,
             on_agent_lost: OnAgentLost::Reoffer,
             duplicate_window: minutes(24 * 60),
+            healings_max: 20,
+            rollbacks_max: 5,
+            refined_plans_max: 5,
+            compensation_wait: minutes(30),
+            on_escalation: None,
             effect_ttl: minutes(5),
             solo: false,
         }
+    }
+}
+
+/// The wait, in milliseconds, before a step that failed in this way is tried again; none where its attempts are spent. `failures` counts
+/// its failures by class, this one included.
+pub fn retry_wait_ms(policy: &RetryPolicy, class: ErrorClass, failures: &[(ErrorClass, u32)], seed: u64) -> Option<u64> {
+    let of = |class| failures.iter().find(|(of, _)| *of == class).map_or(0, |(_, n)| *n);
+    let own = |class| policy.by_class.get(&class).and_then(|own| own.max_attempts);
+    let (failed, most) = match own(class) {
+        Some(most) => (of(class), most),
+        // Classes with numbers of their own are counted by themselves.
+        None => (failures.iter().filter(|(of, _)| own(*of).is_none()).map(|(_, n)| n).sum(), policy.max_attempts),
+    };
+    let by_nature = own(class).is_none() && attempts_by_nature(class).is_some_and(|most| of(class) >= most);
+    if policy.never_on.contains(&class) || by_nature || failed >= most {
+        return None;
+    }
+    Some(backoff_ms(&pace(policy, class), failed, seed))
+}
+
+/// A policy with the numbers it has for one class.
+fn pace(policy: &RetryPolicy, class: ErrorClass) -> RetryPolicy {
+    let own = policy.by_class.get(&class).cloned().unwrap_or_default();
+    let patient = WireDuration { ms: policy.initial.ms.max(RATE_LIMIT_WAIT_MS) };
+    RetryPolicy {
+        initial: own.initial.unwrap_or(if class == ErrorClass::RateLimit { patient } else { policy.initial }),
+        max: own.max.unwrap_or(policy.max),
+        multiplier: own.multiplier.unwrap_or(policy.multiplier),
+        jitter: own.jitter.unwrap_or(policy.jitter),
+        max_attempts: policy.max_attempts,
+        never_on: Vec::new(),
+        by_class: Default::default(),
     }
 }
 
@@ -108,5 +198,41 @@ mod tests {
         }
         let calm = RetryPolicy { jitter: 0.0, ..policy };
         assert_eq!(backoff_ms(&calm, 3, 7), 4_000);
+    }
+
+    fn wait(policy: serde_json::Value, class: ErrorClass, failures: &[(ErrorClass, u32)]) -> Option<u64> {
+        let policy: RetryPolicy = serde_json::from_value(policy).unwrap();
+        retry_wait_ms(&RetryPolicy { jitter: 0.0, ..policy }, class, failures, 7)
+    }
+
+    #[test]
+    fn a_no_nonsense_and_a_missing_capability_are_not_repeated_and_memory_is_tried_once_more() {
+        use ErrorClass::*;
+        for class in [Refused, BadInput, MissingCapability] {
+            assert_eq!(wait(serde_json::json!({}), class, &[(class, 1)]), None, "{class:?}");
+        }
+        let plain = |n| wait(serde_json::json!({}), OutOfMemory, &[(OutOfMemory, n)]);
+        assert_eq!((plain(1), plain(2)), (Some(1_000), None));
+        let named = serde_json::json!({"by_class": {"REFUSED": {"max_attempts": 2, "initial": "7s"}}});
+        assert_eq!(wait(named, Refused, &[(Refused, 1)]), Some(7_000), "unless the policy names the class");
+    }
+
+    #[test]
+    fn who_asks_for_patience_is_not_asked_again_a_second_later() {
+        let limited = [(ErrorClass::RateLimit, 1)];
+        assert_eq!(wait(serde_json::json!({}), ErrorClass::RateLimit, &limited), Some(10_000));
+        let eager = serde_json::json!({"by_class": {"RATE_LIMIT": {"initial": "2s"}}});
+        assert_eq!(wait(eager, ErrorClass::RateLimit, &limited), Some(2_000));
+    }
+
+    #[test]
+    fn a_class_with_a_number_of_its_own_is_counted_by_itself() {
+        use ErrorClass::*;
+        let policy = serde_json::json!({"max_attempts": 2, "by_class": {"RATE_LIMIT": {"max_attempts": 4, "initial": "1s"}}});
+        let after = |class, failures: &[_]| wait(policy.clone(), class, failures);
+        assert_eq!(after(RateLimit, &[(RateLimit, 3)]), Some(4_000), "the fourth time it would be spent");
+        assert_eq!(after(RateLimit, &[(RateLimit, 4)]), None);
+        assert_eq!(after(Other, &[(RateLimit, 3), (Other, 1)]), Some(1_000), "patience costs nobody else an attempt");
+        assert_eq!(after(Timeout, &[(RateLimit, 3), (Other, 1), (Timeout, 1)]), None);
     }
 }

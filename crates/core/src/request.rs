@@ -169,6 +169,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         released: due_at.is_none() && !review_owed && request.depends_on.is_empty(),
         stall_ms: (policy.stall_strategy == StallStrategy::MarkStalled).then_some(policy.stall_after.ms),
         depth: 0,
+        healed: Default::default(),
     };
     let text = RequestText {
         title,

@@ -13,6 +13,8 @@ pub enum Question {
     Admission,
     /// Is the result good?
     Result,
+    /// Is this what should become of an escalated task?
+    Escalation,
 }
 
 /// Who may vote, and with what weight.

@@ -5,6 +5,7 @@ use crate::id::TaskId;
 use crate::time::{WireDuration, WireTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// A task as it is submitted. Only `description` or `title` must be given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -215,9 +216,18 @@ pub struct StepSpec {
     /// The model it asks for, a plain name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What it needs, an open set of names.
+    /// What its agent may use, an open set of names such as `memory_mb`; beside the `resource_limits` of the task, which it overrides.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub resources: Map<String, Value>,
+    /// The name under which one may go back to where this step is done; any completed step may be named by its id or path as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// How what it did is undone when one goes back behind it.
+    #[serde(alias = "compensate", skip_serializing_if = "Option::is_none")]
+    pub compensation: Option<CompensationSpec>,
+    /// Other ways of doing it, for the failure analyst to choose from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<AlternativeSpec>,
     /// How long it is expected to take, where somebody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<WireDuration>,
@@ -231,6 +241,52 @@ pub struct StepSpec {
     #[serde(alias = "subtasks", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(no_recursion))]
     pub steps: Vec<StepSpec>,
+}
+
+/// How what a step did is undone: work of its own, offered to agents when one goes back behind the step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct CompensationSpec {
+    /// What it does: `http.request`, `shell.run`, or any word an outside agent can do.
+    pub action: String,
+    /// What its agent must be able to do; the action where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<String>,
+    /// Parameters of the action; references see the outputs that are being undone.
+    #[serde(alias = "with", skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    /// How long one attempt may take from start to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<WireDuration>,
+    /// When and how often a failed attempt is repeated; the step's policy where it is missing.
+    #[serde(alias = "retry", skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
+}
+
+/// Another way of doing a step. What is missing is as the step says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct AlternativeSpec {
+    /// The classes of error it is meant for; all where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<ErrorClass>,
+    /// One line for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What it does instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What its agent must be able to do instead; its action where only that is given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<String>,
+    /// The parameters instead.
+    #[serde(alias = "with", skip_serializing_if = "Option::is_none")]
+    pub params: Option<Map<String, Value>>,
+    /// How long one attempt may take instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<WireDuration>,
 }
 
 /// When a failed attempt of a step is repeated.
@@ -251,6 +307,31 @@ pub struct RetryPolicy {
     /// Error classes that are never repeated.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub never_on: Vec<ErrorClass>,
+    /// Other numbers for some classes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_class: BTreeMap<ErrorClass, ClassRetry>,
+}
+
+/// The numbers of a retry policy for one class of error; what is missing is as the policy says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct ClassRetry {
+    /// Attempts that may fail in this way. They are counted by themselves, beside those of other classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// The wait after the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial: Option<WireDuration>,
+    /// The longest wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<WireDuration>,
+    /// What the wait grows by each time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<f64>,
+    /// The part of the wait that chance may add or take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<f64>,
 }
 
 /// 3 attempts, 1 s doubling up to 5 min, a tenth of chance (S3-101).
@@ -263,6 +344,7 @@ impl Default for RetryPolicy {
             multiplier: 2.0,
             jitter: 0.1,
             never_on: Vec::new(),
+            by_class: BTreeMap::new(),
         }
     }
 }
@@ -545,6 +627,27 @@ pub enum ErrorClass {
     /// Anything else.
     #[default]
     Other,
+}
+
+impl ErrorClass {
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Timeout => "TIMEOUT",
+            Self::Refused => "REFUSED",
+            Self::NotFound => "NOT_FOUND",
+            Self::BadInput => "BAD_INPUT",
+            Self::BadOutput => "BAD_OUTPUT",
+            Self::GateFailed => "GATE_FAILED",
+            Self::AgentLost => "AGENT_LOST",
+            Self::MissingCapability => "MISSING_CAPABILITY",
+            Self::RateLimit => "RATE_LIMIT",
+            Self::OutOfMemory => "OUT_OF_MEMORY",
+            Self::External => "EXTERNAL",
+            Self::Cancelled => "CANCELLED",
+            Self::Other => "OTHER",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,14 @@ pub(crate) enum Timer {
     Analysis,
     /// The task is tried again.
     TaskRetry,
+    /// Nobody decided about the escalated task.
+    Escalation,
+    /// No agent came for the compensation.
+    UndoQueue,
+    /// The attempt to undo is over time.
+    UndoTimeout,
+    /// The compensation is offered again.
+    UndoRetry,
     /// No agent came for the step.
     StepQueue(u32),
     /// The step was claimed and not started.

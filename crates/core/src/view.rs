@@ -540,7 +540,7 @@ impl EventView {
             return Some(step.to_owned());
         }
         match self.text("work")?.parse().ok()? {
-            WorkKey::Step(path) | WorkKey::Gate(path, _) => Some(path.into()),
+            WorkKey::Step(path) | WorkKey::Gate(path, _) | WorkKey::Undo(path) => Some(path.into()),
             WorkKey::Plan | WorkKey::Analysis => None,
         }
     }
@@ -577,6 +577,9 @@ pub struct PlanView {
     /// Whether it waits for a person to accept it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub acceptance_owed: bool,
+    /// How the latest versions differ from those before, latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<crate::plan::difference::Difference>,
 }
 
 /// A step or group of a plan.
@@ -662,6 +665,7 @@ impl PlanView {
             confidence: None,
             confidence_reasons: Vec::new(),
             acceptance_owed: false,
+            changes: Vec::new(),
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum WorkKey {
     Plan,
     /// Why an attempt of the task failed, and what to do about it.
     Analysis,
+    /// Undoing what a step did, by its path.
+    Undo(Box<str>),
 }
 
 impl fmt::Display for WorkKey {
@@ -26,6 +28,7 @@ impl fmt::Display for WorkKey {
             Self::Gate(path, n) => write!(f, "gate:{path}:{n}"),
             Self::Plan => f.write_str("plan"),
             Self::Analysis => f.write_str("analysis"),
+            Self::Undo(path) => write!(f, "undo:{path}"),
         }
     }
 }
@@ -33,9 +36,10 @@ impl fmt::Display for WorkKey {
 impl FromStr for WorkKey {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no work; it reads step:1.2, gate:1.2:0, plan or analysis");
+        let wrong = || format!("{text:?} is no work; it reads step:1.2, gate:1.2:0, plan, analysis or undo:1.2");
         match text.split_once(':') {
             Some(("step", path)) if !path.is_empty() => Ok(Self::Step(path.into())),
+            Some(("undo", path)) if !path.is_empty() => Ok(Self::Undo(path.into())),
             Some(("gate", rest)) => {
                 let (path, n) = rest.rsplit_once(':').ok_or_else(wrong)?;
                 Ok(Self::Gate(path.into(), n.parse().map_err(|_| wrong())?))
@@ -99,7 +103,7 @@ pub struct WorkItem {
     pub timeout_ms: Option<u64>,
     /// Where the task belongs.
     pub namespace: String,
-    /// What to do: the step's action; `gate.…`, `plan` or `analyse` for other work.
+    /// What to do: the action of the step or of its compensation; `gate.…`, `plan` or `analyse` for other work.
     pub action: String,
     /// One line for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -109,6 +113,9 @@ pub struct WorkItem {
     pub description: String,
     /// The action's parameters, references resolved; `${secrets.NAME}` is left for the agent to resolve.
     pub params: Map<String, Value>,
+    /// What it may use: the limits of the task, the step's own numbers, and what was allocated since, by name.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub resources: Map<String, Value>,
     /// Whether outside effects are allowed; `false` in DRY_RUN and SUGGESTION, where no effect token is granted.
     pub may_act: bool,
     /// An effect of an earlier attempt of which nobody knows whether it happened: look before acting again.
@@ -117,7 +124,8 @@ pub struct WorkItem {
     /// What people said should be kept in mind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guidance: Vec<String>,
-    /// For a gate: the report to be judged. For an analysis: the failure. For a plan: the request.
+    /// For a gate: the report to be judged. For an analysis: all that is known of the failure. For a plan: the request. For a compensation:
+    /// which step it undoes, and what that step's result was.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub subject: Value,
 }
@@ -305,11 +313,18 @@ pub struct Violation {
 pub enum Advice {
     /// Try again as planned.
     Retry,
+    /// Try again as planned, but not so soon.
+    RetryAfter {
+        /// The least wait, in milliseconds; what the policy says where that is longer.
+        delay_ms: u64,
+        /// Why.
+        reason: String,
+    },
     /// Try again with this plan; finished steps stay finished.
     AlternativePath(Box<PlanSpec>),
     /// Go back to a step that is done: what needs it, directly or through others, is done again, and so is what failed.
     Rollback {
-        /// The completed step to go back to, by its path or key; it stays done.
+        /// The completed step to go back to, by the name of its checkpoint, its path or its key; it stays done.
         checkpoint: String,
         /// Why.
         reason: String,
@@ -384,10 +399,10 @@ mod tests {
 
     #[test]
     fn work_survives_its_text() {
-        for text in ["step:1.2", "gate:1.2:0", "plan", "analysis"] {
+        for text in ["step:1.2", "gate:1.2:0", "plan", "analysis", "undo:1.2"] {
             assert_eq!(text.parse::<WorkKey>().unwrap().to_string(), text);
         }
-        for text in ["", "step:", "gate:1", "gate:1:x", "plan:1"] {
+        for text in ["", "step:", "undo:", "gate:1", "gate:1:x", "plan:1"] {
             assert!(text.parse::<WorkKey>().is_err(), "{text}");
         }
     }

@@ -10,11 +10,12 @@ use ephor_core::review::Question;
 use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode, OnAgentLost, OnUnknown};
 use ephor_core::status::{BlockReason, Status};
 use ephor_core::work::{EffectOutcome, WorkKey};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 mod back;
 mod council;
 mod steps;
+mod undo;
 
 use council::Open;
 pub(crate) use steps::Stage;
@@ -145,6 +146,12 @@ pub(crate) struct Witness {
     overruled: Option<(OverrideWord, Option<Box<str>>)>,
     /// The decision the last event was, if it was one.
     liquidated: bool,
+    /// What the council decided about the escalation.
+    council_says: Option<DecisionWord>,
+    /// When the house may decide about it.
+    house_limit: Option<i64>,
+    /// Steps whose work has to be undone before anything is tried again, what comes next first.
+    owed: VecDeque<Box<str>>,
     breaches: Vec<Breach>,
 }
 
@@ -165,7 +172,7 @@ impl Witness {
         if !matches!(event, Event::Overridden { .. }) {
             self.overruled = None;
         }
-        self.liquidated = matches!(event, Event::EscalationDecided { decision: DecisionWord::Liquidate });
+        self.liquidated = matches!(event, Event::EscalationDecided { decision: DecisionWord::Liquidate, .. });
         self.standing(event, after);
         std::mem::take(&mut self.breaches)
     }
@@ -198,7 +205,7 @@ impl Witness {
             Event::RunMissed { due_at } => self.postponed(due_at.0),
             Event::Planned(planned) => {
                 self.end_lease(&WorkKey::Plan, planned.work.as_ref().filter(|w| **w == WorkKey::Plan).map(|_| said));
-                self.leases.retain(|work, _| matches!(work, WorkKey::Plan | WorkKey::Analysis));
+                self.leases.retain(|work, _| matches!(work, WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_)));
                 self.steps.replan(&planned.plan);
                 self.steps_are_given();
                 self.acceptance_owed = planned.acceptance_owed;
@@ -224,6 +231,7 @@ impl Witness {
                         self.breaches.extend(found);
                     }
                     WorkKey::Gate(path, gate) => self.steps.reported(path, *gate, done.evidence.first()),
+                    WorkKey::Undo(path) => self.undone(path),
                     WorkKey::Plan | WorkKey::Analysis => {}
                 }
             }
@@ -298,13 +306,14 @@ impl Witness {
             }
             Event::ReviewDecided { review, verdict, tally, .. } => self.decided(*review, *verdict, tally, said),
             Event::TaskAttemptFailed { .. } => drop(self.leases.remove(&WorkKey::Analysis)),
-            Event::RolledBack { checkpoint, steps } => {
+            Event::RolledBack { checkpoint, steps, compensations, .. } => {
                 for path in steps {
                     if self.leases.contains_key(&WorkKey::Step(path.clone())) {
                         self.breach(Rule::Late, format!("step {path} is rolled back while it is held"));
                     }
                     self.drop_leases_of(path);
                 }
+                self.to_be_undone(steps, compensations);
                 let found = self.steps.rolled_back(checkpoint, steps);
                 self.breaches.extend(found);
             }
@@ -316,24 +325,29 @@ impl Witness {
                     );
                 }
                 self.retries = *retries;
+                self.nothing_is_owed("the task is tried again");
                 self.try_again();
             }
-            Event::Escalated { reason, .. } => {
+            Event::Escalated { reason, limit_at, .. } => {
                 self.escalated = Some(*reason);
-                if matches!(reason, EscalationReason::RetriesSpent | EscalationReason::HumanIntervention) {
+                self.house_limit = limit_at.map(|at| at.0);
+                if is_about_steps(*reason) {
                     self.leases.remove(&WorkKey::Analysis);
                 }
             }
-            Event::EscalationDecided { decision } => {
+            Event::EscalationDecided { decision, by } => {
                 if self.escalated.take().is_none() {
                     self.breach(Rule::Undecided, "an escalation was decided that there was not".into());
                 }
+                self.who_decides(*decision, *by, said);
                 if *decision == DecisionWord::ModifyScope {
                     self.ask_again();
                 }
                 if *decision != DecisionWord::Liquidate {
                     self.retries = 0;
-                    if self.steps.are_laid() {
+                    if !self.owed.is_empty() {
+                        // What has to be undone first is undone first.
+                    } else if self.steps.are_laid() {
                         self.try_again();
                     } else {
                         self.leases.remove(&WorkKey::Plan);
@@ -502,6 +516,11 @@ impl Witness {
                 let found = self.steps.given(path, assigned.agent);
                 self.breaches.extend(found);
                 self.doers.insert(assigned.agent);
+                self.nothing_is_owed("a step was given away");
+            }
+            WorkKey::Undo(path) => {
+                self.undo_given(path);
+                self.doers.insert(assigned.agent);
             }
             WorkKey::Gate(path, gate) => {
                 let found = self.steps.gate_given(path, *gate, assigned.agent);
@@ -560,7 +579,7 @@ impl Witness {
         let inside = format!("{step}.");
         self.leases.retain(|work, _| match work {
             WorkKey::Step(path) | WorkKey::Gate(path, _) => **path != *step && !path.starts_with(&inside),
-            WorkKey::Plan | WorkKey::Analysis => true,
+            WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_) => true,
         });
     }
 
@@ -580,12 +599,22 @@ impl Witness {
                     self.approval = Approval::Given;
                 }
                 let undecided = self.escalated == Some(EscalationReason::ReviewUndecided);
-                let asked = self.review.take().map(|open| open.question).or(self.asked_last.filter(|_| undecided));
+                let open = self.review.take_if(|open| open.question != Question::Escalation);
+                let asked = open.map(|open| open.question).or(self.asked_last.filter(|_| undecided));
                 self.result_accepted |= asked == Some(Question::Result);
                 if undecided || self.escalated == Some(EscalationReason::Requested) {
                     self.escalated = None;
                 }
             }
+            OverrideWord::RetryStep | OverrideWord::Compensated if step.is_some_and(|step| self.is_undone_next(step)) => {
+                if self.escalated == Some(EscalationReason::CompensationFailed) {
+                    self.escalated = None;
+                }
+                if decision == OverrideWord::Compensated {
+                    self.owed.pop_front();
+                }
+            }
+            OverrideWord::Compensated => self.breach(Rule::Undecided, "a step was said to be undone that is not to be".into()),
             OverrideWord::RetryStep => {
                 if let Some(step) = step {
                     self.steps.retry(step);
@@ -598,11 +627,11 @@ impl Witness {
 
     /// A step that was in the way is dealt with; where it was the last one the task goes on.
     fn nothing_in_the_way(&mut self) {
-        if self.steps.any_failed() {
+        if self.steps.any_failed() || !self.owed.is_empty() {
             return;
         }
         self.leases.remove(&WorkKey::Analysis);
-        if matches!(self.escalated, Some(EscalationReason::RetriesSpent | EscalationReason::HumanIntervention)) {
+        if self.escalated.is_some_and(is_about_steps) {
             self.escalated = None;
         }
     }
@@ -707,5 +736,16 @@ impl Witness {
                 what: format!("nobody knows about {id} of {} and nobody says so", e.work),
             })
             .collect()
+    }
+}
+
+/// Whether a decision is owed because of steps that failed.
+fn is_about_steps(reason: EscalationReason) -> bool {
+    match reason {
+        EscalationReason::RetriesSpent | EscalationReason::HumanIntervention | EscalationReason::HealingSpent => true,
+        EscalationReason::Requested
+        | EscalationReason::ReviewUndecided
+        | EscalationReason::NoPlan
+        | EscalationReason::CompensationFailed => false,
     }
 }

@@ -40,6 +40,7 @@ impl Trial {
             title: String::new(),
             description: String::new(),
             params,
+            resources: Map::new(),
             may_act: true,
             probe: None,
             guidance: Vec::new(),

@@ -54,6 +54,7 @@ fn item(n: u32) -> Value {
         title: String::new(),
         description: String::new(),
         params: Map::from_iter([("n".into(), n.into())]),
+        resources: Default::default(),
         may_act: true,
         probe: None,
         guidance: Vec::new(),

@@ -197,6 +197,7 @@ fn item(n: u8, action: &str) -> WorkItem {
         title: String::new(),
         description: String::new(),
         params: Map::new(),
+        resources: Default::default(),
         may_act: true,
         probe: None,
         guidance: vec!["be kind".into()],

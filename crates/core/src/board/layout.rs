@@ -16,6 +16,7 @@ impl Board {
             dependents: vec![Vec::new(); n],
             kids: vec![Vec::new(); n],
             fence,
+            done: earlier.map_or(0, |old| old.done),
             ..Self::default()
         };
         if n > 1 {
@@ -86,6 +87,7 @@ impl Board {
         cell.overruled = was.overruled;
         cell.doer = was.doer;
         cell.started_at = was.started_at;
+        cell.done_no = was.done_no;
         self.end(i, was.status, was.ended_at.unwrap_or_default());
     }
 
@@ -125,6 +127,7 @@ impl Board {
                 needs: Vec::new(),
                 when: None,
                 for_each: None,
+                checkpoint: None,
                 ..pattern.clone()
             };
             let index = self.place(part, &mut spares);
@@ -188,6 +191,10 @@ fn new_cell(fence: u32) -> Cell {
         open_kids: 0,
         attempt: fence,
         failures: 0,
+        by_class: Vec::new(),
+        trouble: None,
+        retry_after_ms: None,
+        done_no: None,
         gate: 0,
         reported: None,
         condition_met: false,

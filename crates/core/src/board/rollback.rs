@@ -1,6 +1,7 @@
 //! Going back to a step that is done: what needs it and has begun is to be done again. Looks at nothing but that and what it needs.
 
 use super::Board;
+use crate::planted::{self, Fault};
 use crate::status::StepStatus;
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ impl Board {
     /// failed. What a person left out stays so, and so does what is in a group that was left out.
     pub(crate) fn behind(&self, checkpoint: u32) -> BTreeSet<u32> {
         let mut back = BTreeSet::new();
-        let needing = self.needing(checkpoint);
+        let needing = if planted::is(Fault::CheckpointIgnored) { BTreeSet::new() } else { self.needing(checkpoint) };
         // Groups stand before their parts.
         for i in &needing {
             let cell = self.cell(*i);
@@ -28,6 +29,55 @@ impl Board {
         }
         back.extend(&self.failed);
         back
+    }
+
+    /// Of steps that are to be done again, those whose work stands and can be undone, what was done last first.
+    pub(crate) fn to_undo(&self, back: &BTreeSet<u32>) -> Vec<u32> {
+        if planted::is(Fault::CompensationSkipped) {
+            return Vec::new();
+        }
+        let undone = |i: &u32| self.steps[*i as usize].compensation.is_some() && !self.cells[*i as usize].group;
+        let done = back.iter().copied().filter(undone).filter_map(|i| Some((self.cells[i as usize].done_no?, i)));
+        let mut done: Vec<(u32, u32)> = done.collect();
+        done.sort_unstable();
+        if !planted::is(Fault::CompensationOutOfOrder) {
+            done.reverse();
+        }
+        done.into_iter().map(|(_, i)| i).collect()
+    }
+
+    /// The completed step of this checkpoint, key or path.
+    pub(crate) fn checkpoint(&self, name: &str) -> Option<u32> {
+        let named = || self.all().find(|i| self.steps[*i as usize].checkpoint.as_deref() == Some(name));
+        self.find(name).or_else(named).filter(|i| self.cells[*i as usize].status == StepStatus::Completed)
+    }
+
+    /// Checkpoints that were named, are done, and that a step needs, directly or through others; the nearest first.
+    pub(crate) fn checkpoints_before(&self, i: u32) -> Vec<u32> {
+        let (mut seen, mut found, mut level) = (BTreeSet::new(), Vec::new(), vec![i]);
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for each in level {
+                let mut needs = self.steps[each as usize].needs.clone();
+                needs.extend(self.steps[each as usize].parent);
+                for need in needs {
+                    if !seen.insert(need) {
+                        continue;
+                    }
+                    // A group that is needed was done by its parts; of the one it is in only what that needs counts.
+                    if self.cells[need as usize].status == StepStatus::Completed {
+                        next.extend(self.kids(need).iter().filter(|kid| seen.insert(**kid)));
+                    }
+                    next.push(need);
+                }
+            }
+            let done = |i: &&u32| {
+                self.steps[**i as usize].checkpoint.is_some() && self.cells[**i as usize].status == StepStatus::Completed
+            };
+            found.extend(next.iter().filter(done));
+            level = next;
+        }
+        found
     }
 
     /// What needs a step, directly or through others. What needs a group needs all that is in it, and what is in a group needs what
@@ -75,8 +125,9 @@ impl Board {
             self.set(*i, StepStatus::RolledBack);
             self.rolled_back.insert(*i);
             let cell = &mut self.cells[*i as usize];
-            (cell.failures, cell.gate, cell.condition_met, cell.overruled) = (0, 0, false, false);
-            (cell.started_at, cell.ended_at) = (None, None);
+            cell.start_count();
+            (cell.gate, cell.condition_met, cell.overruled) = (0, false, false);
+            (cell.started_at, cell.ended_at, cell.done_no) = (None, None, None);
             if had_ended {
                 self.is_open_again(self.steps[*i as usize].parent, back, &mut waiting);
             }

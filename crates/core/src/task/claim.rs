@@ -1,5 +1,6 @@
 //! Work handed out: which piece an agent gets, and all it needs to know about it.
 
+use super::undo::Undoing;
 use super::{Decided, Draft, Task};
 use crate::board::Offer;
 use crate::command::{Answer, Claim, Context, Refusal};
@@ -21,20 +22,25 @@ impl Task {
         let work = self.offered_work(offer);
         let attempt = match offer {
             Offer::Step(i) => self.board.cell(i).attempt + u32::from(!planted::is(Fault::TokenReused)),
-            Offer::Gate(_) | Offer::Plan | Offer::Analysis => self.side_attempts + 1,
+            Offer::Gate(_) | Offer::Plan | Offer::Analysis | Offer::Undo => self.side_attempts + 1,
         };
-        if let Offer::Step(i) = offer
-            && let Err(why) = self.params(i)
-        {
+        let params = match offer {
+            Offer::Step(i) => self.params(i),
+            Offer::Undo => self.undo_params(),
+            Offer::Gate(_) | Offer::Plan | Offer::Analysis => Ok(Default::default()),
+        };
+        if let Err(why) = params {
             // Parameters that refer to nothing cannot be handed out, and trying again cannot help.
-            let failed = Failed { work, attempt, class: ErrorClass::BadInput, retry_at: None };
+            let failed = Failed { work, attempt, class: ErrorClass::BadInput, retry_at: None, retry_after_ms: None };
             return Ok(Decided {
                 drafts: vec![Draft::because(Event::AttemptFailed(Box::new(failed)), &why)],
                 answer: Err(Refusal::NoWork("its parameters refer to nothing")),
             });
         }
         let step = if let Offer::Step(i) = offer { Some(&self.board.steps[i as usize]) } else { None };
-        let limit = step.and_then(|s| s.timeout_ms).unwrap_or(cx.policy.attempt_timeout.ms);
+        let undo = self.undoing.next().filter(|_| offer == Offer::Undo);
+        let own = step.and_then(|s| s.timeout_ms).or(undo.and_then(|u| u.how.timeout_ms));
+        let limit = own.unwrap_or(cx.policy.attempt_timeout.ms);
         let assigned = Assigned {
             work: work.clone(),
             attempt,
@@ -83,6 +89,7 @@ impl Task {
             Offer::Gate(i) => WorkKey::Gate(path(i), self.board.gates.get(&i).map_or(0, |g| g.gate)),
             Offer::Plan => WorkKey::Plan,
             Offer::Analysis => WorkKey::Analysis,
+            Offer::Undo => WorkKey::Undo(self.undoing.next().map(|undo| undo.path.clone()).unwrap_or_default()),
         }
     }
 
@@ -94,6 +101,7 @@ impl Task {
             WorkKey::Gate(path, _) => Offer::Gate(self.board.find(path)?),
             WorkKey::Plan => Offer::Plan,
             WorkKey::Analysis => Offer::Analysis,
+            WorkKey::Undo(_) => Offer::Undo,
         };
         let limit = lease.timeout_at.map(|at| at.since(lease.since));
         Some(self.item(offer, work, lease.attempt, lease.lease_ms, limit))
@@ -113,12 +121,12 @@ impl Task {
             title: text.title.clone(),
             description: text.description.clone(),
             params: Default::default(),
+            resources: Default::default(),
             may_act: self.may_act(),
             probe: None,
             guidance: self.contents.guidance.clone(),
             subject: Value::Null,
         };
-        let error = |step: &str| self.contents.errors.get(&format!("step:{step}")).cloned().unwrap_or_default();
         match offer {
             Offer::Step(i) => {
                 let step = &self.board.steps[i as usize];
@@ -128,6 +136,7 @@ impl Task {
                         item.title.clone_from(&words.title);
                     }
                     item.description.clone_from(&words.description);
+                    item.resources = self.resources(words);
                 }
                 item.params = self.params(i).unwrap_or_default();
                 item.probe = self.probe(&step.path);
@@ -146,8 +155,15 @@ impl Task {
             }
             Offer::Analysis => {
                 item.action = "analyse".into();
-                let step = self.analysis.as_ref().and_then(|a| a.step.clone()).unwrap_or_default();
-                item.subject = serde_json::json!({"step": step, "error": error(&step), "retries": self.retries});
+                item.subject = self.failure_facts();
+            }
+            Offer::Undo => {
+                let Some(undo) = self.undoing.next() else { return item };
+                item.action = undo.how.action.to_string();
+                item.params = self.undo_params().unwrap_or_default();
+                item.probe = self.probe(&Undoing::name(&undo.path));
+                let output = self.contents.undone.get(&undo.path).and_then(|kept| kept.output.as_deref());
+                item.subject = serde_json::json!({"undoes": undo.path, "result": output});
             }
         }
         item

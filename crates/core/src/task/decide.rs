@@ -49,7 +49,7 @@ impl Task {
             Command::Modify(changes) => self.modify(*changes, cx),
             Command::Escalate { priority, reason } => match self.escalated {
                 Some(_) => Err(self.not_now("escalate", "decide it")),
-                None => Ok(self.escalate(priority, &reason)?),
+                None => Ok(self.escalate(priority, &reason, cx)?),
             },
             Command::Decide(decision) => self.decide_escalation(*decision, cx),
             Command::Override { decision, step, reason } => self.overrule(decision, step, &reason, cx),

@@ -2,13 +2,15 @@
 //! histories replay alike.
 
 mod course;
+mod undo;
 mod work;
 
 use super::{End, Hold, Review, Reviewed, Side, Task};
 use crate::board::Offer;
-use crate::event::{AfterFailure, DecisionWord, EndReason, EscalationReason, Event, Letter, SkipReason, Submitted};
+use crate::event::{AfterFailure, EndReason, EscalationReason, Event, Letter, SkipReason, Submitted};
 use crate::planted::{self, Fault};
 use crate::review::{Question, Verdict};
+use crate::spec::ErrorClass;
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::Time;
 use crate::timers::Timer;
@@ -31,8 +33,10 @@ impl Task {
             Event::Started { work, timeout_at, .. } => self.started(work, *timeout_at, at),
             Event::AttemptSucceeded(done) => self.succeeded(&done.work, done.attempt, at),
             Event::AttemptFailed(failed) => self.attempt_failed(failed, at),
-            Event::StepFailed { step, .. } => self.with_step(step, |task, i| {
+            Event::StepFailed { step, class } => self.with_step(step, |task, i| {
                 task.stop_waiting(i);
+                task.board.cell_mut(i).trouble = Some(*class);
+                task.board.cell_mut(i).retry_after_ms = None;
                 task.fail_step(i, at);
             }),
             Event::StepSkipped { step, reason } => self.with_step(step, |task, i| {
@@ -56,7 +60,8 @@ impl Task {
                     task.queue_steps(at);
                 }
             }),
-            Event::Reoffered { step } => self.with_step(step, |task, i| {
+            Event::Reoffered { undo: true, .. } => self.offer_undo(at),
+            Event::Reoffered { step, undo: false } => self.with_step(step, |task, i| {
                 task.soft.clear(Timer::StepRetry(i));
                 task.board.offer(i);
                 task.queue_steps(at);
@@ -118,7 +123,12 @@ impl Task {
             Event::ReviewOpened(opened) => {
                 self.review_owed = false;
                 self.firm.set(Timer::Review, opened.deadline);
-                self.review = Some(Review { id: opened.review, question: opened.question, ballot: Self::ballot(opened) });
+                self.review = Some(Review {
+                    id: opened.review,
+                    question: opened.question,
+                    ballot: Self::ballot(opened),
+                    proposal: opened.proposal,
+                });
             }
             Event::VoteCast { judge, vote, .. } => {
                 if let Some(review) = &mut self.review {
@@ -127,9 +137,11 @@ impl Task {
             }
             Event::ReviewDecided { review, verdict, tally, self_decided } => {
                 self.firm.clear(Timer::Review);
-                self.review_followed = false;
                 if let Some(open) = self.review.take() {
                     let passed = matches!(verdict, Verdict::Approved | Verdict::ApprovedWithConditions);
+                    // A no to a proposal leaves the escalation as it is.
+                    self.review_followed = open.question == Question::Escalation;
+                    self.council_says = open.proposal.filter(|_| passed);
                     self.result_accepted |= passed && open.question == Question::Result;
                     self.reviews.push(Reviewed {
                         id: *review,
@@ -155,47 +167,43 @@ impl Task {
                     AfterFailure::Escalate | AfterFailure::Fail => {}
                 }
             }
-            Event::RolledBack { steps, .. } => self.rolled_back(steps),
+            Event::RolledBack { steps, compensations, wait_ms, .. } => {
+                self.healed.rollbacks += 1;
+                self.to_be_undone(compensations, *wait_ms, at);
+                self.rolled_back(steps);
+            }
             Event::Retried { retries } => {
                 self.note_advice(at);
                 self.retries = *retries;
+                self.healed.times += 1;
                 self.try_again(at);
             }
-            Event::Escalated { reason, priority } => {
+            Event::Escalated { reason, priority, limit_at } => {
                 self.escalated = Some(*reason);
+                match limit_at {
+                    Some(by) => self.firm.set(Timer::Escalation, *by),
+                    None => self.firm.clear(Timer::Escalation),
+                }
                 match reason {
                     EscalationReason::ReviewUndecided => self.review_followed = true,
-                    EscalationReason::RetriesSpent | EscalationReason::HumanIntervention => {
+                    EscalationReason::RetriesSpent | EscalationReason::HumanIntervention | EscalationReason::HealingSpent => {
                         self.note_advice(at);
                         self.stop_retrying();
                     }
+                    EscalationReason::CompensationFailed => self.undo_stopped(),
                     EscalationReason::Requested | EscalationReason::NoPlan => {}
                 }
                 if let Some(priority) = priority {
                     self.facts.priority = *priority;
                 }
             }
-            Event::EscalationDecided { decision } => {
-                let undecided = self.escalated.take() == Some(EscalationReason::ReviewUndecided);
-                if *decision != DecisionWord::Liquidate {
-                    self.retries = 0;
-                    // A review that could not decide is asked again; a new scope is a new question.
-                    self.review_owed |= undecided && self.asked_last() == Some(Question::Admission);
-                    if *decision == DecisionWord::ModifyScope {
-                        self.ask_again();
-                    }
-                    if !self.planned {
-                        self.close_plan_work();
-                    }
-                    self.try_again(at);
-                }
-            }
+            Event::EscalationDecided { decision, by } => self.escalation_decided(*decision, *by, at),
 
             Event::Paused { stop_running } => self.paused = Some(Hold { stop_running: *stop_running }),
             Event::Resumed => {
                 self.paused = None;
                 if planted::is(Fault::HoldForgotten) {
-                    self.escalated = None;
+                    self.settle_escalation();
                 }
             }
             Event::CancelRequested { force_at } => {
@@ -266,6 +274,7 @@ impl Task {
     fn born(&mut self, facts: &Submitted, at: Time) {
         (*self.facts).clone_from(facts);
         self.born_at = Some(at);
+        self.healed = facts.healed;
         self.acceptance_owed = facts.acceptance_owed;
         self.review_owed = facts.review_owed && !planted::is(Fault::ReviewSkipped);
         self.dependencies = facts.depends_on.iter().copied().collect();
@@ -329,8 +338,10 @@ impl Task {
                         if task.spawned.get(&i) == Some(child) {
                             task.stop_waiting(i);
                             if done {
+                                task.board.note_done(i);
                                 task.board.end(i, StepStatus::Completed, at)
                             } else {
+                                task.board.cell_mut(i).trouble = Some(ErrorClass::Other);
                                 task.fail_step(i, at)
                             }
                             task.queue_steps(at);
@@ -365,6 +376,8 @@ impl Task {
         self.analysis = None;
         self.paused = None;
         self.escalated = None;
+        self.council_says = None;
+        self.undoing.lease = None;
         self.retrying = false;
         self.review = None;
         self.review_owed = false;

@@ -1,11 +1,10 @@
-//! What people do to a live task: resume, cancel, modify, escalate, decide, overrule.
+//! What people do to a live task: resume, cancel, modify, escalate, overrule.
 
 use super::decide::{bounded, invalid};
 use super::{Decided, Draft, Task};
-use crate::command::{Changes, Context, Decision, Refusal};
-use crate::event::{
-    ActorKind, DecisionWord, EndReason, EscalationReason, Event, Modified, OverrideWord, Private, SkipReason, TextChanges,
-};
+use crate::command::{Changes, Context, Refusal};
+use crate::event::{ActorKind, EndReason, EscalationReason, Event, Modified, OverrideWord, Private, SkipReason, TextChanges};
+use crate::review::Question;
 use crate::spec::Priority;
 use crate::status::{BlockReason, Status, StepStatus};
 
@@ -69,33 +68,10 @@ impl Task {
         Ok(Draft::with(Event::Modified(Box::new(modified)), Private::Changes(Box::new(changes.text))).into())
     }
 
-    pub(super) fn escalate(&self, priority: Option<Priority>, reason: &str) -> Result<Decided, Refusal> {
-        let event = Event::Escalated { reason: EscalationReason::Requested, priority };
+    pub(super) fn escalate(&self, priority: Option<Priority>, reason: &str, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        let limit_at = cx.policy.on_escalation.as_ref().map(|house| cx.now.plus(house.after.ms));
+        let event = Event::Escalated { reason: EscalationReason::Requested, priority, limit_at };
         Ok(Draft::because(event, bounded(reason)?).into())
-    }
-
-    pub(super) fn decide_escalation(&self, decision: Decision, cx: &Context<'_>) -> Result<Decided, Refusal> {
-        if cx.actor.kind == ActorKind::Ai {
-            return Err(Refusal::Forbidden("an escalation is decided by the council or a person".into()));
-        }
-        if self.escalated.is_none() {
-            return Err(self.not_now("decide an escalation of", "escalate it first"));
-        }
-        let decided =
-            Draft::with(Event::EscalationDecided { decision: decision.word }, Private::Changes(Box::new(decision.text.clone())));
-        match decision.word {
-            DecisionWord::Liquidate => {
-                let stopped = Draft::because(Event::Stopped { reason: EndReason::Liquidated }, &decision.text.reason);
-                Ok(vec![decided, stopped].into())
-            }
-            DecisionWord::ModifyScope if decision.text.description.is_none() && decision.text.requirements.is_none() => {
-                Err(invalid("description", "MODIFY_SCOPE needs a new description or new requirements"))
-            }
-            DecisionWord::AllocateResources if decision.text.resource_limits.is_none() => {
-                Err(invalid("resource_limits", "ALLOCATE_RESOURCES needs the new limits"))
-            }
-            DecisionWord::ModifyScope | DecisionWord::AllocateResources => Ok(decided.into()),
-        }
     }
 
     pub(super) fn overrule(
@@ -111,11 +87,16 @@ impl Task {
         if reason.trim().is_empty() {
             return Err(invalid("reason", "an override says why"));
         }
+        let may = decision == OverrideWord::Compensated || self.undoing.spent;
+        let stuck = step.as_ref().filter(|_| may).and_then(|name| self.undo_stuck(name));
+        if let (OverrideWord::Compensated | OverrideWord::RetryStep, Some(path)) = (decision, &stuck) {
+            return Ok(Draft::because(Event::Overridden { decision, step: Some(path.clone()) }, bounded(reason)?).into());
+        }
         let found = match (&step, decision) {
             (Some(name), _) => {
                 Some(self.board.find(name).ok_or_else(|| Refusal::NotFound { what: "step", id: name.to_string() })?)
             }
-            (None, OverrideWord::SkipStep | OverrideWord::RetryStep | OverrideWord::PassGate) => {
+            (None, OverrideWord::SkipStep | OverrideWord::RetryStep | OverrideWord::PassGate | OverrideWord::Compensated) => {
                 return Err(invalid("step", "say which step"));
             }
             (None, _) => None,
@@ -146,6 +127,9 @@ impl Task {
                 let gate = self.board.gates.get(&i).map_or(0, |g| g.gate);
                 vec![self.judged(i, gate, true, None, 0, "override", cx)]
             }
+            (OverrideWord::Compensated, ..) => {
+                return Err(self.not_now("declare this step undone in", "only what is undone next, and nobody works on, can be"));
+            }
             (OverrideWord::SkipStep | OverrideWord::RetryStep | OverrideWord::PassGate, ..) => {
                 return Err(
                     self.not_now("overrule this step of", "skip what has not ended, retry what failed, pass a gate that is open")
@@ -158,7 +142,8 @@ impl Task {
     /// Whether the council, or somebody who asked for a decision, is what it waits for.
     fn approval_helps(&self) -> bool {
         let asked = matches!(self.escalated, Some(EscalationReason::ReviewUndecided | EscalationReason::Requested));
-        self.review.is_some() || self.review_owed || asked
+        let open = self.review.as_ref().is_some_and(|r| r.question != Question::Escalation);
+        open || self.review_owed || asked
     }
 
     /// Steps that have not completed, named as gaps of a task that is declared complete.

@@ -7,11 +7,16 @@
 //! - `next`: what happens by itself. The only place that knows deadlines, tallies and the end.
 //! - `evolve`: what has happened. Cannot fail; sees no clock and no policy.
 //! - `outbox`: what other tasks hear of it, derived from the event alone.
+//! - `healing`: what follows failures: retries, analysis, going back, and the limits of all that.
+//! - `undo`: undoing what was done before one went back; `escalation`: what is decided about a task that nothing else helps.
 //! - `standing`: where all that leaves it: its status, what it offers, when to look at it again.
 
 mod claim;
 mod decide;
+mod effects;
+mod escalation;
 mod evolve;
+mod healing;
 mod intervene;
 mod next;
 mod outbox;
@@ -20,6 +25,7 @@ mod shown;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod waiting;
 
 pub use waiting::Waiting;
@@ -27,7 +33,7 @@ pub use waiting::Waiting;
 use crate::board::{Board, Lease};
 use crate::command::{Answer, Command, Context, Handled, Move, Refusal};
 use crate::contents::{Contents, StepScope};
-use crate::event::{Actor, EndReason, Event, Private, ReviewOpened, Submitted};
+use crate::event::{Actor, DecisionWord, EndReason, Event, Healed, Private, ReviewOpened, Submitted};
 use crate::expr;
 use crate::id::{AgentId, EffectId, ReviewId, TaskId};
 use crate::plan::Step;
@@ -83,6 +89,10 @@ pub struct Task {
     /// Between two tries of the task.
     retrying: bool,
     retries: u32,
+    /// How often failures were dealt with since a person last decided, here and in the tasks above.
+    healed: Healed,
+    /// What was done and has to be undone before the task is tried again.
+    undoing: undo::Undoing,
     plan_version: u32,
     request_version: u32,
     plan_work: Option<Side>,
@@ -97,6 +107,12 @@ pub struct Task {
     reviews: Vec<Reviewed>,
     /// What follows from the last verdict has followed.
     review_followed: bool,
+    /// What the council decided about the escalation, and nobody has carried out yet.
+    council_says: Option<DecisionWord>,
+    /// It is to be ended by a decision on an escalation.
+    liquidated: bool,
+    /// Whether the house has given it more resources since anybody else decided.
+    house_gave: bool,
     result_accepted: bool,
     dependencies: BTreeSet<TaskId>,
     failed_dependency: bool,
@@ -163,6 +179,8 @@ struct Review {
     id: ReviewId,
     question: Question,
     ballot: Ballot,
+    /// The decision that is voted on, where it is about an escalation.
+    proposal: Option<DecisionWord>,
 }
 
 /// A decided review.
@@ -265,6 +283,8 @@ impl Task {
             stalled: false,
             retrying: false,
             retries: 0,
+            healed: Healed::default(),
+            undoing: undo::Undoing::default(),
             plan_version: 0,
             request_version: 1,
             plan_work: None,
@@ -275,6 +295,9 @@ impl Task {
             review: None,
             reviews: Vec::new(),
             review_followed: false,
+            council_says: None,
+            liquidated: false,
+            house_gave: false,
             result_accepted: false,
             dependencies: BTreeSet::new(),
             failed_dependency: false,
@@ -379,6 +402,7 @@ impl Task {
     /// Takes one event into the state and its words into the contents: the whole of replay.
     pub fn take_in(&mut self, event: &Event, private: Option<&Private>, at: Time) {
         self.let_go.clear();
+        self.keep_words_before(event, private);
         self.evolve(event, at);
         self.version += 1;
         self.touched_at = at;
@@ -448,6 +472,7 @@ impl Task {
             }
             WorkKey::Plan => self.plan_work.as_ref()?.lease.as_deref(),
             WorkKey::Analysis => self.analysis.as_ref()?.lease.as_deref(),
+            WorkKey::Undo(path) => self.undoing.lease_on(path),
         }
     }
 
@@ -471,7 +496,8 @@ impl Task {
             .filter_map(|(i, g)| of(WorkKey::Gate(self.board.steps[*i as usize].path.clone(), g.gate), &g.lease));
         let plan = self.plan_work.iter().filter_map(|s| of(WorkKey::Plan, &s.lease));
         let analysis = self.analysis.iter().filter_map(|s| of(WorkKey::Analysis, &s.lease));
-        steps.chain(gates).chain(plan).chain(analysis).collect()
+        let undo = self.undoing.next().and_then(|undo| of(WorkKey::Undo(undo.path.clone()), &self.undoing.lease));
+        steps.chain(gates).chain(plan).chain(analysis).chain(undo).collect()
     }
 
     /// Whether the holder of this attempt should stop because somebody wants it to.
@@ -523,6 +549,11 @@ impl Task {
     /// How often it was tried again.
     pub fn retries(&self) -> u32 {
         self.retries
+    }
+
+    /// How often failures were dealt with since a person last decided, here and in the tasks above.
+    pub fn healed(&self) -> Healed {
+        self.healed
     }
 
     /// Whether its private parts may be deleted, or were.
@@ -602,5 +633,6 @@ fn blank_facts() -> Submitted {
         released: false,
         stall_ms: None,
         depth: 0,
+        healed: Healed::default(),
     }
 }

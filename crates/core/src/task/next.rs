@@ -3,17 +3,14 @@
 
 use super::{Draft, Task};
 use crate::command::Context;
-use crate::event::{
-    Actor, AfterFailure, EndReason, EscalationReason, Event, Failed, GateJudged, Planned, Private, ReviewOpened, SkipReason,
-};
+use crate::event::{Actor, EndReason, EscalationReason, Event, Failed, GateJudged, Planned, Private, ReviewOpened, SkipReason};
 use crate::expr;
 use crate::gate;
 use crate::id::{ReviewId, TaskId};
 use crate::plan::{Does, Plan, STEPS_MAX};
-use crate::policy::backoff_ms;
 use crate::recurrence;
 use crate::review::{Ballot, Judge, Question, Verdict, required};
-use crate::spec::{ErrorClass, GateKind, Request, RetryPolicy};
+use crate::spec::{ErrorClass, GateKind, Request};
 use crate::time::{Time, WireDuration};
 use crate::timers::Timer;
 use crate::work::{EffectOutcome, WorkKey};
@@ -27,6 +24,9 @@ impl Task {
     pub(super) fn next(&self, cx: &Context<'_>) -> Option<Draft> {
         if self.end.is_some() || self.born_at.is_none() {
             return None;
+        }
+        if self.liquidated {
+            return Some(Draft::new(Event::Stopped { reason: EndReason::Liquidated }));
         }
         if let Some((at, timer)) = self.firm.first()
             && at <= cx.now
@@ -42,6 +42,9 @@ impl Task {
         if let Some(effect) = self.dangling.first() {
             return Some(Draft::new(Event::EffectSettled { effect: *effect, outcome: EffectOutcome::Unknown }));
         }
+        if self.escalated.is_some() && self.paused.is_none() {
+            return self.council_follows(cx);
+        }
         if self.is_held() {
             return None;
         }
@@ -53,7 +56,7 @@ impl Task {
         {
             return Some(draft);
         }
-        if let Some(draft) = self.after_review() {
+        if let Some(draft) = self.after_review(cx) {
             return Some(draft);
         }
         if self.is_deliberating() {
@@ -71,6 +74,9 @@ impl Task {
         if !self.planned && self.plan_work.is_none() && self.may_plan() {
             let limit_at = cx.now.plus(cx.policy.plan_wait.ms);
             return Some(Draft::new(Event::PlanRequested { limit_at }));
+        }
+        if let Some(draft) = self.undo_follows(cx) {
+            return Some(draft);
         }
         if !self.may_settle_steps() {
             return None;
@@ -123,13 +129,20 @@ impl Task {
                 let text = crate::plan::StepText { title: self.contents.text.title.clone(), ..Default::default() };
                 Draft::with(Event::Planned(Box::new(planned)), Private::Plan(vec![text]))
             }
-            Timer::Plan => Draft::new(Event::Escalated { reason: EscalationReason::NoPlan, priority: None }),
-            Timer::Analysis => Draft::new(self.after_task_failure(cx, false)),
+            Timer::Plan => Draft::new(self.escalated(EscalationReason::NoPlan, cx)),
+            Timer::Analysis => Draft::new(self.after_task_failure(cx, None)),
+            Timer::Escalation => return Some(self.house_decides(cx)),
+            Timer::UndoQueue => return self.nobody_undoes(cx),
+            Timer::UndoTimeout => return self.undo_over(cx),
+            Timer::UndoRetry => {
+                let step = self.undoing.next()?.path.clone();
+                Draft::new(Event::Reoffered { step, undo: true })
+            }
             Timer::TaskRetry => Draft::new(Event::Retried { retries: self.retries + 1 }),
             Timer::StepQueue(i) => self.step_failed(i, ErrorClass::MissingCapability, "no agent came in time"),
             Timer::StepStart(i) => self.attempt_over(i, "the agent did not start in time", cx),
             Timer::StepTimeout(i) => self.attempt_over(i, "the attempt took longer than it may", cx),
-            Timer::StepRetry(i) => Draft::new(Event::Reoffered { step: self.board.steps[i as usize].path.clone() }),
+            Timer::StepRetry(i) => Draft::new(Event::Reoffered { step: self.board.steps[i as usize].path.clone(), undo: false }),
             Timer::StepWait(i) => self.wait_over(i),
             Timer::Gate(i) => {
                 let gate = self.board.gates.get(&i)?.gate;
@@ -146,14 +159,14 @@ impl Task {
     }
 
     /// The verdict of the open review, once there is one.
-    fn decided(&self, ballot: &Ballot, review: ReviewId, now: Time) -> Option<Draft> {
+    pub(super) fn decided(&self, ballot: &Ballot, review: ReviewId, now: Time) -> Option<Draft> {
         let verdict = ballot.verdict(now)?;
         let event = Event::ReviewDecided { review, verdict, tally: ballot.tally(), self_decided: ballot.solo };
         Some(Draft::new(event))
     }
 
     /// What follows from the last verdict, unless it has followed already.
-    fn after_review(&self) -> Option<Draft> {
+    fn after_review(&self, cx: &Context<'_>) -> Option<Draft> {
         let last = self.reviews.last().filter(|_| self.review.is_none() && !self.review_owed && !self.review_followed)?;
         let refused = |reason| Some(Draft::new(Event::Cancelled { reason }));
         match (last.question, last.verdict) {
@@ -161,9 +174,7 @@ impl Task {
             (Question::Result, Verdict::Rejected | Verdict::Revise) if !self.result_accepted => {
                 Some(Draft::new(Event::Failed { reason: EndReason::ResultRejected, recoverable: true }))
             }
-            (_, Verdict::Escalated) => {
-                Some(Draft::new(Event::Escalated { reason: EscalationReason::ReviewUndecided, priority: None }))
-            }
+            (_, Verdict::Escalated) => Some(Draft::new(self.escalated(EscalationReason::ReviewUndecided, cx))),
             _ => None,
         }
     }
@@ -189,6 +200,7 @@ impl Task {
             solo,
             deadline: if enough || solo { cx.now.plus(cx.policy.review_wait.ms) } else { cx.now },
             judges,
+            proposal: None,
         };
         let missing =
             format!("{} of {needed} needed votes could be cast: register agents able to `judge`, or decide it yourself", weight);
@@ -249,6 +261,7 @@ impl Task {
                 let mut submission = crate::request::check(&request, cx.now, cx.policy)
                     .map_err(|ps| ps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
                 submission.facts.depth = self.facts.depth + 1;
+                submission.facts.healed = self.healed;
                 submission.facts.parent = Some(crate::event::Parent { task: self.id, step: Some(path.clone()) });
                 let child = TaskId::derived(self.id, self.version, 0);
                 cx.births.admit(child, &submission.facts).map_err(|refusal| refusal.to_string())?;
@@ -318,78 +331,17 @@ impl Task {
         })))
     }
 
-    /// When a step is offered again after a failure of this class; `None` when its attempts are spent.
-    pub(super) fn retry_at(
-        &self,
-        i: u32,
-        class: ErrorClass,
-        retryable: bool,
-        at_least_ms: Option<u64>,
-        now: Time,
-    ) -> Option<Time> {
-        let default = RetryPolicy::default();
-        let policy = self.board.steps[i as usize].retry.as_ref().or(self.facts.retry.as_ref()).unwrap_or(&default);
-        let failures = self.board.cell(i).failures + 1;
-        if !retryable || policy.never_on.contains(&class) || failures >= policy.max_attempts {
-            return None;
-        }
-        let seed = (self.id.bits() as u64) ^ (u64::from(i) << 32) ^ u64::from(failures);
-        Some(now.plus(backoff_ms(policy, failures, seed).max(at_least_ms.unwrap_or(0))))
-    }
-
     /// An attempt that ran into a limit.
     fn attempt_over(&self, i: u32, why: &str, cx: &Context<'_>) -> Draft {
         let path = self.board.steps[i as usize].path.clone();
         let attempt = self.board.cell(i).attempt;
         let retry_at = self.retry_at(i, ErrorClass::Timeout, true, None, cx.now);
-        let failed = Failed { work: WorkKey::Step(path), attempt, class: ErrorClass::Timeout, retry_at };
+        let failed = Failed { work: WorkKey::Step(path), attempt, class: ErrorClass::Timeout, retry_at, retry_after_ms: None };
         Draft::because(Event::AttemptFailed(Box::new(failed)), why)
     }
 
-    fn step_failed(&self, i: u32, class: ErrorClass, why: &str) -> Draft {
+    pub(super) fn step_failed(&self, i: u32, class: ErrorClass, why: &str) -> Draft {
         Draft::because(Event::StepFailed { step: self.board.steps[i as usize].path.clone(), class }, why)
-    }
-
-    /// A step without which the task cannot go on has failed for good.
-    fn task_failed(&self, i: u32, cx: &Context<'_>) -> Draft {
-        let step = self.board.steps[i as usize].path.clone();
-        let then = self.then(cx, cx.analyst);
-        if then == AfterFailure::Fail {
-            return Draft::because(
-                Event::Failed { reason: EndReason::StepFailed, recoverable: true },
-                &format!(
-                    "step {step} failed: {}",
-                    self.contents.errors.get(&format!("step:{step}")).map_or("no reason was given", |e| e)
-                ),
-            );
-        }
-        if then == AfterFailure::Escalate {
-            return Draft::because(
-                Event::Escalated { reason: EscalationReason::RetriesSpent, priority: None },
-                &format!("step {step} failed and {} retries are spent", self.retries),
-            );
-        }
-        Draft::new(Event::TaskAttemptFailed { step, retries: self.retries, then })
-    }
-
-    /// What follows a failure of the task: analysis where somebody can do it, else the retry policy.
-    fn then(&self, cx: &Context<'_>, analyst: bool) -> AfterFailure {
-        if self.facts.max_retries == 0 {
-            AfterFailure::Fail
-        } else if self.retries >= self.facts.max_retries {
-            AfterFailure::Escalate
-        } else if analyst {
-            AfterFailure::Analyse { limit_at: cx.now.plus(cx.policy.analysis_wait.ms) }
-        } else {
-            let wait = backoff_ms(&cx.policy.task_retry, self.retries + 1, self.id.bits() as u64 ^ u64::from(self.retries));
-            AfterFailure::Retry { at: cx.now.plus(wait) }
-        }
-    }
-
-    /// The analyst did not answer: the retry policy decides.
-    pub(super) fn after_task_failure(&self, cx: &Context<'_>, analyst: bool) -> Event {
-        let step = self.analysis.as_ref().and_then(|a| a.step.clone()).unwrap_or_else(|| "".into());
-        Event::TaskAttemptFailed { step, retries: self.retries, then: self.then(cx, analyst) }
     }
 
     /// Everything is done but to say so.

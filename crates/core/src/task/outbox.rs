@@ -111,6 +111,8 @@ impl Task {
             external_id: None,
             retry_of: None,
             depends_on: Vec::new(),
+            // Coming again is no healing.
+            healed: Default::default(),
             // What a person accepted once is accepted for the runs to come.
             acceptance_owed: self.acceptance_owed && self.facts.plan.is_some(),
             // A deadline keeps its distance from the due time.

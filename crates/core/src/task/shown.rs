@@ -224,6 +224,7 @@ impl Task {
             confidence: self.facts.confidence,
             confidence_reasons: self.contents.text.confidence_reasons.clone(),
             acceptance_owed: self.acceptance_owed,
+            changes: self.contents.differences.iter().cloned().collect(),
             ..PlanView::of(&plan, &texts)
         }
     }

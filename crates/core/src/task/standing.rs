@@ -141,7 +141,8 @@ impl Task {
 
     /// Live leases of every kind.
     pub(super) fn leases(&self) -> u32 {
-        self.board.leases + self.sides().filter(|s| s.lease.is_some()).count() as u32
+        let undo = u32::from(self.undoing.lease.is_some());
+        self.board.leases + undo + self.sides().filter(|s| s.lease.is_some()).count() as u32
     }
 
     fn sides(&self) -> impl Iterator<Item = &Side> {

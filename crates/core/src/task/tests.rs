@@ -4,10 +4,13 @@
 mod world;
 
 mod beginnings;
+mod compensation;
+mod decisions;
 mod effects;
 mod failures;
 mod flow;
 mod gates;
+mod healing;
 mod others;
 mod people;
 mod recurring;

@@ -1,6 +1,7 @@
 //! Why a task does not move: what it waits for, since when or until when, and the smallest act that frees it.
 
 use super::Task;
+use crate::event::EscalationReason;
 use crate::review::Question;
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::WireTime;
@@ -29,10 +30,14 @@ impl Task {
         if let Some(reason) = self.escalated {
             let why = self.contents.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
             let what = format!("the council or a person owes a decision ({reason:?}){why}");
-            list.push(Waiting {
-                act: Some(format!("ephor task decide {id} liquidate|modify-scope|allocate-resources")),
-                ..say("ESCALATED", what)
-            });
+            let act = match (reason, self.undoing.next()) {
+                (EscalationReason::CompensationFailed, Some(undo)) => {
+                    format!("ephor task override {id} compensated|retry-step --step {} --reason …", undo.path)
+                }
+                _ => format!("ephor task decide {id} liquidate|modify-scope|allocate-resources"),
+            };
+            let until = self.firm.get(Timer::Escalation).map(WireTime);
+            list.push(Waiting { until, act: Some(act), ..say("ESCALATED", what) });
         }
         if self.cancelling {
             list.push(Waiting {
@@ -43,8 +48,11 @@ impl Task {
         if let Some(review) = &self.review {
             let open: Vec<&str> =
                 review.ballot.judges.iter().filter(|j| !review.ballot.votes.contains_key(&j.id)).map(|j| &*j.id).collect();
-            let question =
-                if review.question == Question::Admission { "whether it may start" } else { "whether its result is good" };
+            let question = match review.question {
+                Question::Admission => "whether it may start",
+                Question::Result => "whether its result is good",
+                Question::Escalation => "what should become of it",
+            };
             list.push(Waiting {
                 until: Some(WireTime(review.ballot.deadline)),
                 act: Some(format!("ephor review vote {id} approve|reject --reason …")),
@@ -83,6 +91,15 @@ impl Task {
                 until: Some(WireTime(at)),
                 ..say("RETRY", format!("it is tried again, {} times so far", self.retries))
             });
+        }
+        if let Some(undo) = self.undoing.next() {
+            let until = self.firm.get(Timer::UndoTimeout).or(self.soft.get(Timer::UndoRetry)).or(self.soft.get(Timer::UndoQueue));
+            let who = match &self.undoing.lease {
+                Some(lease) => format!("by {}", lease.agent),
+                None => format!("by an agent able to {}", undo.how.capability_key()),
+            };
+            let what = format!("what step {} did is undone {who}, {} more after it", undo.path, self.undoing.left.len() - 1);
+            list.push(Waiting { step: Some(undo.path.to_string()), until: until.map(WireTime), ..say("UNDO", what) });
         }
         self.waiting_steps(&mut list);
         for child in self.children.iter().take(TOLD_MAX) {

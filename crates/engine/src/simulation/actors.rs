@@ -327,7 +327,7 @@ impl World {
             self.ask(What::Command { task, command, actor });
             return;
         }
-        if !acting && matches!(work, WorkKey::Step(_)) {
+        if !acting && matches!(work, WorkKey::Step(_) | WorkKey::Undo(_)) {
             let again = self.workers[i].held[h].wish.clone();
             if let Some(wish) = again.filter(|_| self.chance.percent(60)) {
                 self.workers[i].held[h].acting = true;
@@ -379,7 +379,7 @@ impl World {
     fn outcome(&mut self, item: &WorkItem) -> Outcome {
         let good = if self.calm { 100 } else { 75 };
         match &item.work {
-            WorkKey::Step(_) => match self.chance.below(100) {
+            WorkKey::Step(_) | WorkKey::Undo(_) => match self.chance.below(100) {
                 n if n < good => Outcome::Succeeded(self.success()),
                 75..93 => {
                     let classes = [ErrorClass::External, ErrorClass::Other, ErrorClass::BadOutput, ErrorClass::RateLimit];
@@ -400,7 +400,8 @@ impl World {
             }
             WorkKey::Plan => Outcome::Proposed(Box::new(self.proposal())),
             WorkKey::Analysis => Outcome::Advised(match self.chance.below(10) {
-                0..2 => Advice::Retry,
+                0..1 => Advice::Retry,
+                1..2 => Advice::RetryAfter { delay_ms: self.chance.below(60_000), reason: "not so soon".into() },
                 2..5 => self.go_back(item),
                 5..7 => Advice::AlternativePath(Box::new(self.proposal())),
                 7..9 => Advice::HumanIntervention { reason: "nobody knows".into() },

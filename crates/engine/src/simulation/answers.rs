@@ -266,6 +266,7 @@ fn leaves(command: &Command) -> &'static [&'static str] {
         Command::Cancel { .. } => &["CANCEL_REQUESTED", "CANCELLED"],
         Command::Modify(_) => &["MODIFIED"],
         Command::Escalate { .. } => &["ESCALATED"],
+        Command::Decide(decision) if decision.council => &["REVIEW_OPENED"],
         Command::Decide(_) => &["ESCALATION_DECIDED"],
         Command::Override { .. } => &["OVERRIDDEN"],
         Command::Guide { .. } => &["GUIDED"],

@@ -70,7 +70,7 @@ impl World {
                     let item = &self.workers[i].held[h].item;
                     let (task, work, attempt) = (item.task_id, item.work.clone(), item.attempt);
                     let started = self.observer.task(task).and_then(|e| e.witness.leases.get(&work)).is_some_and(|l| l.started);
-                    if !started && matches!(work, WorkKey::Step(_)) {
+                    if !started && matches!(work, WorkKey::Step(_) | WorkKey::Undo(_)) {
                         let actor = ephor_core::event::Actor::agent(id);
                         self.ask(What::Command { task, command: Command::Start { work, attempt }, actor });
                     }
@@ -94,7 +94,10 @@ impl World {
                 // What fails whenever it is tried cannot be tried for ever.
                 Status::Escalated if round > PATIENCE / 4 => {
                     let text = TextChanges { reason: "enough".into(), ..TextChanges::default() };
-                    self.person_asks(task, Command::Decide(Box::new(Decision { word: DecisionWord::Liquidate, text })));
+                    self.person_asks(
+                        task,
+                        Command::Decide(Box::new(Decision { word: DecisionWord::Liquidate, text, council: false })),
+                    );
                 }
                 Status::Escalated => self.decide(task),
                 Status::Deliberating => self.vote(task),
@@ -147,7 +150,7 @@ impl World {
             return Ok(());
         }
         let named = waiting.iter().all(|w| {
-            matches!(w.reason.as_str(), "NO_AGENT" | "STALLED" | "DEPENDENCY" | "CHILD" | "RETRY" | "GATE" | "ESCALATED")
+            matches!(w.reason.as_str(), "NO_AGENT" | "UNDO" | "STALLED" | "DEPENDENCY" | "CHILD" | "RETRY" | "GATE" | "ESCALATED")
         });
         if !named {
             return Err(format!("{task} does not end; it says it waits for {waiting:?}"));

@@ -81,6 +81,15 @@ impl World {
     }
 
     pub(super) fn decide(&mut self, task: TaskId) {
+        if let Some(step) = self.undone_next(task).filter(|_| self.chance.percent(60)) {
+            let decision = if self.chance.percent(50) { OverrideWord::Compensated } else { OverrideWord::RetryStep };
+            let command = Command::Override { decision, step: Some(step), reason: "on my head".into() };
+            return self.person_asks(task, command);
+        }
+        if self.chance.percent(30) && self.observer.task(task).is_some_and(|e| e.task.open_review().is_some()) {
+            return self.vote(task);
+        }
+        let council = self.chance.percent(30);
         let mut text = TextChanges { reason: "decided".into(), ..TextChanges::default() };
         let word = match self.chance.below(10) {
             0..2 => DecisionWord::Liquidate,
@@ -93,7 +102,13 @@ impl World {
                 DecisionWord::AllocateResources
             }
         };
-        self.person_asks(task, Command::Decide(Box::new(Decision { word, text })));
+        self.person_asks(task, Command::Decide(Box::new(Decision { word, text, council })));
+    }
+
+    /// The step whose work is undone next.
+    fn undone_next(&self, task: TaskId) -> Option<Box<str>> {
+        let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
+        waiting.into_iter().find(|w| w.reason == "UNDO").and_then(|w| w.step).map(Into::into)
     }
 
     fn overrule(&mut self, task: TaskId) {

@@ -232,6 +232,27 @@ fn work(chance: &mut Chance, around: &Around<'_>, step: &mut Value, names: &[Str
     if chance.percent(60) {
         let most = chance.between(1, 3);
         step["retry_policy"] = json!({"max_attempts": most, "initial": format!("{}ms", chance.between(0, 3_000)), "jitter": 0.2});
+        if chance.percent(30) {
+            step["retry_policy"]["never_on"] = json!([chance.word(&["EXTERNAL", "BAD_OUTPUT", "GATE_FAILED", "TIMEOUT"])]);
+        }
+        if chance.percent(30) {
+            step["retry_policy"]["by_class"] =
+                json!({"OTHER": {"max_attempts": chance.between(1, 4)}, "RATE_LIMIT": {"initial": "1s"}});
+        }
+    }
+    if chance.percent(50) {
+        step["compensation"] = json!({"action": chance.word(&SKILLS)});
+        if chance.percent(50) {
+            step["compensation"]["params"] =
+                json!({"ok": format!("${{steps.{}.output.ok}}", step["id"].as_str().unwrap_or("1"))});
+        }
+        if chance.percent(30) {
+            step["compensation"]["timeout"] = json!("30s");
+            step["compensation"]["retry_policy"] = json!({"max_attempts": 2, "initial": "1s"});
+        }
+    }
+    if chance.percent(20) {
+        step["checkpoint"] = json!(format!("after-{}", step["id"].as_str().unwrap_or("x")));
     }
     if chance.percent(30) {
         step["gates"] = json!((0..chance.between(1, 2)).map(|_| gate(chance)).collect::<Vec<_>>());

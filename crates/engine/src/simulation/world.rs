@@ -14,7 +14,7 @@ use crate::store::memory::{Fault, MemoryStore};
 use crate::store::{Reader, Store, StoreError};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
-use ephor_core::policy::{OnAgentLost, Policy, StallStrategy};
+use ephor_core::policy::{HouseDecision, OnAgentLost, OnEscalation, Policy, StallStrategy};
 use ephor_core::time::{Time, WireDuration};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -422,6 +422,16 @@ fn policy(chance: &mut Chance) -> Policy {
         on_agent_lost: if chance.percent(25) { OnAgentLost::Block } else { OnAgentLost::Reoffer },
         duplicate_window: seconds(3_600),
         solo: chance.percent(40),
+        healings_max: chance.between(2, 6) as u32,
+        rollbacks_max: chance.between(1, 4) as u32,
+        compensation_wait: seconds(60),
+        on_escalation: chance.percent(30).then(|| OnEscalation {
+            after: seconds(120),
+            decision: match chance.percent(50) {
+                true => HouseDecision::Liquidate,
+                false => HouseDecision::AllocateResources([("memory_mb".to_owned(), 99.into())].into_iter().collect()),
+            },
+        }),
         ..Policy::default()
     }
 }

@@ -14,6 +14,7 @@ pub(super) struct Open {
     required: u32,
     quorum: u32,
     deadline: i64,
+    proposal: Option<ephor_core::event::DecisionWord>,
     votes: HashMap<Box<str>, VoteWord>,
 }
 
@@ -26,6 +27,7 @@ impl Open {
             required: opened.required,
             quorum: opened.quorum,
             deadline: opened.deadline.0,
+            proposal: opened.proposal,
             votes: HashMap::new(),
         }
     }
@@ -85,7 +87,10 @@ impl Witness {
         if verdict == Verdict::Escalated && said.at < open.deadline {
             self.breach(Rule::Undecided, "a review gave up before its deadline".into());
         }
-        self.asked_last = Some(open.question);
+        if open.question != Question::Escalation {
+            self.asked_last = Some(open.question);
+        }
+        self.council_says = open.proposal.filter(|_| passed);
         let refused = matches!(verdict, Verdict::Rejected | Verdict::Revise);
         match open.question {
             Question::Admission if passed => self.approval = Approval::Given,
@@ -94,7 +99,7 @@ impl Witness {
                 self.result_accepted |= passed;
                 self.result_refused |= refused;
             }
-            Question::Admission => {}
+            Question::Admission | Question::Escalation => {}
         }
     }
 }

@@ -34,7 +34,9 @@ pub(crate) struct Watched {
     pub(super) kids: Vec<usize>,
     /// The attempt that last worked.
     pub(crate) succeeded: Option<u32>,
-    failures: u32,
+    failures: HashMap<ErrorClass, u32>,
+    /// The place of its work among all that was done and stands.
+    done_no: Option<u32>,
     gate: u16,
     pub(crate) doer: Option<AgentId>,
     condition_met: bool,
@@ -52,7 +54,8 @@ impl Watched {
             stage: Stage::Open,
             kids: Vec::new(),
             succeeded: None,
-            failures: 0,
+            failures: HashMap::new(),
+            done_no: None,
             gate: 0,
             doer: None,
             condition_met: false,
@@ -61,6 +64,20 @@ impl Watched {
             metrics: serde_json::Map::new(),
             said: None,
         }
+    }
+
+    fn count(&mut self, class: ErrorClass) {
+        *self.failures.entry(class).or_default() += 1;
+    }
+
+    /// Whether no attempt is left after a failure of this class: classes with a number of their own are counted by themselves.
+    fn is_spent(&self, policy: &RetryPolicy, class: ErrorClass) -> bool {
+        let own = |class: &ErrorClass| policy.by_class.get(class).and_then(|own| own.max_attempts);
+        let spent = match own(&class) {
+            Some(most) => self.failures.get(&class).is_some_and(|n| *n >= most),
+            None => self.failures.iter().filter(|(of, _)| own(of).is_none()).map(|(_, n)| n).sum::<u32>() >= policy.max_attempts,
+        };
+        spent || policy.never_on.contains(&class)
     }
 
     fn name(&self) -> &str {
@@ -75,6 +92,8 @@ pub(crate) struct Steps {
     pub(super) places: HashMap<Box<str>, usize>,
     retry: Option<RetryPolicy>,
     laid: bool,
+    /// How often work was done.
+    done: u32,
 }
 
 impl Steps {
@@ -108,6 +127,7 @@ impl Steps {
                 && matches!(was.stage, Stage::Done | Stage::Skipped)
             {
                 (watched.stage, watched.succeeded, watched.doer) = (was.stage, was.succeeded, was.doer);
+                watched.done_no = was.done_no;
             }
         }
         // The parts of a list that was laid out stay with it, and those to be done are done as the new plan says.
@@ -128,6 +148,7 @@ impl Steps {
                 let mut part = self.part(i, before.step.path.clone());
                 if matches!(before.stage, Stage::Done | Stage::Skipped) {
                     (part.stage, part.succeeded, part.doer) = (before.stage, before.succeeded, before.doer);
+                    part.done_no = before.done_no;
                 }
                 self.push(part);
             }
@@ -138,7 +159,7 @@ impl Steps {
     fn part(&self, list: usize, path: Box<str>) -> Watched {
         let pattern = self.list[list].step.clone();
         let parent = Some(list as u32);
-        Watched::new(Step { path, key: None, parent, needs: Vec::new(), when: None, for_each: None, ..pattern })
+        Watched::new(Step { path, key: None, parent, needs: Vec::new(), when: None, for_each: None, checkpoint: None, ..pattern })
     }
 
     fn index(&mut self) {
@@ -201,7 +222,10 @@ impl Steps {
     }
 
     pub(super) fn child_ended(&mut self, path: &str, child: TaskId, status: Status) {
+        self.done += u32::from(status == Status::Completed);
+        let done = self.done;
         if let Some(step) = self.at(path).filter(|s| s.child == Some(child)) {
+            step.done_no = if status == Status::Completed { Some(done) } else { step.done_no };
             step.stage = if status == Status::Completed { Stage::Done } else { Stage::Failed };
             step.child = None;
         }
@@ -212,8 +236,20 @@ impl Steps {
         let again = |s: &Watched| s.stage == Stage::RolledBack || (s.stage == Stage::Failed && !s.step.optional);
         for step in self.list.iter_mut().filter(|s| again(s)) {
             step.stage = Stage::Open;
-            step.failures = 0;
+            step.failures.clear();
         }
+    }
+
+    /// Of steps that one goes back behind, those that were done and can be undone, what was done last first.
+    pub(super) fn to_be_undone(&self, back: &[Box<str>]) -> Vec<Box<str>> {
+        let of = |path: &Box<str>| {
+            let step = self.get(path)?;
+            let undone = step.step.compensation.is_some() && step.kids.is_empty();
+            Some((step.done_no.filter(|_| undone)?, path.clone()))
+        };
+        let mut done: Vec<(u32, Box<str>)> = back.iter().filter_map(of).collect();
+        done.sort();
+        done.into_iter().rev().map(|(_, path)| path).collect()
     }
 
     /// A person is asked about a step: it has not failed for good.
@@ -226,7 +262,7 @@ impl Steps {
     pub(super) fn retry(&mut self, path: &str) {
         if let Some(step) = self.at(path) {
             step.stage = Stage::Open;
-            step.failures = 0;
+            step.failures.clear();
         }
     }
 
@@ -321,7 +357,10 @@ impl Steps {
     }
 
     pub(super) fn succeeded(&mut self, path: &str, done: &Succeeded) -> Option<Breach> {
+        self.done += 1;
+        let done_no = self.done;
         let step = self.at(path)?;
+        step.done_no = Some(done_no);
         if step.stage != Stage::Open {
             return Some(Breach { rule: Rule::Late, what: format!("step {path} worked although it is {:?}", step.stage) });
         }
@@ -335,23 +374,26 @@ impl Steps {
 
     /// Counts a failure; it is repeated only while attempts are left.
     pub(super) fn failed_attempt(&mut self, path: &str, class: ErrorClass, again: bool) -> Option<Breach> {
-        let attempts = self.attempts(path);
+        let policy = self.policy(path);
         let step = self.at(path)?;
         step.stage = if again { Stage::Open } else { Stage::Failed };
+        // Whoever ended because it was told to is offered again whatever the policy says.
         if class == ErrorClass::Cancelled {
             return None;
         }
-        step.failures += 1;
-        let failures = step.failures;
-        (again && failures >= attempts).then(|| Breach {
+        step.count(class);
+        (again && step.is_spent(&policy, class)).then(|| Breach {
             rule: Rule::Undecided,
-            what: format!("step {path} is offered again after {failures} failures of {attempts} allowed"),
+            what: format!(
+                "step {path} is offered again after {class:?} and {:?}, which {policy:?} does not allow",
+                step.failures
+            ),
         })
     }
 
-    fn attempts(&self, path: &str) -> u32 {
+    fn policy(&self, path: &str) -> RetryPolicy {
         let own = self.get(path).and_then(|s| s.step.retry.as_ref());
-        own.or(self.retry.as_ref()).map_or(RetryPolicy::default().max_attempts, |r| r.max_attempts)
+        own.or(self.retry.as_ref()).cloned().unwrap_or_default()
     }
 
     pub(super) fn gate_opened(&mut self, path: &str, gate: u16) -> Option<Breach> {
@@ -384,7 +426,7 @@ impl Steps {
     }
 
     pub(super) fn judged(&mut self, judged: &GateJudged, by_person: bool, overruled: bool) -> Vec<Breach> {
-        let attempts = self.attempts(&judged.step);
+        let policy = self.policy(&judged.step);
         let mut found = Vec::new();
         let path = &judged.step;
         let Some(step) = self.at(path) else { return found };
@@ -421,8 +463,8 @@ impl Steps {
                 step.stage = Stage::Done;
             }
         } else {
-            step.failures += 1;
-            if judged.retry_at.is_some() && step.failures >= attempts {
+            step.count(ErrorClass::GateFailed);
+            if judged.retry_at.is_some() && step.is_spent(&policy, ErrorClass::GateFailed) {
                 wrong("its step is offered again although its attempts are spent");
             }
             step.stage = if judged.retry_at.is_some() { Stage::Open } else { Stage::Failed };

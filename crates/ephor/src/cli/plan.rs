@@ -34,6 +34,9 @@ pub(super) enum PlanCommand {
     Show {
         /// The task
         task: String,
+        /// Show how its versions differ instead
+        #[arg(long)]
+        diff: bool,
     },
     /// Let a plan be carried out that was read with little confidence
     Accept {
@@ -53,9 +56,13 @@ pub(super) async fn run(command: PlanCommand, cx: &mut Cx<'_>) -> Result<Exit, F
     match command {
         PlanCommand::Check { path } => check(&path, cx),
         PlanCommand::Import { path, dry_run } => bring_in(&path, dry_run, cx).await,
-        PlanCommand::Show { task } => {
+        PlanCommand::Show { task, diff } => {
             let plan = cx.with_api(Need::Read, async |_, api| Ok(api.plan(find(api, &task).await?).await?)).await?;
-            tell_plan(&plan, cx);
+            if diff {
+                tell_changes(&plan, cx)
+            } else {
+                tell_plan(&plan, cx)
+            }
             Ok(Exit::Done)
         }
         PlanCommand::Accept { task } => super::task::ask(&task, Ask::AcceptPlan, cx).await,
@@ -196,4 +203,49 @@ fn tell_plan(plan: &PlanView, cx: &mut Cx<'_>) {
         lines.extend(plan.confidence_reasons.iter().map(|reason| Line::new().with(Hue::Idle, format!("  {reason}"))));
     }
     lines.iter().for_each(|line| cx.terminal.out.line(line.show(columns, style)));
+}
+
+/// How the versions of a plan differ, latest last.
+fn tell_changes(plan: &PlanView, cx: &mut Cx<'_>) {
+    match cx.output() {
+        super::Output::Json => return cx.terminal.out.line(table::json(&plan.changes)),
+        super::Output::Ndjson => {
+            return plan.changes.iter().for_each(|change| cx.terminal.out.line(table::line(change)));
+        }
+        super::Output::Id | super::Output::Table | super::Output::Wide => {}
+    }
+    let (style, columns) = (cx.style(), cx.columns());
+    let mut lines = Vec::new();
+    if plan.changes.is_empty() {
+        lines.push(Line::new().plain(format!("version {} is the first plan; nothing differs", plan.plan_version)));
+    }
+    for change in &plan.changes {
+        let by = change.by.as_deref().map(|by| format!(", by {by}")).unwrap_or_default();
+        lines.push(Line::new().with(Hue::Strong, format!("version {} differs from {}{by}", change.to, change.from)));
+        for (sign, hue, list) in [("+", Hue::Done, &change.added), ("-", Hue::Fail, &change.removed)] {
+            lines.extend(list.iter().map(|step| Line::new().with(hue, format!("  {sign} {}", named(step)))));
+        }
+        for step in &change.changed {
+            lines.push(Line::new().with(Hue::Block, format!("  ~ {}", named(&step.step))));
+            for field in &step.fields {
+                let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
+                let what = format!("      {}: {} {} {}", field.field, value(&field.was), style.sign("→", "->"), value(&field.is));
+                lines.push(Line::new().plain(what));
+            }
+        }
+        if !change.finished.is_empty() {
+            let what = format!("  = finished, not run again: {}", change.finished.join(", "));
+            lines.push(Line::new().with(Hue::Idle, what));
+        }
+        let rest = if change.left_out > 0 { format!(", {} more not told", change.left_out) } else { String::new() };
+        lines.push(Line::new().with(Hue::Idle, format!("  {} steps as before{rest}", change.unchanged)));
+    }
+    lines.iter().for_each(|line| cx.terminal.out.line(line.show(columns, style)));
+}
+
+fn named(step: &ephor_core::plan::difference::NamedStep) -> String {
+    let key = step.key.as_deref().map(|key| format!(" {key}")).unwrap_or_default();
+    let title = if step.title.is_empty() { String::new() } else { format!(" {}", step.title) };
+    let action = if step.action.is_empty() { String::new() } else { format!(" ({})", step.action) };
+    format!("{}{key}{title}{action}", step.path)
 }

@@ -114,6 +114,9 @@ pub(super) enum TaskCommand {
         /// liquidate, modify-scope or allocate-resources
         #[arg(value_parser = words::word::<DecisionWord>)]
         decision: DecisionWord,
+        /// Let the council vote on it instead of deciding alone
+        #[arg(long = "ask-council")]
+        council: bool,
         #[command(flatten)]
         text: TextArgs,
     },
@@ -374,7 +377,9 @@ pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, F
             ask(&task, Ask::Modify(Box::new(modification)), cx).await
         }
         TaskCommand::Escalate { task, reason, priority } => ask(&task, Ask::Escalate { priority, reason }, cx).await,
-        TaskCommand::Decide { task, decision, text } => ask(&task, Ask::Decide { decision, changes: text.into() }, cx).await,
+        TaskCommand::Decide { task, decision, council, text } => {
+            ask(&task, Ask::Decide { decision, changes: text.into(), council }, cx).await
+        }
         TaskCommand::Override { task, decision, step, reason } => ask(&task, Ask::Override { decision, step, reason }, cx).await,
         TaskCommand::Retry { task, step, reason } => retry(&task, step, reason, cx).await,
         TaskCommand::Guide { task, text } => ask(&task, Ask::Guide { text }, cx).await,

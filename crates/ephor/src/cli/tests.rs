@@ -220,6 +220,40 @@ async fn reviews_are_shown_and_voted_in() {
     assert_eq!(voted.exit, Exit::Done, "{}", voted.err);
 }
 
+#[tokio::test(start_paused = true)]
+async fn versions_of_a_plan_are_told_by_how_they_differ() {
+    let (world, (_dir, path)) = (
+        World::new(),
+        job("
+title: Paint the house
+plan:
+  steps:
+    - {id: mix, action: mix}
+    - {id: paint, title: Paint it, action: paint, needs: [mix], timeout: 5m}
+    - {id: dry, action: dry, needs: [paint]}
+"),
+    );
+    let made = ephor(&world, false, &["plan", "import", path.to_str().unwrap(), "-q"]).await;
+    let id = made.out.trim();
+    let first = ephor(&world, false, &["plan", "show", id, "--diff"]).await;
+    assert_eq!((first.exit, first.out.trim()), (Exit::Done, "version 1 is the first plan; nothing differs"));
+    let (_dir, other) = job("
+title: x
+plan:
+  steps:
+    - {id: mix, action: mix}
+    - {id: paint, title: Paint it, action: paint, needs: [mix], timeout: 10m}
+    - {id: wait, action: wait.for, params: {duration: 1h}, needs: [paint]}
+");
+    assert_eq!(ephor(&world, false, &["plan", "replace", id, other.to_str().unwrap()]).await.exit, Exit::Done);
+    let told = ephor(&world, false, &["plan", "show", id, "--diff", "--ascii"]).await;
+    let wanted = "version 2 differs from 1\n  + 3 wait (wait.for)\n  - 3 dry (dry)\n  ~ 2 paint Paint it (paint)\n      timeout: \"5m\" -> \"10m\"\n  1 steps as before\n";
+    assert_eq!(told.out, wanted, "{}", told.err);
+    let json = ephor(&world, false, &["plan", "show", id, "--diff", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((&json[0]["added"][0]["key"], &json[0]["to"]), (&serde_json::json!("wait"), &serde_json::json!(2)));
+}
+
 #[tokio::test]
 async fn a_plan_is_checked_without_an_engine() {
     let (world, (_dir, path)) = (World::new(), job(TWO_STEPS));

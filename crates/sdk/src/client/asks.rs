@@ -63,7 +63,7 @@ impl Client {
     /// # Errors
     /// The server's no, or that it could not be reached.
     pub async fn decide(&self, task: &str, decision: DecisionWord, changes: TextChanges) -> Result<TaskView, ClientError> {
-        self.ask(task, &Ask::Decide { decision, changes }).await
+        self.ask(task, &Ask::Decide { decision, changes, council: false }).await
     }
 
     /// Overrules a verdict, a gate or a step.

@@ -1,8 +1,9 @@
 //! The course a task takes: its plan and new plans, what is asked of the council, tries and tries again, escalations, overrides.
 
 use crate::board::{Board, Offer};
-use crate::event::{EscalationReason, OverrideWord, Planned};
+use crate::event::{DecidedBy, DecisionWord, EscalationReason, Healed, OverrideWord, Planned};
 use crate::plan::{Does, Plan};
+use crate::planted::{self, Fault};
 use crate::review::Question;
 use crate::spec::ExecutionMode;
 use crate::status::StepStatus;
@@ -22,6 +23,7 @@ impl Task {
         }
         self.close_plan_work();
         self.lay_plan(planned.plan.clone(), planned.plan_version, at);
+        self.healed.plans += u32::from(planned.work == Some(WorkKey::Analysis));
         self.acceptance_owed = planned.acceptance_owed;
         self.facts.confidence = planned.confidence;
         // The runs to come of a recurring task follow its last plan, unless each is to be planned anew.
@@ -30,7 +32,7 @@ impl Task {
         }
         self.stalled = false;
         if self.escalated == Some(EscalationReason::NoPlan) {
-            self.escalated = None;
+            self.settle_escalation();
         }
         self.ask_again();
         self.queue_steps(at);
@@ -73,6 +75,7 @@ impl Task {
         if self.analysis.as_ref().is_some_and(|side| side.lease.is_none()) {
             self.board.put_offer("analyse", Offer::Analysis);
         }
+        self.put_undo_back();
         self.planned = true;
         self.plan_version = version;
     }
@@ -111,8 +114,11 @@ impl Task {
         }
     }
 
-    /// Failed steps, and those that were rolled back, are offered anew.
+    /// Failed steps, and those that were rolled back, are offered anew; what has to be undone first is undone first.
     pub(super) fn try_again(&mut self, at: Time) {
+        if !planted::is(Fault::CompensationNotAwaited) && self.go_on_undoing(at) {
+            return;
+        }
         self.stop_retrying();
         self.board.revive_failed();
         for i in self.board.start_over() {
@@ -139,9 +145,44 @@ impl Task {
         self.close_analysis();
     }
 
-    /// What the council was last asked.
+    /// What the council was last asked about the task itself.
     pub(super) fn asked_last(&self) -> Option<Question> {
-        self.reviews.last().map(|r| r.question)
+        self.reviews.iter().rev().map(|r| r.question).find(|q| *q != Question::Escalation)
+    }
+
+    /// No decision is owed any more; a proposal to the council is void.
+    pub(super) fn settle_escalation(&mut self) {
+        self.escalated = None;
+        self.council_says = None;
+        self.firm.clear(Timer::Escalation);
+        if self.review.as_ref().is_some_and(|r| r.question == Question::Escalation) {
+            self.review = None;
+            self.firm.clear(Timer::Review);
+        }
+    }
+
+    /// The decision on an escalation. A person or the council looked at it: from now on everything is counted anew.
+    pub(super) fn escalation_decided(&mut self, decision: DecisionWord, by: DecidedBy, at: Time) {
+        let undecided = self.escalated == Some(EscalationReason::ReviewUndecided);
+        self.settle_escalation();
+        if decision == DecisionWord::Liquidate {
+            self.liquidated = true;
+            return;
+        }
+        self.retries = 0;
+        self.house_gave = by == DecidedBy::Policy;
+        if !self.house_gave {
+            self.healed = Healed::default();
+        }
+        // A review that could not decide is asked again; a new scope is a new question.
+        self.review_owed |= undecided && self.asked_last() == Some(Question::Admission);
+        if decision == DecisionWord::ModifyScope {
+            self.ask_again();
+        }
+        if !self.planned {
+            self.close_plan_work();
+        }
+        self.try_again(at);
     }
 
     /// What was approved, or is being voted on, is no longer what would be done: the council is asked again.
@@ -170,14 +211,25 @@ impl Task {
         match (decision, step) {
             (OverrideWord::Approve, _) => {
                 let undecided = self.escalated == Some(EscalationReason::ReviewUndecided);
-                let asked = self.review.take().map(|r| r.question).or_else(|| self.asked_last().filter(|_| undecided));
+                let open = self.review.take_if(|r| r.question != Question::Escalation);
+                let asked = open.map(|r| r.question).or_else(|| self.asked_last().filter(|_| undecided));
                 self.result_accepted |= asked == Some(Question::Result);
                 self.review_owed = false;
                 self.review_followed = true;
-                self.firm.clear(Timer::Review);
-                if undecided || self.escalated == Some(EscalationReason::Requested) {
-                    self.escalated = None;
+                if self.review.is_none() {
+                    self.firm.clear(Timer::Review);
                 }
+                if undecided || self.escalated == Some(EscalationReason::Requested) {
+                    self.settle_escalation();
+                }
+            }
+            (OverrideWord::RetryStep, Some(path)) if self.undo_stuck(path).is_some() => {
+                self.settle_stuck();
+                self.go_on_undoing(at);
+            }
+            (OverrideWord::Compensated, Some(path)) => {
+                self.settle_stuck();
+                self.undone(path, at);
             }
             (OverrideWord::RetryStep, Some(path)) => self.with_step(path, |task, i| {
                 task.soft.clear(Timer::StepRetry(i));
@@ -191,7 +243,8 @@ impl Task {
                 | OverrideWord::Fail
                 | OverrideWord::PassGate
                 | OverrideWord::SkipStep
-                | OverrideWord::RetryStep,
+                | OverrideWord::RetryStep
+                | OverrideWord::Compensated,
                 _,
             ) => {}
         }
@@ -199,13 +252,23 @@ impl Task {
 
     /// A step that was in the way is dealt with; where it was the last one the task goes on.
     pub(super) fn nothing_in_the_way(&mut self) {
-        if !self.board.failed.is_empty() || !self.board.rolled_back.is_empty() {
+        if !self.board.failed.is_empty() || !self.board.rolled_back.is_empty() || !self.undoing.left.is_empty() {
             return;
         }
-        let about_steps = matches!(self.escalated, Some(EscalationReason::RetriesSpent | EscalationReason::HumanIntervention));
+        let about_steps = matches!(
+            self.escalated,
+            Some(EscalationReason::RetriesSpent | EscalationReason::HumanIntervention | EscalationReason::HealingSpent)
+        );
         if about_steps {
-            self.escalated = None;
+            self.settle_escalation();
         }
         self.stop_retrying();
+    }
+
+    /// Somebody took care of what could not be undone.
+    fn settle_stuck(&mut self) {
+        if self.escalated == Some(EscalationReason::CompensationFailed) {
+            self.settle_escalation();
+        }
     }
 }

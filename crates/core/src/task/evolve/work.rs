@@ -6,6 +6,7 @@ use crate::id::EffectId;
 use crate::planted::{self, Fault};
 use crate::spec::{ErrorClass, GateKind, OnUnknown};
 use crate::status::{BlockReason, StepStatus};
+use crate::task::undo::Undoing;
 use crate::task::{Effect, Task};
 use crate::time::Time;
 use crate::timers::Timer;
@@ -56,6 +57,10 @@ impl Task {
                     side.lease = Some(Box::new(lease));
                 }
             }
+            WorkKey::Undo(_) => {
+                self.side_attempts = assigned.attempt;
+                self.undo_assigned(lease, assigned);
+            }
         }
         if assigned.started {
             self.begun(at);
@@ -103,6 +108,7 @@ impl Task {
                     lease.started = true;
                 }
             }
+            WorkKey::Undo(_) => self.undo_started(timeout_at),
         }
         self.begun(at);
     }
@@ -116,6 +122,7 @@ impl Task {
                 let cell = task.board.cell_mut(i);
                 cell.started_at = cell.started_at.or(Some(at));
                 cell.reported = Some(true);
+                task.board.note_done(i);
                 task.board.release(i);
                 task.unsettled_effects(path);
                 if task.board.steps[i as usize].gates.is_empty() || planted::is(Fault::GateSkipped) {
@@ -134,11 +141,15 @@ impl Task {
             }
             WorkKey::Plan => self.close_plan_work(),
             WorkKey::Analysis => self.close_analysis(),
+            WorkKey::Undo(path) => {
+                self.note_answer(work, attempt);
+                self.undone(path, at);
+            }
         }
     }
 
     pub(super) fn attempt_failed(&mut self, failed: &Failed, at: Time) {
-        if !matches!(failed.work, WorkKey::Step(_)) && failed.class != ErrorClass::AgentLost {
+        if !matches!(failed.work, WorkKey::Step(_) | WorkKey::Undo(_)) && failed.class != ErrorClass::AgentLost {
             self.note_answer(&failed.work, failed.attempt);
         }
         match &failed.work {
@@ -155,8 +166,9 @@ impl Task {
                 let cell = task.board.cell_mut(i);
                 cell.attempt = failed.attempt;
                 cell.reported = own_word.then_some(false);
+                (cell.trouble, cell.retry_after_ms) = (Some(failed.class), failed.retry_after_ms);
                 if failed.class != ErrorClass::Cancelled && !planted::is(Fault::FailureUncounted) {
-                    cell.failures += 1;
+                    cell.count_failure(failed.class);
                 }
                 task.after_failure(i, failed.retry_at, at);
             }),
@@ -176,6 +188,7 @@ impl Task {
                     self.board.put_offer("analyse", Offer::Analysis);
                 }
             }
+            WorkKey::Undo(path) => self.undo_failed(path, failed, at),
         }
     }
 
@@ -254,8 +267,8 @@ impl Task {
 
     pub(super) fn effect_granted(&mut self, granted: &EffectGranted) {
         self.dangling.remove(&granted.effect);
-        if let WorkKey::Step(path) = &granted.work {
-            self.open_effects.entry(path.clone()).or_default().insert(granted.effect);
+        if let Some(name) = effects_of(&granted.work) {
+            self.open_effects.entry(name).or_default().insert(granted.effect);
         }
         let effect = Effect {
             work: granted.work.clone(),
@@ -291,15 +304,18 @@ impl Task {
         self.dangling.remove(&id);
         let Some(effect) = self.effects.get_mut(&id) else { return };
         effect.outcome = Some(outcome);
-        let WorkKey::Step(path) = effect.work.clone() else { return };
+        let work = effect.work.clone();
+        let Some(name) = effects_of(&work) else { return };
         if outcome != EffectOutcome::Unknown
-            && let Some(open) = self.open_effects.get_mut(&path)
+            && let Some(open) = self.open_effects.get_mut(&name)
         {
             open.remove(&id);
             if open.is_empty() {
-                self.open_effects.remove(&path);
+                self.open_effects.remove(&name);
             }
         }
+        // Whoever undoes is refused what may have happened before, and so a person hears of it.
+        let WorkKey::Step(path) = work else { return };
         let owed = self.effect_owed(&path);
         self.with_step(&path, |task, i| {
             if owed {
@@ -367,7 +383,9 @@ impl Task {
                 }
             } else {
                 task.board.to_check.remove(&i);
-                task.board.cell_mut(i).failures += 1;
+                let cell = task.board.cell_mut(i);
+                cell.count_failure(ErrorClass::GateFailed);
+                (cell.trouble, cell.retry_after_ms) = (Some(ErrorClass::GateFailed), None);
                 task.unsettled_effects(&judged.step);
                 task.after_failure(i, judged.retry_at, at);
             }
@@ -380,5 +398,14 @@ impl Task {
         if self.answered.len() > ANSWERED_MAX {
             self.answered.pop_first();
         }
+    }
+}
+
+/// The name under which the open effects of a piece of work are kept; only steps, and what undoes them, act.
+fn effects_of(work: &WorkKey) -> Option<Box<str>> {
+    match work {
+        WorkKey::Step(path) => Some(path.clone()),
+        WorkKey::Undo(path) => Some(Undoing::name(path).into()),
+        WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => None,
     }
 }

@@ -35,7 +35,7 @@ fn analysed() -> (World, WorkItem) {
 }
 
 fn decide(world: &mut World, word: DecisionWord, text: TextChanges) -> Result<crate::command::Answer, Refusal> {
-    world.ann(Command::Decide(Box::new(Decision { word, text })))
+    world.ann(Command::Decide(Box::new(Decision { word, text, council: false })))
 }
 
 #[test]
@@ -54,7 +54,10 @@ fn after_five_retries_the_task_is_escalated() {
     assert_eq!((world.status(), world.task.retries()), (Status::Retrying, 4));
     let mut world = failed(6);
     assert_eq!((world.status(), world.task.retries()), (Status::Escalated, 5));
-    assert_eq!(*world.made("ESCALATED"), Event::Escalated { reason: EscalationReason::RetriesSpent, priority: None });
+    assert_eq!(
+        *world.made("ESCALATED"),
+        Event::Escalated { reason: EscalationReason::RetriesSpent, priority: None, limit_at: None }
+    );
     assert!(world.try_claim(1, &["a"]).is_err());
 }
 
@@ -101,7 +104,8 @@ fn with_more_resources_it_starts_over() {
 #[test]
 fn an_agent_does_not_decide_an_escalation() {
     let mut world = failed(6);
-    let command = Command::Decide(Box::new(Decision { word: DecisionWord::Liquidate, text: TextChanges::default() }));
+    let command =
+        Command::Decide(Box::new(Decision { word: DecisionWord::Liquidate, text: TextChanges::default(), council: false }));
     assert_eq!(world.by(&Actor::agent(agent(1)), command).unwrap_err().code(), "FORBIDDEN");
     let calm = decide(&mut given(json!({"title": "x"})), DecisionWord::Liquidate, TextChanges::default());
     assert_eq!(calm.unwrap_err().code(), "ILLEGAL_TRANSITION");

@@ -137,7 +137,7 @@ fn an_undecided_admission_is_asked_again_after_the_decision() {
     let mut world = before(&["ann", "bob"]);
     world.pass("24h");
     let text = TextChanges { description: Some("less".into()), ..TextChanges::default() };
-    world.ann(Command::Decide(Box::new(Decision { word: DecisionWord::ModifyScope, text }))).unwrap();
+    world.ann(Command::Decide(Box::new(Decision { word: DecisionWord::ModifyScope, text, council: false }))).unwrap();
     assert_eq!((world.events(), world.status()), (vec!["ESCALATION_DECIDED", "REVIEW_OPENED"], Status::Deliberating));
     world.overrule(OverrideWord::Approve, None).unwrap();
     assert_eq!((world.events(), world.status()), (vec!["OVERRIDDEN", "RELEASED"], Status::Scheduled));
@@ -170,7 +170,10 @@ fn a_result_is_reviewed_before_the_task_completes() {
 #[test]
 fn an_undecided_result_may_be_accepted_by_a_person() {
     let mut world = result_before(&[]);
-    assert_eq!(*world.made("ESCALATED"), Event::Escalated { reason: EscalationReason::ReviewUndecided, priority: None });
+    assert_eq!(
+        *world.made("ESCALATED"),
+        Event::Escalated { reason: EscalationReason::ReviewUndecided, priority: None, limit_at: None }
+    );
     world.overrule(OverrideWord::Approve, None).unwrap();
     assert_eq!((world.events(), world.status()), (vec!["OVERRIDDEN", "COMPLETED"], Status::Completed));
 }

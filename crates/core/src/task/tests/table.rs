@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Where a task may be: a name, and a life that leads there.
 type Place = (&'static str, fn() -> World);
 
-const PLACES: [Place; 41] = [
+const PLACES: [Place; 45] = [
     ("unborn", World::new),
     ("pending, due later", || given(json!({"title": "x", "due_at": START.plus(60_000).to_string()}))),
     ("pending, needs another task", || given(json!({"title": "x", "depends_on": [other(1)]}))),
@@ -106,6 +106,25 @@ const PLACES: [Place; 41] = [
         world
     }),
     ("retrying, steps rolled back", rolled_back),
+    ("retrying, a compensation open", compensating),
+    ("retrying, a compensation held", || {
+        let mut world = compensating();
+        world.claim(1, "a");
+        world
+    }),
+    ("escalated, a compensation failed", || {
+        let mut world = compensating();
+        let item = world.claim(1, "a");
+        world.fail_for_good(&item);
+        world
+    }),
+    ("escalated, a decision before the council", || {
+        let mut world = retries_spent();
+        world.judges = judges(&["ann", "bob", "cid"]);
+        let decision = Decision { word: DecisionWord::Liquidate, text: words(), council: true };
+        world.ann(Command::Decide(Box::new(decision))).unwrap();
+        world
+    }),
     ("escalated, retries spent", retries_spent),
     ("escalated, asked for, lease live", || {
         let mut world = held(json!([{"action": "a"}]));
@@ -209,6 +228,22 @@ fn rolled_back() -> World {
     world
 }
 
+/// Two steps in a row and a third that failed; the analyst went back to the first, and the second has to be undone.
+fn compensating() -> World {
+    let mut world = World::new();
+    world.analyst = true;
+    let undone = json!({"action": "b", "compensation": {"action": "a"}});
+    world.submit(json!({"title": "x", "plan": {"sequential": true, "steps": [{"action": "a"}, undone, {"action": "c"}]}}));
+    world.work_off("a");
+    world.work_off("b");
+    let item = world.claim(1, "c");
+    world.fail_for_good(&item);
+    let analysis = world.claim(2, "analyse");
+    let advice = Advice::Rollback { checkpoint: "1".into(), reason: "it went wrong there".into() };
+    world.report(&analysis, Outcome::Advised(advice)).unwrap();
+    world
+}
+
 fn retries_spent() -> World {
     let mut world = given(json!({"title": "x", "max_retries": 1}));
     for _ in 0..2 {
@@ -277,7 +312,7 @@ fn words() -> TextChanges {
 }
 
 fn decided(word: DecisionWord) -> Command {
-    Command::Decide(Box::new(Decision { word, text: words() }))
+    Command::Decide(Box::new(Decision { word, text: words(), council: false }))
 }
 
 fn decide(world: &mut World, word: DecisionWord) {
@@ -296,6 +331,7 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
         WorkKey::Gate(..) => Outcome::Judged(judgement(json!({"kind": "CODE_STYLE", "passed": true}))),
         WorkKey::Plan => Outcome::Proposed(Box::new(serde_json::from_value(json!({"steps": [{"action": "b"}]})).unwrap())),
         WorkKey::Analysis => Outcome::Advised(Advice::Retry),
+        WorkKey::Undo(_) => Outcome::Succeeded(Success::default()),
     };
     let mut able: Vec<Box<str>> = ["a", "analyse", "b", "gate.code_style", "plan", "work"].into_iter().map(Into::into).collect();
     able.sort();

@@ -6,10 +6,11 @@ use crate::command::{Answer, Changes, Command, Decision};
 use crate::event::{Actor, DecisionWord, Event, Letter, OverrideWord, TextChanges};
 use crate::id::{EffectId, ReviewId};
 use crate::plan::Step;
-use crate::policy::{OnAgentLost, StallStrategy};
+use crate::policy::{HouseDecision, OnAgentLost, OnEscalation, StallStrategy};
 use crate::review::VoteWord;
 use crate::spec::{ErrorClass, ExecutionMode, GateKind, Priority};
 use crate::status::{Status, StepStatus};
+use crate::time::WireDuration;
 use crate::work::{Advice, EffectOutcome, EffectRequest, Failure, Judgement, Outcome, Success, WorkKey};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,7 +124,20 @@ fn leaf(rng: &mut Rng, step: &mut Value) {
     if rng.one_in(5) {
         step["optional"] = json!(true);
     }
-    if rng.one_in(3) {
+    if rng.one_in(3) && step["action"] != "wait.for" && step["action"] != "wait.until" && step["action"] != "wait.signal" {
+        step["compensation"] = json!({"action": *rng.pick(&["a", "b"]), "params": {"x": "${steps.1.output}"}});
+        if rng.one_in(2) {
+            step["compensation"]["timeout"] = json!("2m");
+        }
+    }
+    if rng.one_in(2) {
+        step["resources"] = json!({"memory_mb": 64});
+        step["alternatives"] = json!([{"on": ["TIMEOUT"], "action": "b"}]);
+    }
+    if rng.one_in(4) {
+        let own = json!({"OTHER": {"max_attempts": 1 + rng.below(4), "initial": "2s"}, "RATE_LIMIT": {"max_attempts": 5}});
+        step["retry_policy"] = json!({"max_attempts": 2, "by_class": own, "never_on": ["TIMEOUT"]});
+    } else if rng.one_in(3) {
         step["retry_policy"] = json!({"max_attempts": 1 + rng.below(3), "initial": if rng.one_in(2) { "0s" } else { "1s" }, "never_on": ["REFUSED"]});
     }
     if rng.one_in(8) {
@@ -147,10 +161,26 @@ fn plan(rng: &mut Rng) -> Value {
     json!({"steps": steps(rng, "", 0), "sequential": rng.one_in(3), "confidence": confidence})
 }
 
+/// Steps in a row that can be undone: in such a life one often goes back.
+fn row(rng: &mut Rng) -> Value {
+    let step = |rng: &mut Rng| {
+        let undo = json!({"action": *rng.pick(&["a", "b"]), "params": {"x": "${steps.1.output}"}});
+        json!({"action": *rng.pick(&["a", "b"]), "compensation": undo, "retry_policy": {"max_attempts": 1}})
+    };
+    let mut steps: Vec<Value> = (0..2 + rng.below(3)).map(|_| step(rng)).collect();
+    if rng.one_in(3) {
+        steps[1]["for_each"] = json!("task.payload.items");
+    }
+    json!({"steps": steps, "sequential": true})
+}
+
 fn request(rng: &mut Rng) -> Value {
     let mut request = json!({"title": "x", "payload": {"n": rng.below(4), "items": [1, 2]}});
     if rng.one_in(10) {
         request["plan_by_agent"] = json!(true);
+    } else if rng.one_in(4) {
+        request["plan"] = row(rng);
+        return request;
     } else {
         request["plan"] = plan(rng);
     }
@@ -192,6 +222,14 @@ fn birth(rng: &mut Rng) -> World {
     if rng.one_in(4) {
         world.policy.on_agent_lost = OnAgentLost::Block;
     }
+    if rng.one_in(3) {
+        (world.policy.healings_max, world.policy.rollbacks_max, world.policy.refined_plans_max) = (3, 1, 1);
+    }
+    if rng.one_in(3) {
+        let more = json!({"memory_mb": 99}).as_object().unwrap().clone();
+        let decision = if rng.one_in(2) { HouseDecision::Liquidate } else { HouseDecision::AllocateResources(more) };
+        world.policy.on_escalation = Some(OnEscalation { after: WireDuration { ms: 3_600_000 }, decision });
+    }
     let status = *rng.pick(&[Status::Completed, Status::Completed, Status::Failed]);
     if rng.one_in(3) {
         world.ended = vec![(other(1), status)];
@@ -213,7 +251,14 @@ fn a_step(rng: &mut Rng, world: &World) -> Box<str> {
 }
 
 fn outcome(rng: &mut Rng, world: &World, work: &WorkKey) -> Outcome {
-    let classes = [ErrorClass::Other, ErrorClass::Refused, ErrorClass::Timeout, ErrorClass::AgentLost];
+    let classes = [
+        ErrorClass::Other,
+        ErrorClass::Refused,
+        ErrorClass::Timeout,
+        ErrorClass::AgentLost,
+        ErrorClass::RateLimit,
+        ErrorClass::OutOfMemory,
+    ];
     let judgement = |rng: &mut Rng| Judgement {
         kind: *rng.pick(&GATES),
         passed: !rng.one_in(3),
@@ -230,7 +275,7 @@ fn outcome(rng: &mut Rng, world: &World, work: &WorkKey) -> Outcome {
             ..Failure::new(*rng.pick(&classes), "no")
         }),
         (4, _) => Outcome::Judged(judgement(rng)),
-        (_, WorkKey::Step(_)) => Outcome::Succeeded(Success {
+        (_, WorkKey::Step(_) | WorkKey::Undo(_)) => Outcome::Succeeded(Success {
             output: json!({"items": [1, 2], "n": rng.below(3)}),
             metrics: if rng.one_in(2) { json!({"p99": 0.4}).as_object().unwrap().clone() } else { Default::default() },
             evidence: if rng.one_in(2) { vec![judgement(rng)] } else { Vec::new() },
@@ -239,6 +284,7 @@ fn outcome(rng: &mut Rng, world: &World, work: &WorkKey) -> Outcome {
         (_, WorkKey::Plan) => proposed(rng),
         (n, WorkKey::Analysis) => Outcome::Advised(match n % 6 {
             0 => Advice::Retry,
+            2 if rng.one_in(2) => Advice::RetryAfter { delay_ms: rng.below(100_000), reason: "not so soon".into() },
             1 => Advice::HumanIntervention { reason: "too hard".into() },
             3 if rng.one_in(3) => Advice::Rollback { checkpoint: "ghost".into(), reason: "nobody knows it".into() },
             _ if !rng.one_in(4) => go_back(rng, world),
@@ -266,6 +312,18 @@ fn look_into(rng: &mut Rng, world: &mut World) {
         let outcome = Box::new(Outcome::Advised(go_back(rng, world)));
         drop(world.by(&Actor::settle(), Command::Report { work: lease.work, attempt: lease.attempt, outcome, plan: None }));
     }
+    undo_some(rng, world);
+}
+
+/// Some of what has to be undone is undone; the rest is left to what else may happen.
+fn undo_some(rng: &mut Rng, world: &mut World) {
+    for _ in 0..rng.below(4) {
+        let claim = world.wish(4, &["a", "b"], true);
+        drop(world.by(&Actor::agent(agent(4)), Command::Claim(claim)));
+        let Some(lease) = world.task.live_leases().into_iter().find(|l| matches!(l.work, WorkKey::Undo(_))) else { return };
+        let outcome = Box::new(outcome(rng, world, &lease.work));
+        drop(world.by(&Actor::settle(), Command::Report { work: lease.work, attempt: lease.attempt, outcome, plan: None }));
+    }
 }
 
 fn proposed(rng: &mut Rng) -> Outcome {
@@ -286,6 +344,7 @@ fn some_work(rng: &mut Rng, world: &World) -> (WorkKey, u32) {
             0 => WorkKey::Gate(path, rng.below(3) as u16),
             1 => WorkKey::Plan,
             2 => WorkKey::Analysis,
+            3 => WorkKey::Undo(path),
             _ => WorkKey::Step(path),
         };
         return (work, rng.below(4) as u32);
@@ -385,10 +444,21 @@ fn stir(rng: &mut Rng, world: &mut World) {
                 resource_limits: json!({"memory_mb": 1}).as_object().cloned(),
                 ..TextChanges::default()
             };
-            drop(world.by(&person, Command::Decide(Box::new(Decision { word, text }))));
+            let (council, actor) = match rng.below(4) {
+                0 => (true, person.clone()),
+                1 => (false, Actor::agent(agent(5))),
+                _ => (false, person.clone()),
+            };
+            drop(world.by(&actor, Command::Decide(Box::new(Decision { word, text, council }))));
         }
         32 => {
-            let words = [OverrideWord::Approve, OverrideWord::SkipStep, OverrideWord::RetryStep, OverrideWord::PassGate];
+            let words = [
+                OverrideWord::Approve,
+                OverrideWord::SkipStep,
+                OverrideWord::RetryStep,
+                OverrideWord::PassGate,
+                OverrideWord::Compensated,
+            ];
             let word = if rng.one_in(12) { *rng.pick(&[OverrideWord::Complete, OverrideWord::Fail]) } else { *rng.pick(&words) };
             let step = a_step(rng, world);
             drop(world.overrule(word, Some(&step)));
@@ -487,11 +557,11 @@ impl World {
     }
 }
 
-/// Lives one life; tells which moves between statuses it made, and how many steps it rolled back.
-fn live(seed: u64) -> (BTreeSet<(Status, Status)>, usize) {
+/// Lives one life; tells which moves between statuses it made, how many steps it rolled back, and how many it undid.
+fn live(seed: u64) -> (BTreeSet<(Status, Status)>, usize, usize) {
     let mut rng = Rng(seed);
     let mut world = birth(&mut rng);
-    let (mut moved, mut back) = (BTreeSet::new(), 0);
+    let (mut moved, mut back, mut undone) = (BTreeSet::new(), 0, 0);
     for _ in 0..COMMANDS {
         stir(&mut rng, &mut world);
         moved.extend(world.done.moves.iter().map(|m| (m.before, m.after)).filter(|(a, b)| a != b));
@@ -501,6 +571,8 @@ fn live(seed: u64) -> (BTreeSet<(Status, Status)>, usize) {
             .iter()
             .map(|m| if let Event::RolledBack { steps, .. } = &m.event { steps.len() } else { 0 })
             .sum::<usize>();
+        let undid = |event: &Event| matches!(event, Event::AttemptSucceeded(done) if matches!(done.work, WorkKey::Undo(_)));
+        undone += world.done.moves.iter().filter(|m| undid(&m.event)).count();
         if rng.one_in(4) && world.task.wake_at().is_none_or(|at| at > world.now) {
             try_what_is_offered(&mut world);
         }
@@ -508,7 +580,7 @@ fn live(seed: u64) -> (BTreeSet<(Status, Status)>, usize) {
             break;
         }
     }
-    (moved, back)
+    (moved, back, undone)
 }
 
 #[test]
@@ -518,11 +590,12 @@ fn any_life_keeps_every_promise() {
         live(seed);
         return;
     }
-    let (mut seen, mut back): (BTreeMap<(Status, Status), u64>, usize) = (BTreeMap::new(), 0);
+    let (mut seen, mut back, mut undone): (BTreeMap<(Status, Status), u64>, usize, usize) = (BTreeMap::new(), 0, 0);
     for seed in 0..number("EPHOR_SEEDS").unwrap_or(SEEDS) {
         let lived = std::panic::catch_unwind(|| live(seed));
-        let (moved, rolled) = lived.unwrap_or_else(|_| panic!("EPHOR_SEED={seed} shows it again"));
+        let (moved, rolled, undid) = lived.unwrap_or_else(|_| panic!("EPHOR_SEED={seed} shows it again"));
         back += rolled;
+        undone += undid;
         moved.into_iter().for_each(|pair| *seen.entry(pair).or_default() += 1);
     }
     if std::env::var("EPHOR_SEEN").is_ok() {
@@ -532,7 +605,7 @@ fn any_life_keeps_every_promise() {
         println!("{back} steps were rolled back");
     }
     // A run in which a rare place was never reached has proven nothing about it.
-    assert!(back > 0, "no life went back");
+    assert!(back > 0 && undone > 0, "no life went back, or none undid anything");
     for status in Status::ALL {
         assert!(seen.keys().any(|(from, to)| *from == status || *to == status), "no life came by {status}");
     }

@@ -1,11 +1,11 @@
 //! Which rare branches an event shows.
 
 use crate::simulation::Counts;
-use ephor_core::event::{EndReason, EscalationReason, Event, OverrideWord, SkipReason};
+use ephor_core::event::{DecidedBy, EndReason, EscalationReason, Event, OverrideWord, SkipReason};
 use ephor_core::review::{Question, Verdict};
 use ephor_core::spec::ErrorClass;
 use ephor_core::task::Task;
-use ephor_core::work::EffectOutcome;
+use ephor_core::work::{EffectOutcome, WorkKey};
 
 pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
     let branch = match event {
@@ -31,11 +31,16 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         }
         Event::ReviewDecided { verdict: Verdict::Rejected, .. } => "review rejected",
         Event::ReviewDecided { .. } if task.reviews().last().is_some_and(|r| r.question == Question::Result) => "result reviewed",
+        Event::AttemptSucceeded(done) if matches!(done.work, WorkKey::Undo(_)) => "step undone",
         Event::RolledBack { .. } => "rolled back",
         Event::Retried { .. } => "task retried",
         Event::Escalated { reason: EscalationReason::RetriesSpent, .. } => "retries spent",
         Event::Escalated { reason: EscalationReason::NoPlan, .. } => "plan escalated or replaced at its limit",
+        Event::Escalated { reason: EscalationReason::CompensationFailed, .. } => "compensation failed",
+        Event::Escalated { reason: EscalationReason::HealingSpent, .. } => "healing spent",
         Event::Escalated { .. } => "escalated",
+        Event::EscalationDecided { by: DecidedBy::Council, .. } => "council decided",
+        Event::EscalationDecided { by: DecidedBy::Policy, .. } => "house decided",
         Event::EscalationDecided { .. } => "escalation decided",
         Event::Planned(planned) if planned.work.is_some() => "plan proposed",
         Event::Overridden { decision: OverrideWord::Approve, .. } => "approved by override",

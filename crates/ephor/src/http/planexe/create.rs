@@ -89,8 +89,9 @@ async fn create(
         submission.facts.confidence = earlier.facts.confidence;
         // Whoever had to accept it has to do so again.
         submission.facts.acceptance_owed = earlier.facts.acceptance_owed;
-        submission.text.steps = earlier.text.steps;
-        submission.text.confidence_reasons = earlier.text.confidence_reasons;
+        let text = Arc::make_mut(&mut submission.text);
+        text.steps.clone_from(&earlier.text.steps);
+        text.confidence_reasons.clone_from(&earlier.text.confidence_reasons);
     }
     give_time(&mut submission);
     let done = engine.submit_checked(submission, who.actor(), idempotency).await;
@@ -153,7 +154,7 @@ async fn earlier(server: &Server, who: &Principal, new: &NewExecution) -> Result
     });
     match first.await? {
         Some((Event::Submitted(facts), Some(Private::Request(text)))) if facts.plan.is_some() => {
-            Ok(Submission { facts: *facts, text: *text })
+            Ok(Submission { facts: *facts, text })
         }
         _ => Err(unknown()),
     }

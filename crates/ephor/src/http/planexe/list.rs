@@ -98,7 +98,7 @@ fn part(server: &Server, mut filter: TaskFilter, offset: u32, limit: u32) -> Res
     let mut rows: Vec<TaskRow> = Vec::new();
     loop {
         filter.limit = PAGE_MAX.min((wanted + 1 - rows.len()) as u32);
-        let page = server.look().tasks(filter.clone())?;
+        let page = server.look().tasks(filter.clone(), None)?;
         rows.extend(page.items);
         match page.next {
             Some(next) if rows.len() <= wanted => filter.after = Some(next),

@@ -73,9 +73,12 @@ struct Decide {
     /// Why, and the new words that MODIFY_SCOPE and ALLOCATE_RESOURCES need.
     #[serde(default)]
     changes: TextChanges,
+    /// Whether the council votes on it instead of your deciding alone.
+    #[serde(default)]
+    council: bool,
 }
 
-/// Decide on an escalated task
+/// Decide on an escalated task, or put a decision to the vote of the council
 #[utoipa::path(post, path = "/api/v1/tasks/{id}/council-decision", tag = "deciding",
     params(("id" = String, Path, description = "The task")), request_body = Decide, responses((status = 200, body = TaskView), Errors))]
 async fn decide(
@@ -83,9 +86,9 @@ async fn decide(
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     terms: Terms,
-    Body(Decide { decision, changes }): Body<Decide>,
+    Body(Decide { decision, changes, council }): Body<Decide>,
 ) -> Result<Stamped, ApiError> {
-    carry_out(&server, &who, task, Ask::Decide { decision, changes }, &terms).await
+    carry_out(&server, &who, task, Ask::Decide { decision, changes, council }, &terms).await
 }
 
 /// An override.

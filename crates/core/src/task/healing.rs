@@ -1,0 +1,274 @@
+//! What follows failures: a step's next attempt, the task's next try, the word of the failure analyst, going back to a checkpoint, and
+//! the limits that make all of it end.
+
+use super::decide::{bounded, invalid};
+use super::{Decided, Draft, Task};
+use crate::board::Board;
+use crate::command::{CheckedPlan, Context, Refusal};
+use crate::contents::Undone;
+use crate::event::{AfterFailure, EndReason, EscalationReason, Event, Planned, Private};
+use crate::plan::difference::{Difference, KEPT_MAX, difference};
+use crate::plan::{Plan, StepText, written::written};
+use crate::planted::{self, Fault};
+use crate::policy::{backoff_ms, retry_wait_ms};
+use crate::spec::{ErrorClass, PlanSpec, RetryPolicy};
+use crate::status::StepStatus;
+use crate::time::Time;
+use crate::work::{Advice, WorkKey};
+use serde_json::{Map, Value, json};
+
+/// How many completed steps are named to who asked to go back to one that is not.
+const CHECKPOINTS_TOLD: usize = 20;
+/// The largest plan that travels with an analysis; of a larger one only the step that failed is told.
+const PLAN_TOLD_MAX: usize = 200;
+/// The longest wait an analyst may ask for, in milliseconds: a day. Whoever needs longer asks for a person.
+const DELAY_MAX_MS: u64 = 24 * 3_600_000;
+
+impl Task {
+    /// The retry policy a step is under.
+    pub(super) fn retry_policy(&self, own: Option<&RetryPolicy>) -> RetryPolicy {
+        let policy = own.or(self.facts.retry.as_ref()).cloned().unwrap_or_default();
+        match planted::is(Fault::ClassIgnored) {
+            true => RetryPolicy { never_on: Vec::new(), by_class: Default::default(), ..policy },
+            false => policy,
+        }
+    }
+
+    /// When a step is offered again after a failure of this class; `None` when its attempts are spent.
+    pub(super) fn retry_at(
+        &self,
+        i: u32,
+        class: ErrorClass,
+        retryable: bool,
+        at_least_ms: Option<u64>,
+        now: Time,
+    ) -> Option<Time> {
+        let policy = self.retry_policy(self.board.steps[i as usize].retry.as_ref());
+        let failures = self.board.cell(i).with_failure(class);
+        let seed = (self.id.bits() as u64) ^ (u64::from(i) << 32) ^ u64::from(self.board.cell(i).failures + 1);
+        let wait = retry_wait_ms(&policy, class, &failures, seed).filter(|_| retryable)?;
+        Some(now.plus(wait.max(at_least_ms.unwrap_or(0))))
+    }
+
+    /// A step without which the task cannot go on has failed for good.
+    pub(super) fn task_failed(&self, i: u32, cx: &Context<'_>) -> Draft {
+        let step = self.board.steps[i as usize].path.clone();
+        let then = self.then(cx, cx.analyst, 0);
+        if then == AfterFailure::Fail {
+            return Draft::because(
+                Event::Failed { reason: EndReason::StepFailed, recoverable: true },
+                &format!(
+                    "step {step} failed: {}",
+                    self.contents.errors.get(&format!("step:{step}")).map_or("no reason was given", |e| e)
+                ),
+            );
+        }
+        if then == AfterFailure::Escalate {
+            return self.spent(&step, cx);
+        }
+        Draft::new(Event::TaskAttemptFailed { step, retries: self.retries, then })
+    }
+
+    /// Nothing is left to try without a person.
+    fn spent(&self, step: &str, cx: &Context<'_>) -> Draft {
+        if self.retries >= self.facts.max_retries {
+            let why = format!("step {step} failed and {} retries are spent", self.retries);
+            return Draft::because(self.escalated(EscalationReason::RetriesSpent, cx), &why);
+        }
+        let why = format!("step {step} failed; failures were dealt with {} times without a person", self.healed.times);
+        Draft::because(self.escalated(EscalationReason::HealingSpent, cx), &why)
+    }
+
+    /// What follows a failure of the task: analysis where somebody can do it, else the retry policy.
+    fn then(&self, cx: &Context<'_>, analyst: bool, delay_ms: u64) -> AfterFailure {
+        if self.facts.max_retries == 0 {
+            AfterFailure::Fail
+        } else if self.retries >= self.facts.max_retries || self.healed.times >= cx.policy.healings_max {
+            AfterFailure::Escalate
+        } else if analyst {
+            AfterFailure::Analyse { limit_at: cx.now.plus(cx.policy.analysis_wait.ms) }
+        } else {
+            let wait = backoff_ms(&cx.policy.task_retry, self.retries + 1, self.id.bits() as u64 ^ u64::from(self.retries));
+            AfterFailure::Retry { at: cx.now.plus(wait.max(delay_ms)) }
+        }
+    }
+
+    /// The task is tried again after the wait of the retry policy, or a longer one: the analyst said so, or did not answer.
+    pub(super) fn after_task_failure(&self, cx: &Context<'_>, delay_ms: Option<u64>) -> Event {
+        let step = self.analysis.as_ref().and_then(|a| a.step.clone()).unwrap_or_else(|| "".into());
+        let then = self.then(cx, false, delay_ms.unwrap_or(0).min(DELAY_MAX_MS));
+        Event::TaskAttemptFailed { step, retries: self.retries, then }
+    }
+
+    /// The word of the failure analyst.
+    pub(super) fn advised(&self, advice: Advice, plan: Option<CheckedPlan>, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        let often = |what: &str, n: u32| {
+            let why = format!("the analyst advised {what}, but that was done {n} times without a person");
+            Draft::because(self.escalated(EscalationReason::HealingSpent, cx), &why).into()
+        };
+        Ok(match advice {
+            // As planned, and after the wait that the policy asks for.
+            Advice::Retry => Draft::new(self.after_task_failure(cx, None)).into(),
+            Advice::RetryAfter { delay_ms, reason } => {
+                if delay_ms > DELAY_MAX_MS {
+                    let why = format!("allowed are up to {DELAY_MAX_MS}; for longer advise HUMAN_INTERVENTION");
+                    return Err(invalid("outcome.ADVISED.RETRY_AFTER.delay_ms", &why));
+                }
+                Draft::because(self.after_task_failure(cx, Some(delay_ms)), bounded(&reason)?).into()
+            }
+            Advice::AlternativePath(_) if self.healed.plans >= cx.policy.refined_plans_max => {
+                often("another plan", self.healed.plans)
+            }
+            Advice::AlternativePath(_) => {
+                let plan = plan.ok_or_else(|| invalid("outcome.ADVISED", "the plan was not checked"))?;
+                let owed = plan.confidence.is_some_and(|c| c < cx.policy.confidence_min);
+                let retries = self.retries + 1;
+                vec![self.planned_by(plan, Some(WorkKey::Analysis), owed), Draft::new(Event::Retried { retries })].into()
+            }
+            Advice::Rollback { .. } if self.healed.rollbacks >= cx.policy.rollbacks_max => {
+                often("to go back", self.healed.rollbacks)
+            }
+            Advice::Rollback { checkpoint, reason } => self.go_back(&checkpoint, bounded(&reason)?, cx)?,
+            Advice::HumanIntervention { reason } => {
+                Draft::because(self.escalated(EscalationReason::HumanIntervention, cx), bounded(&reason)?).into()
+            }
+            Advice::Abort { reason } => Draft::because(Event::Stopped { reason: EndReason::Aborted }, bounded(&reason)?).into(),
+        })
+    }
+
+    /// Goes back to a step that is done. What has to be undone is undone first; then the task is tried again after the wait of the policy.
+    fn go_back(&self, checkpoint: &str, reason: &str, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        let done = |i: &u32| self.board.cell(*i).status == StepStatus::Completed;
+        let path = |i: u32| self.board.steps[i as usize].path.clone();
+        let Some(found) = self.board.checkpoint(checkpoint) else {
+            let names: Vec<_> = self.board.all().filter(done).take(CHECKPOINTS_TOLD).map(|i| self.step_name(i)).collect();
+            let why = match names.as_slice() {
+                [] => "no step is completed: there is nothing to go back to; advise RETRY".to_owned(),
+                some => format!("{checkpoint:?} is no completed step; completed are {}", some.join(", ")),
+            };
+            return Err(invalid("outcome.ADVISED.ROLLBACK.checkpoint", &why));
+        };
+        let back = self.board.behind(found);
+        let compensations: Vec<Box<str>> = self.board.to_undo(&back).into_iter().map(path).collect();
+        let undoes = !compensations.is_empty();
+        let event = Event::RolledBack {
+            checkpoint: path(found),
+            steps: back.into_iter().map(path).collect(),
+            wait_ms: undoes.then_some(cx.policy.compensation_wait.ms),
+            compensations,
+        };
+        let mut drafts = vec![Draft::because(event, reason)];
+        if !undoes {
+            drafts.push(Draft::new(self.after_task_failure(cx, None)));
+        }
+        Ok(drafts.into())
+    }
+
+    /// The plan as it is followed now, written down: without the parts that came of lists.
+    pub fn plan_spec(&self) -> PlanSpec {
+        let (plan, texts) = self.plan_laid();
+        written(&plan, &texts)
+    }
+
+    /// The plan as it was read, and its words.
+    pub(super) fn plan_laid(&self) -> (Plan, Vec<StepText>) {
+        // Parts of lists stand behind everything that was planned.
+        let is_part = |parent: Option<u32>| parent.is_some_and(|p| self.board.steps[p as usize].for_each.is_some());
+        let planned = self.board.steps.iter().take_while(|step| !is_part(step.parent)).cloned();
+        let mut steps: Vec<_> = planned.collect();
+        for step in steps.iter_mut().filter(|step| step.for_each.is_some()) {
+            step.children = 0;
+        }
+        let mut texts: Vec<StepText> = self.contents.steps().iter().take(steps.len()).cloned().collect();
+        // Whose parameters are the payload has them as its own where it is written down.
+        for (i, text) in texts.iter_mut().enumerate().filter(|(_, text)| text.takes_payload) {
+            text.params = self.contents.params(i as u32).cloned().unwrap_or_default();
+            text.takes_payload = false;
+        }
+        (Plan { steps }, texts)
+    }
+
+    /// All that is known of a failure, for who analyses it.
+    pub(super) fn failure_facts(&self) -> Value {
+        let path = self.analysis.as_ref().and_then(|a| a.step.clone()).unwrap_or_default();
+        let error = self.contents.errors.get(&format!("step:{path}")).cloned().unwrap_or_default();
+        let mut facts = Map::new();
+        let mut set = |name: &str, value: Value| drop(facts.insert(name.into(), value));
+        set("step", json!(path));
+        set("error", json!(error));
+        set("retries", json!(self.retries));
+        set("max_retries", json!(self.facts.max_retries));
+        set("healed", json!(self.healed));
+        let Some(i) = self.board.find(&path) else { return Value::Object(facts) };
+        let (step, cell) = (&self.board.steps[i as usize], self.board.cell(i));
+        let text = self.contents.steps().get(i as usize).cloned().unwrap_or_default();
+        let names = |found: Vec<u32>| -> Vec<Value> {
+            let name = |i: u32| self.board.steps[i as usize].checkpoint.as_deref().unwrap_or_default().to_owned();
+            found.into_iter().map(|i| json!({"name": name(i), "step": self.board.steps[i as usize].path})).collect()
+        };
+        let failures: Map<String, Value> = cell.by_class.iter().map(|(c, n)| (c.word().into(), json!(n))).collect();
+        set("id", json!(step.key));
+        set("action", json!(step.action));
+        set("capabilities", json!(step.capabilities));
+        set("class", json!(cell.trouble.unwrap_or_default()));
+        set("attempt", json!(cell.attempt));
+        set("failures", Value::Object(failures));
+        set("retry_after_ms", json!(cell.retry_after_ms));
+        set("timeout_ms", json!(step.timeout_ms));
+        set("resources", Value::Object(self.resources(&text)));
+        set("alternatives", json!(text.alternatives));
+        set("checkpoints", json!(names(self.board.checkpoints_before(i))));
+        if self.board.size() <= PLAN_TOLD_MAX {
+            set("plan", serde_json::to_value(self.plan_spec()).expect("a plan is plain data"));
+        }
+        Value::Object(facts)
+    }
+
+    /// What a step may use: what the task may, the step's own numbers, and above both what was allocated since.
+    pub(super) fn resources(&self, text: &StepText) -> Map<String, Value> {
+        let mut all = self.contents.text.resource_limits.clone();
+        all.extend(text.resources.clone());
+        all.extend(self.contents.allocated.clone());
+        all
+    }
+}
+
+/// Words that are kept before an event changes what they are about.
+impl Task {
+    pub(super) fn keep_words_before(&mut self, event: &Event, private: Option<&Private>) {
+        match event {
+            Event::RolledBack { compensations, .. } => {
+                for path in compensations {
+                    let Some(i) = self.board.find(path) else { continue };
+                    let name = self.step_name(i);
+                    let output = self.contents.outputs.get(&name).cloned();
+                    let params = self.contents.steps().get(i as usize).map(|t| t.undo_params.clone()).unwrap_or_default();
+                    self.contents.undone.insert(path.clone(), Undone { name, params, output });
+                }
+            }
+            Event::Planned(planned) if self.planned => self.note_difference(planned, private),
+            _ => {}
+        }
+    }
+
+    /// How a new plan differs from the one before it.
+    fn note_difference(&mut self, planned: &Planned, private: Option<&Private>) {
+        let (plan, texts) = self.plan_laid();
+        let new: &[StepText] = if let Some(Private::Plan(texts)) = private { texts } else { &[] };
+        // Without its words, which were erased, a plan is compared by its structure alone.
+        let old = if new.is_empty() { Vec::new() } else { texts };
+        let kept = Board::new(planned.plan.clone(), Some(&self.board));
+        let finished = (0..planned.plan.steps.len() as u32).filter(|i| kept.cell(*i).status == StepStatus::Completed);
+        let finished = finished.filter(|i| !kept.is_group(*i)).map(|i| planned.plan.steps[i as usize].path.to_string()).collect();
+        let found = Difference {
+            from: self.plan_version,
+            to: planned.plan_version,
+            by: planned.work.as_ref().map(ToString::to_string),
+            ..difference((&plan, &old), (&planned.plan, new)).keeping(finished)
+        };
+        self.contents.differences.push_back(found);
+        while self.contents.differences.len() > KEPT_MAX {
+            self.contents.differences.pop_front();
+        }
+    }
+}
