@@ -291,22 +291,27 @@ fn a_draining_agent_hears_of_the_work_it_was_given_but_gets_no_more() {
 }
 
 #[test]
-fn an_erasure_is_one_commit_and_what_is_noted_later_stays() {
+fn an_erasure_is_one_commit_and_nothing_is_noted_after_it() {
     let mut desk = desk();
     let task = desk.submit(json!({"title": "secret"}));
     desk.done(cancel(task));
     let tried = desk.store.commits_tried();
-    let note = ask(task, Command::Note { text: "well done".into() });
-    desk.batch(vec![Job::Erase { task, actor: ann() }, note]);
+    let note = |text: &str| ask(task, Command::Note { text: text.into() });
+    let replies = desk.batch(vec![note("well done"), Job::Erase { task, actor: ann() }, note("too late")]);
     assert_eq!(desk.store.commits_tried(), tried + 1);
-    let events = desk.store.reader().stream_events(task.into(), 0, 100).unwrap();
-    let gone: Vec<_> = events.iter().filter_map(|e| Some(e.private.as_ref()?.body == PrivateBody::Erased)).collect();
-    assert_eq!(gone, [true, true, false]);
+    assert!(
+        matches!(&replies[..], [Reply::One(Ok(_)), Reply::One(Ok(_)), Reply::One(Err(Refusal::NotNow { .. }))]),
+        "{replies:?}"
+    );
+    let gone = |desk: &Desk| -> Vec<bool> {
+        let events = desk.store.reader().stream_events(task.into(), 0, 100).unwrap();
+        events.iter().filter_map(|e| Some(e.private.as_ref()?.body == PrivateBody::Erased)).collect()
+    };
+    assert_eq!(gone(&desk), [true, true, true], "the request, the reason, the note before");
     desk.healthy();
-    // Asked once more it takes what was noted since.
+    // Asked once more there is nothing left to take.
     desk.done(Job::Erase { task, actor: ann() });
-    let events = desk.store.reader().stream_events(task.into(), 0, 100).unwrap();
-    assert!(events.iter().filter_map(|e| e.private.as_ref()).all(|p| p.body == PrivateBody::Erased));
+    assert_eq!(gone(&desk), [true, true, true]);
     desk.healthy();
 }
 
