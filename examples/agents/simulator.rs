@@ -21,10 +21,11 @@ use std::time::Duration;
 
 const PLAN: &str = include_str!("prospecting.md");
 /// What the plan asks for.
-const CAPABILITIES: [&str; 8] = [
+const CAPABILITIES: [&str; 9] = [
     "search_google_maps",
     "manage_csv",
     "analyze_website",
+    "make_phone_call",
     "document_findings",
     "draft_document",
     "schedule_calendar_event",

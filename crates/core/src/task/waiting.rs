@@ -152,13 +152,17 @@ impl Task {
         }
         if self.board.leases == 0 && (self.started_at.is_none() || self.can_be_claimed()) {
             for key in self.open_keys().unwrap_or_default().lines().take(TOLD_MAX) {
-                list.push(Waiting {
-                    reason: "NO_AGENT".into(),
-                    what: format!("no agent able to {key} has come for its work"),
-                    step: None,
-                    until: None,
-                    act: Some(format!("ephor agent run --capability {key}")),
-                });
+                // Behind `@` stands the only agent it is for.
+                let (what, act) = match key.split_once('@') {
+                    Some((words, only)) => (
+                        format!("it waits for {only} alone to {words}, and that one has not come"),
+                        format!("ephor task modify {id} --agent AGENT"),
+                    ),
+                    None => {
+                        (format!("no agent able to {key} has come for its work"), format!("ephor agent run --capability {key}"))
+                    }
+                };
+                list.push(Waiting { reason: "NO_AGENT".into(), what, step: None, until: None, act: Some(act) });
             }
         }
         for i in self.board.all().filter(|_| self.board.is_moving()) {
