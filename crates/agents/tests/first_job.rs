@@ -24,6 +24,7 @@ async fn a_folder_becomes_a_report() {
 fn the_capabilities_are_the_actions() {
     let place = Place::new();
     let capabilities = [
+        "analyse",
         "echo",
         "files.read",
         "files.scan",

@@ -133,7 +133,7 @@ impl Contents {
                     text.resource_limits.extend(limits.clone());
                     self.allocated.extend(limits.clone());
                 }
-                if !changes.reason.is_empty() {
+                if matches!(event, Event::EscalationDecided { .. }) && !changes.reason.is_empty() {
                     self.reason = Some(changes.reason.clone());
                 }
             }

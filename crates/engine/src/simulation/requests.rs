@@ -46,7 +46,8 @@ pub(super) fn request(chance: &mut Chance, around: &Around<'_>) -> Request {
     set("namespace", json!(chance.word(&["default", "default", "other"])));
     set("payload", json!({"yes": chance.percent(50), "list": (0..chance.below(4)).collect::<Vec<_>>(), "n": chance.below(9)}));
     match chance.below(100) {
-        0..70 => set("plan", plan(chance, around)),
+        0..12 => set("plan", row(chance)),
+        12..70 => set("plan", plan(chance, around)),
         70..80 => set("plan_by_agent", json!(true)),
         _ => set("action", json!(chance.word(&SKILLS))),
     }
@@ -131,6 +132,14 @@ fn plan(chance: &mut Chance, around: &Around<'_>) -> Value {
         plan["confidence"] = json!(chance.below(10) as f64 / 10.0);
     }
     plan
+}
+
+/// Steps in a row that can be undone: here one often goes back.
+fn row(chance: &mut Chance) -> Value {
+    let undo = |chance: &mut Chance| json!({"action": chance.word(&SKILLS)});
+    let step =
+        |chance: &mut Chance| json!({"action": chance.word(&SKILLS), "compensation": undo(chance), "retry": {"max_attempts": 1}});
+    json!({"steps": (0..chance.between(2, 4)).map(|_| step(chance)).collect::<Vec<_>>(), "sequential": true})
 }
 
 /// Two lists of many waits: more than one commit settles.
