@@ -313,7 +313,7 @@ impl Witness {
                     }
                     self.drop_leases_of(path);
                 }
-                self.to_be_undone(steps, compensations);
+                self.undo_all(steps, compensations);
                 let found = self.steps.rolled_back(checkpoint, steps);
                 self.breaches.extend(found);
             }

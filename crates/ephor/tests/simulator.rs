@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long anything here may take before something is wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -128,14 +128,14 @@ impl Simulator {
 
     /// Waits until it has ended.
     fn ended(&mut self) -> ExitStatus {
-        let begun = Instant::now();
-        loop {
+        let pause = Duration::from_millis(20);
+        for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(begun.elapsed() < PATIENCE, "it does not end; it said {:#?}", self.lines.try_iter().collect::<Vec<_>>());
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(pause);
         }
+        panic!("it does not end; it said {:#?}", self.lines.try_iter().collect::<Vec<_>>());
     }
 
     /// Stops it in the middle, or lets it go on, as the kernel would.
@@ -219,7 +219,7 @@ fn three_agents_complete_a_plan_although_one_is_killed_one_hangs_and_one_lies() 
     assert!(lost.contains(&(&*planned[0], 1)) && lost.iter().any(|(task, _)| *task != planned[0]), "{lost:?}");
     // Every lie is kept as evidence; so is the late word of the one that hung, if it got round to it.
     let evidence = of("late_report_kept");
-    assert!(evidence.len() >= planned.len() + 1, "{evidence:?}");
+    assert!(evidence.len() > planned.len(), "{evidence:?}");
     assert!(evidence.iter().filter(|event| event["agent_id"] == "liar").count() == planned.len() + 1);
     // Who did what: nobody who lied or was lost.
     let doers: Vec<&str> = of("task_complete").iter().map(|event| event["agent_id"].as_str().unwrap()).collect();

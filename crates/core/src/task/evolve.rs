@@ -169,7 +169,7 @@ impl Task {
             }
             Event::RolledBack { steps, compensations, wait_ms, .. } => {
                 self.healed.rollbacks += 1;
-                self.to_be_undone(compensations, *wait_ms, at);
+                self.undo_all(compensations, *wait_ms, at);
                 self.rolled_back(steps);
             }
             Event::Retried { retries } => {

@@ -49,7 +49,7 @@ impl Undoing {
 
     /// The lease on undoing this step.
     pub(super) fn lease_on(&self, path: &str) -> Option<&Lease> {
-        self.next().filter(|undo| *undo.path == *path).and_then(|_| self.lease.as_deref())
+        self.next().filter(|undo| *undo.path == *path).and(self.lease.as_deref())
     }
 
     /// The name under which effects of undoing a step are kept; no step has such a path.

@@ -241,13 +241,13 @@ impl Steps {
     }
 
     /// Of steps that one goes back behind, those that were done and can be undone, what was done last first.
-    pub(super) fn to_be_undone(&self, back: &[Box<str>]) -> Vec<Box<str>> {
-        let of = |path: &Box<str>| {
+    pub(super) fn owed_back(&self, back: &[Box<str>]) -> Vec<Box<str>> {
+        let of = |path: &str| {
             let step = self.get(path)?;
             let undone = step.step.compensation.is_some() && step.kids.is_empty();
-            Some((step.done_no.filter(|_| undone)?, path.clone()))
+            Some((step.done_no.filter(|_| undone)?, path.into()))
         };
-        let mut done: Vec<(u32, Box<str>)> = back.iter().filter_map(of).collect();
+        let mut done: Vec<(u32, Box<str>)> = back.iter().filter_map(|path| of(path)).collect();
         done.sort();
         done.into_iter().rev().map(|(_, path)| path).collect()
     }

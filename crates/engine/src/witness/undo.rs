@@ -5,8 +5,8 @@ use ephor_core::event::{DecidedBy, DecisionWord};
 
 impl Witness {
     /// One went back: all that was done and can be undone is undone, what was done last first.
-    pub(super) fn to_be_undone(&mut self, back: &[Box<str>], told: &[Box<str>]) {
-        let owed = self.steps.to_be_undone(back);
+    pub(super) fn undo_all(&mut self, back: &[Box<str>], told: &[Box<str>]) {
+        let owed = self.steps.owed_back(back);
         if owed != told {
             self.breach(Rule::Skipped, format!("{told:?} are to be undone, but it should be {owed:?}"));
         }

@@ -11,7 +11,7 @@ use crate::work::WorkKey;
 
 impl Task {
     /// One went back: what these did is undone before the task is tried again. Looks at the steps as they were before.
-    pub(super) fn to_be_undone(&mut self, paths: &[Box<str>], wait_ms: Option<u64>, at: Time) {
+    pub(super) fn undo_all(&mut self, paths: &[Box<str>], wait_ms: Option<u64>, at: Time) {
         if paths.is_empty() {
             return;
         }

@@ -126,6 +126,9 @@ async fn history(
     Ok((headers, Json(events)))
 }
 
+/// Where the next page goes on: before which version, and how many are still to be left out.
+type Onward = (u64, usize);
+
 /// A part of the history of a task.
 struct Page<'a> {
     task: &'a Task,
@@ -136,8 +139,8 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The events of the page, and where the next one goes on: before which version, and how many are still to be left out.
-    fn read(&self, reader: &dyn Reader) -> Result<(Vec<StoredEvent>, Option<(u64, usize)>), ApiError> {
+    /// The events of the page, and where the next one goes on.
+    fn read(&self, reader: &dyn Reader) -> Result<(Vec<StoredEvent>, Option<Onward>), ApiError> {
         let stream: StreamId = self.task.id.into();
         let filtered = self.wanted.r#type.is_some() || self.wanted.task_id.is_some();
         let mut upper = self.wanted.before.unwrap_or(u64::MAX).min(self.task.version + 1);
