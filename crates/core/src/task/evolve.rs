@@ -121,7 +121,8 @@ impl Task {
             Event::GateJudged(judged) => self.gate_judged(judged, at),
 
             Event::ReviewOpened(opened) => {
-                self.review_owed = false;
+                // A vote on a proposal is not the review that is owed.
+                self.review_owed &= opened.question == Question::Escalation;
                 self.firm.set(Timer::Review, opened.deadline);
                 self.review = Some(Review {
                     id: opened.review,
@@ -139,8 +140,8 @@ impl Task {
                 self.firm.clear(Timer::Review);
                 if let Some(open) = self.review.take() {
                     let passed = matches!(verdict, Verdict::Approved | Verdict::ApprovedWithConditions);
-                    // A no to a proposal leaves the escalation as it is.
-                    self.review_followed = open.question == Question::Escalation;
+                    // What the council says to a proposal settles no other question: a verdict before it still has to follow.
+                    self.review_followed &= open.question == Question::Escalation;
                     self.council_says = open.proposal.filter(|_| passed);
                     self.result_accepted |= passed && open.question == Question::Result;
                     self.reviews.push(Reviewed {

@@ -167,7 +167,11 @@ impl Task {
 
     /// What follows from the last verdict, unless it has followed already.
     fn after_review(&self, cx: &Context<'_>) -> Option<Draft> {
-        let last = self.reviews.last().filter(|_| self.review.is_none() && !self.review_owed && !self.review_followed)?;
+        if self.review.is_some() || self.review_owed || self.review_followed {
+            return None;
+        }
+        // A no to a proposal leaves the escalation as it is; nothing else follows from it.
+        let last = self.reviews.iter().rfind(|r| r.question != Question::Escalation)?;
         let refused = |reason| Some(Draft::new(Event::Cancelled { reason }));
         match (last.question, last.verdict) {
             (Question::Admission, Verdict::Rejected | Verdict::Revise) => refused(EndReason::Rejected),

@@ -185,3 +185,20 @@ fn whoever_decides_in_time_leaves_nothing_to_the_house() {
     world.pass("30h");
     assert_eq!(world.status(), Status::InProgress);
 }
+
+#[test]
+fn what_the_council_says_to_a_proposal_does_not_stand_for_the_approval_to_start() {
+    let mut world = World::new();
+    council(&mut world);
+    world.submit(json!({"title": "x", "risk": "HIGH", "action": "a"}));
+    world.ann(Command::Escalate { priority: None, reason: "look".into() }).unwrap();
+    // The review of its start ends without a verdict while a person is asked.
+    world.pass("30h");
+    assert_eq!((world.events(), world.status()), (vec!["REVIEW_DECIDED"], Status::Escalated));
+    decide(&mut world, &ann(), DecisionWord::Liquidate, TextChanges::default(), true).unwrap();
+    world.pass("30h");
+    decide(&mut world, &ann(), DecisionWord::AllocateResources, memory(9), false).unwrap();
+    assert_eq!((world.events(), world.status()), (vec!["ESCALATION_DECIDED", "ESCALATED"], Status::Escalated));
+    decide(&mut world, &ann(), DecisionWord::AllocateResources, memory(9), false).unwrap();
+    assert_eq!((world.events(), world.status()), (vec!["ESCALATION_DECIDED", "REVIEW_OPENED"], Status::Deliberating));
+}
