@@ -146,6 +146,8 @@ impl Steps {
             self.list[i].condition_met = was.condition_met && was.step.when == self.list[i].step.when;
             for before in was.kids.iter().map(|k| &before[*k]) {
                 let mut part = self.part(i, before.step.path.clone());
+                // A task that stands for a part goes on.
+                part.child = before.child;
                 if matches!(before.stage, Stage::Done | Stage::Skipped) {
                     (part.stage, part.succeeded, part.doer) = (before.stage, before.succeeded, before.doer);
                     part.done_no = before.done_no;
