@@ -172,8 +172,8 @@ impl<S: Store> Writer<S> {
             let mut found = 0;
             for work in page {
                 let Some(task) = work.stream.task() else { continue };
-                // What this batch has touched is known better than the index knows it.
-                if batch.tasks.contains_key(&task) {
+                // What this batch has changed is known better than the index knows it, and was noted when it changed.
+                if batch.tasks.get(&task).is_some_and(|touched| !touched.events.is_empty()) {
                     continue;
                 }
                 let mine = namespace.is_none_or(|own| own == work.namespace);
