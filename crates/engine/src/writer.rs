@@ -520,6 +520,8 @@ impl<S: Store> Writer<S> {
 
     /// Deletes keys that ran out. Everything has to be finished.
     pub(crate) fn sweep(&mut self, now: Time) -> Result<u32, StoreError> {
+        // First the instant they ran out by: after a restart it must not be earlier than that, or they would have been kept too short.
+        self.pen.store().save_high_water(now.0)?;
         self.pen.store().sweep(now.0, 1_000)
     }
 
