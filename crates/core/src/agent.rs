@@ -1,15 +1,26 @@
 //! The life of an agent: registered, drained, resumed, revoked. How well it does is telemetry and no part of this.
 
+use crate::breaker::{Breaker, Opened, Turn};
 #[cfg(feature = "rules")]
 use crate::command::Refusal;
 use crate::id::AgentId;
 #[cfg(feature = "rules")]
+use crate::matching::{Able, CAPACITIES, is_model};
+#[cfg(feature = "rules")]
 use crate::plan::{Problem, is_word};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+#[cfg(feature = "rules")]
+use std::sync::Arc;
+
+pub mod capability;
 
 /// The most capabilities of one agent.
 #[cfg(feature = "rules")]
 const CAPABILITIES_MAX: usize = 1_000;
+/// The most pieces of work one agent may hold, where it says how many.
+#[cfg(feature = "rules")]
+const SLOTS_MAX: u32 = 10_000;
 
 /// What has happened to an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +35,12 @@ pub enum AgentEvent {
     AgentResumed,
     /// It may do nothing any more.
     AgentRevoked,
+    /// It failed one task after the other and is left alone.
+    BreakerOpened(Opened),
+    /// It is tried with one piece of work at a time.
+    BreakerHalfOpened,
+    /// It is trusted again, because of its work or because somebody said so.
+    BreakerClosed,
 }
 
 impl AgentEvent {
@@ -34,6 +51,9 @@ impl AgentEvent {
             Self::AgentDrained => "AGENT_DRAINED",
             Self::AgentResumed => "AGENT_RESUMED",
             Self::AgentRevoked => "AGENT_REVOKED",
+            Self::BreakerOpened(_) => "BREAKER_OPENED",
+            Self::BreakerHalfOpened => "BREAKER_HALF_OPENED",
+            Self::BreakerClosed => "BREAKER_CLOSED",
         }
     }
 }
@@ -48,8 +68,23 @@ pub struct Registration {
     /// What it is there for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// What it can do: at least one word.
+    /// What it can do: at least one word, each by itself or as `{action, params}`.
+    #[serde(deserialize_with = "capability::words")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<capability::Capability>))]
     pub capabilities: Vec<Box<str>>,
+    /// The models it has; any where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Box<str>>,
+    /// What its machine has, whole numbers by name: `cpu_cores`, `memory_mb`, `gpu_memory_mb`, `network_bandwidth_mbps`, `storage_gb`. Where
+    /// it is given, steps that need more of something go to others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<Box<str>, u64>,
+    /// How good or dear it is, a word of the house: `premium`. For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// How many pieces of work it holds at once at most; as many as it asks for where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
     /// Its own name for itself, unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
@@ -72,6 +107,10 @@ pub enum AgentCommand {
     Resume,
     /// Stop for good.
     Revoke,
+    /// Its breaker turns, because of its work.
+    Breaker(Turn),
+    /// It is trusted again, because somebody says so.
+    ResetBreaker,
 }
 
 /// Where an agent is.
@@ -99,13 +138,25 @@ pub struct Agent {
     pub status: AgentStatus,
     /// What it says of itself; `None` before it is registered. Capabilities are sorted.
     pub registration: Option<Registration>,
+    /// Whether it is trusted.
+    pub breaker: Breaker,
 }
 
 #[cfg(feature = "rules")]
 impl Agent {
     /// An agent nobody has heard of.
     pub fn unknown(id: AgentId) -> Self {
-        Self { id, version: 0, status: AgentStatus::Active, registration: None }
+        Self { id, version: 0, status: AgentStatus::Active, registration: None, breaker: Breaker::default() }
+    }
+
+    /// What it has, as work is compared with it.
+    pub fn able(&self) -> Arc<Able> {
+        let Some(said) = &self.registration else { return Arc::default() };
+        Arc::new(Able {
+            capabilities: said.capabilities.clone().into(),
+            models: said.models.clone(),
+            resources: said.resources.clone(),
+        })
     }
 
     /// Decides and applies what is asked. Saying the same again changes nothing.
@@ -125,6 +176,10 @@ impl Agent {
             return Err(Refusal::NotFound { what: "agent", id: self.id.to_string() });
         }
         let (event, to) = match command {
+            AgentCommand::Breaker(Turn::Open(opened)) => return Ok(Some(AgentEvent::BreakerOpened(opened))),
+            AgentCommand::Breaker(Turn::HalfOpen) => return Ok(Some(AgentEvent::BreakerHalfOpened)),
+            AgentCommand::Breaker(Turn::Close) => return Ok(Some(AgentEvent::BreakerClosed)),
+            AgentCommand::ResetBreaker => return Ok(self.breaker.opened().map(|_| AgentEvent::BreakerClosed)),
             AgentCommand::Drain => (AgentEvent::AgentDrained, AgentStatus::Draining),
             AgentCommand::Resume => (AgentEvent::AgentResumed, AgentStatus::Active),
             AgentCommand::Revoke | AgentCommand::Register(_) => (AgentEvent::AgentRevoked, AgentStatus::Revoked),
@@ -156,8 +211,25 @@ impl Agent {
         if self.registration.as_ref().is_some_and(|known| known.namespace != said.namespace) {
             return Err(Refusal::Forbidden("an agent stays in the namespace it registered for".into()));
         }
+        if let Some(name) = said.models.iter().find(|name| !is_model(name)) {
+            return wrong("models", format!("{name:?}: 1 to 128 letters, digits, `_`, `-`, `.`, `:`, `/`"));
+        }
+        if said.models.len() > CAPABILITIES_MAX {
+            return wrong("models", format!("at most {CAPABILITIES_MAX}"));
+        }
+        if let Some(name) = said.resources.keys().find(|name| !CAPACITIES.contains(&&***name)) {
+            return wrong("resources", format!("{name:?}: allowed are {}", CAPACITIES.join(", ")));
+        }
+        if said.slots.is_some_and(|slots| !(1..=SLOTS_MAX).contains(&slots)) {
+            return wrong("slots", format!("1 to {SLOTS_MAX}"));
+        }
+        if said.tier.as_deref().is_some_and(|tier| tier.trim().is_empty() || tier.len() > 64) {
+            return wrong("tier", "1 to 64 bytes".into());
+        }
         said.capabilities.sort();
         said.capabilities.dedup();
+        said.models.sort();
+        said.models.dedup();
         let same = self.registration.as_ref() == Some(&said) && self.status == AgentStatus::Active;
         Ok((!same).then(|| AgentEvent::AgentRegistered(Box::new(said))))
     }
@@ -173,6 +245,9 @@ impl Agent {
             AgentEvent::AgentDrained => self.status = AgentStatus::Draining,
             AgentEvent::AgentResumed => self.status = AgentStatus::Active,
             AgentEvent::AgentRevoked => self.status = AgentStatus::Revoked,
+            AgentEvent::BreakerOpened(opened) => self.breaker.turn(Turn::Open(*opened)),
+            AgentEvent::BreakerHalfOpened => self.breaker.turn(Turn::HalfOpen),
+            AgentEvent::BreakerClosed => self.breaker.turn(Turn::Close),
         }
     }
 }

@@ -135,6 +135,9 @@ pub(crate) struct Board {
     unqueued: Vec<u32>,
     /// How often work was done, in this plan and those before.
     done: u32,
+    /// The agent that does what is for any, where one agent is to do all of it, and how many steps it holds.
+    #[serde(default)]
+    session: Option<(AgentId, u32)>,
     /// The highest attempt of an earlier plan: new attempts are numbered above it, so that no token is ever used twice.
     fence: u32,
     #[cfg(test)]
@@ -354,11 +357,40 @@ impl Board {
             }
             let before = self.step_key(i);
             self.steps[i as usize].agent = Some(to);
-            if self.offers.get(&before).is_some_and(|offered| offered.contains(&Offer::Step(i))) {
-                self.drop_offer(&before, Offer::Step(i));
-                let now = self.step_key(i);
-                self.put_offer(&now, Offer::Step(i));
-            }
+            self.offer_anew(i, &before);
+        }
+    }
+
+    /// From now on steps that are for any agent are for this one; for any again where none is named.
+    pub(crate) fn keep_session(&mut self, agent: Option<AgentId>) {
+        if self.session() == agent {
+            return;
+        }
+        let offered: Vec<u32> =
+            self.offers.values().flatten().filter_map(|o| if let Offer::Step(i) = o { Some(*i) } else { None }).collect();
+        let before: Vec<_> = offered.iter().map(|i| self.step_key(*i)).collect();
+        self.session = agent.map(|agent| (agent, 0));
+        for (i, before) in offered.into_iter().zip(before) {
+            self.offer_anew(i, &before);
+        }
+    }
+
+    /// Whose session it is.
+    pub(crate) fn session(&self) -> Option<AgentId> {
+        self.session.map(|(agent, _)| agent)
+    }
+
+    /// Whether whose session it is holds no step.
+    pub(crate) fn session_rests(&self) -> bool {
+        self.session.is_some_and(|(_, held)| held == 0)
+    }
+
+    /// Offers a step under the key it has now, where it was offered under another one.
+    fn offer_anew(&mut self, i: u32, before: &str) {
+        if self.offers.get(before).is_some_and(|offered| offered.contains(&Offer::Step(i))) {
+            self.drop_offer(before, Offer::Step(i));
+            let now = self.step_key(i);
+            self.put_offer(&now, Offer::Step(i));
         }
     }
 
@@ -386,11 +418,7 @@ impl Board {
     }
 
     fn step_key(&self, i: u32) -> Box<str> {
-        let step = &self.steps[i as usize];
-        match step.agent {
-            Some(agent) => format!("{}@{agent}", step.capability_key()).into(),
-            None => step.capability_key().into(),
-        }
+        self.steps[i as usize].offer_key(self.session()).into()
     }
 
     /// A step or group has ended; what waited for it may be free now.
@@ -550,11 +578,21 @@ impl Board {
         if let Some(lease) = self.cells[i as usize].lease.take() {
             self.leases = self.leases.saturating_sub(1);
             self.started = self.started.saturating_sub(u32::from(lease.started));
+            if let Some((agent, held)) = &mut self.session
+                && *agent == lease.agent
+            {
+                *held = held.saturating_sub(1);
+            }
         }
     }
 
     /// Grants a step.
     pub(crate) fn grant(&mut self, i: u32, lease: Lease) {
+        if let Some((agent, held)) = &mut self.session
+            && *agent == lease.agent
+        {
+            *held += 1;
+        }
         if !planted::is(Fault::DoubleLease) {
             self.withdraw(i);
         }

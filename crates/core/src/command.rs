@@ -3,6 +3,7 @@
 use crate::event::{Actor, DecisionWord, Letter, OverrideWord, Submitted, TextChanges};
 use crate::event::{Event, Private, RequestText};
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
+use crate::matching::Able;
 use crate::plan::{Plan, Problem, StepText};
 use crate::review::{Judge, VoteWord};
 use crate::spec::{ExecutionMode, Priority};
@@ -209,8 +210,10 @@ pub struct CheckedPlan {
 pub struct Claim {
     /// Who.
     pub agent: AgentId,
-    /// What the agent can do, sorted.
-    pub capabilities: Arc<[Box<str>]>,
+    /// What the agent has.
+    pub able: Arc<Able>,
+    /// Keys under which nothing is given out just now.
+    pub closed: Arc<[Box<str>]>,
     /// The claim, repeated when the answer was lost.
     pub claim: ClaimId,
     /// Whether the work begins at once.

@@ -252,6 +252,8 @@ pub enum Event {
     Stalled,
     /// Somebody took care of the stall.
     Unstalled,
+    /// The agent that did all the steps has not come for the next: any that is able may.
+    SessionEnded,
 
     /// The right to act on the outside was given.
     EffectGranted(Box<EffectGranted>),
@@ -351,6 +353,7 @@ impl Event {
             Self::SignalReceived { .. } => "SIGNAL_RECEIVED",
             Self::Stalled => "STALLED",
             Self::Unstalled => "UNSTALLED",
+            Self::SessionEnded => "SESSION_ENDED",
             Self::EffectGranted(_) => "EFFECT_GRANTED",
             Self::EffectSettled { .. } => "EFFECT_SETTLED",
             Self::MailTaken { .. } => "MAIL_TAKEN",
@@ -433,6 +436,9 @@ pub struct Submitted {
     /// The agent that does the steps that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// Whether one agent does all of them, and how long it may be without work of this task until others may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_ms: Option<u64>,
     /// The caller's own name for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<Box<str>>,

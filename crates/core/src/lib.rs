@@ -7,6 +7,7 @@ pub mod agent;
 pub mod ask;
 #[cfg(feature = "rules")]
 mod board;
+pub mod breaker;
 #[cfg(feature = "rules")]
 pub mod command;
 #[cfg(feature = "rules")]
@@ -18,6 +19,7 @@ pub mod expr;
 pub mod gate;
 pub mod id;
 pub mod key;
+pub mod matching;
 pub mod namespace;
 #[cfg(feature = "openapi")]
 pub mod openapi;

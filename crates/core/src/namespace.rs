@@ -1,9 +1,13 @@
 //! What is a fact for a whole namespace and belongs to no task: submissions that were refused (no task is stored for them, but that
 //! somebody tried is), and keys.
 
+use crate::breaker::{BreakerOf, Opened};
 use crate::id::KeyId;
 use crate::key::Key;
 use serde::{Deserialize, Serialize};
+
+/// Where tasks belong that do not say (DESIGN §2).
+pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// What has happened in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +29,30 @@ pub enum NamespaceEvent {
         /// Which one.
         id: KeyId,
     },
+    /// A tool or model failed one task after the other and is left alone here.
+    BreakerOpened {
+        /// A tool or a model.
+        of: BreakerOf,
+        /// Which one.
+        name: Box<str>,
+        /// Until when, and why.
+        #[serde(flatten)]
+        opened: Opened,
+    },
+    /// It is tried with one piece of work at a time.
+    BreakerHalfOpened {
+        /// A tool or a model.
+        of: BreakerOf,
+        /// Which one.
+        name: Box<str>,
+    },
+    /// It is trusted again, because of how it did or because somebody said so.
+    BreakerClosed {
+        /// A tool or a model.
+        of: BreakerOf,
+        /// Which one.
+        name: Box<str>,
+    },
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -38,6 +66,9 @@ impl NamespaceEvent {
             Self::SubmissionRefused { .. } => "SUBMISSION_REFUSED",
             Self::KeyCreated(_) => "KEY_CREATED",
             Self::KeyRevoked { .. } => "KEY_REVOKED",
+            Self::BreakerOpened { .. } => "BREAKER_OPENED",
+            Self::BreakerHalfOpened { .. } => "BREAKER_HALF_OPENED",
+            Self::BreakerClosed { .. } => "BREAKER_CLOSED",
         }
     }
 }

@@ -4,9 +4,11 @@
 //! everything in it has. That keeps the cost of a dependency between two groups at one edge instead of one for each pair of steps.
 
 use crate::id::AgentId;
+use crate::matching;
 use crate::spec::{AlternativeSpec, GateKind, GateSpec, OnUnknown, PlanSpec, RetryPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 pub mod difference;
 mod layout;
@@ -87,6 +89,12 @@ pub struct Step {
     /// The agent that must do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// The model it is done with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Box<str>>,
+    /// How much its agent's machine has to have of what, by the names of `matching::CAPACITIES`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub demands: BTreeMap<Box<str>, u64>,
     /// How long it is expected to take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate_ms: Option<u64>,
@@ -231,9 +239,14 @@ impl Step {
         }
     }
 
-    /// The key under which it is offered: its capabilities in order, joined by `+`.
-    pub fn capability_key(&self) -> String {
-        key_of(&self.capabilities, &self.action)
+    /// The key under which it is offered; only to one agent, where it is for that one.
+    pub fn offer_key(&self, session: Option<AgentId>) -> String {
+        let words = key_of(&self.capabilities, &self.action);
+        let agent = self.agent.or(session);
+        if agent.is_none() && self.model.is_none() && self.demands.is_empty() {
+            return words;
+        }
+        matching::key_of(&words, &self.demands, self.model.as_deref(), agent)
     }
 }
 
@@ -305,6 +318,8 @@ pub fn blank(path: Box<str>) -> Step {
         optional: false,
         on_unknown: None,
         agent: None,
+        model: None,
+        demands: BTreeMap::new(),
         estimate_ms: None,
         external_id: None,
         checkpoint: None,

@@ -63,6 +63,10 @@ faults! {
     LateReportApplied;
     /// A signal goes through to a task that has ended.
     SignalRevives;
+    /// Who failed one task after the other, or is failing them, gets the next all the same.
+    BreakerIgnored;
+    /// An agent is given more than it has room for.
+    SlotsIgnored;
     /// A failed attempt is not counted.
     FailureUncounted;
     /// One goes back, and what was done is not undone.

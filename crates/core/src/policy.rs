@@ -1,5 +1,6 @@
 //! The numbers a house decides by. Defaults are those of the source documents; a configuration may change each.
 
+use crate::breaker::BreakerPolicy;
 pub use crate::spec::OnAgentLost;
 use crate::spec::{ErrorClass, RetryPolicy};
 use crate::time::WireDuration;
@@ -74,6 +75,10 @@ pub struct Policy {
     pub on_escalation: Option<OnEscalation>,
     /// How long an effect may be done after it was granted.
     pub effect_ttl: WireDuration,
+    /// How long the agent whose session a task is may be without work of it until any other may have it.
+    pub session_wait: WireDuration,
+    /// When agents, tools and models that fail are left alone, and for how long.
+    pub breaker: BreakerPolicy,
     /// Whether the operator may decide alone where too few judges exist.
     pub solo: bool,
 }
@@ -134,6 +139,8 @@ impl Default for Policy {
             compensation_wait: minutes(30),
             on_escalation: None,
             effect_ttl: minutes(5),
+            session_wait: minutes(5),
+            breaker: BreakerPolicy::default(),
             solo: false,
         }
     }

@@ -3,10 +3,11 @@
 
 use crate::command::{CheckedPlan, Submission};
 use crate::event::{CheckResult, Finding, Parent, RequestText, Submitted};
+use crate::namespace::DEFAULT_NAMESPACE;
 use crate::plan::{Plan, Problem, check_retry, is_word};
 use crate::policy::{Policy, StallStrategy};
 use crate::recurrence;
-use crate::spec::{Autonomy, ExecutionMode, PlanSpec, Request, Risk};
+use crate::spec::{Affinity, Autonomy, ExecutionMode, PlanSpec, Request, Risk};
 use crate::time::Time;
 use serde_json::Value;
 use std::sync::Arc;
@@ -127,7 +128,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
     let by_calendar = request.recurrence.as_ref().filter(|r| r.cron.is_some());
     let due_at = by_calendar.and_then(|r| recurrence::first_from(r, asked.unwrap_or(now))).or(asked).filter(|d| *d > now);
     let facts = Submitted {
-        namespace: request.namespace.as_deref().unwrap_or("default").into(),
+        namespace: request.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).into(),
         task_type: request.task_type.as_deref().unwrap_or("general").into(),
         priority: request.priority,
         mode: request.execution_mode,
@@ -143,6 +144,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         lease_ms: request.heartbeat_timeout.map(|d| d.ms),
         on_agent_lost: request.on_agent_lost,
         agent: request.agent,
+        session_ms: (request.affinity == Affinity::Session).then_some(policy.session_wait.ms),
         external_id: request.external_id.as_deref().map(Into::into),
         source: request.source.as_deref().map(Into::into),
         owner_type: request.owner_type.as_deref().map(Into::into),

@@ -62,6 +62,9 @@ pub struct Request {
     /// The agent that does the steps that name none; any that is able to where it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<crate::id::AgentId>,
+    /// Whether one agent does all the steps that name none; `NONE` where it is missing.
+    #[serde(skip_serializing_if = "Affinity::is_none")]
+    pub affinity: Affinity,
     /// The caller's own name for it, unique per namespace and source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
@@ -581,6 +584,26 @@ pub enum OnUnknown {
     Probe,
     /// It is done again with the same idempotency key.
     SameKey,
+}
+
+/// Whether the steps of a task stay with one agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Affinity {
+    /// Any agent that is able to does each of them.
+    #[default]
+    None,
+    /// Who gets the first step gets the others too, for the sake of what it has loaded or remembers, until it falls silent; then whoever
+    /// comes next does. Steps that name an agent stay with that one.
+    Session,
+}
+
+impl Affinity {
+    /// Whether nothing is asked for.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// What happens to the work of an agent that fell silent.

@@ -35,6 +35,8 @@ pub(crate) enum Timer {
     UndoTimeout,
     /// The compensation is offered again.
     UndoRetry,
+    /// The agent whose session it is did not come for more.
+    Session,
     /// No agent came for the step.
     StepQueue(u32),
     /// The step was claimed and not started.

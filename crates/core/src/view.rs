@@ -7,7 +7,7 @@ use crate::event::{ActorKind, EndReason, EscalationReason, Event, Finding};
 use crate::id::{AgentId, EffectId, ReviewId, TaskId};
 use crate::plan::{Plan, StepText};
 use crate::review::{Question, Tally, Verdict, VoteWord};
-use crate::spec::{Autonomy, ExecutionMode, GateKind, OnAgentLost, OnUnknown, Priority, Recurrence, Risk};
+use crate::spec::{Affinity, Autonomy, ExecutionMode, GateKind, OnAgentLost, OnUnknown, Priority, Recurrence, Risk};
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::{WireDuration, WireTime};
 use crate::work::{EffectOutcome, WorkKey};
@@ -193,6 +193,12 @@ pub struct TaskView {
     /// The agent that does the steps that name none, where one was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// Whether one agent does all of them.
+    #[serde(default, skip_serializing_if = "Affinity::is_none")]
+    pub affinity: Affinity,
+    /// The one that has begun to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<AgentId>,
     /// When the clock looks at it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake_at: Option<WireTime>,

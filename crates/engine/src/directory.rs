@@ -2,9 +2,10 @@
 
 use ephor_core::agent::Agent;
 use ephor_core::id::AgentId;
+use ephor_core::spec::ErrorClass;
 use ephor_core::time::Time;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// Every agent, by id and by its own name.
@@ -22,6 +23,28 @@ struct Entry {
     agent: Arc<Agent>,
     /// Milliseconds since 1970; 0 where it has not been heard of since the start.
     seen: AtomicI64,
+    well: AtomicU64,
+    badly: AtomicU64,
+    /// How many of its last attempts failed, in thousandths, the latest counting most.
+    lately: AtomicU32,
+}
+
+/// How an agent did since the engine started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackRecord {
+    /// Attempts that went well.
+    pub succeeded: u64,
+    /// Attempts that failed, whosever fault it was.
+    pub failed: u64,
+    /// How many of the latest failed, from 0 to 1,000: each attempt counts for an eighth, what was before for the rest.
+    pub lately_failed: u32,
+}
+
+impl TrackRecord {
+    /// The same, rounded: what hardly differs is the same.
+    pub(crate) fn lately_failed_tenths(self) -> u32 {
+        self.lately_failed / 100
+    }
 }
 
 impl Directory {
@@ -34,7 +57,16 @@ impl Directory {
         let known = Arc::new(agent.clone());
         match state.agents.get_mut(&agent.id) {
             Some(entry) => entry.agent = known,
-            None => drop(state.agents.insert(agent.id, Entry { agent: known, seen: AtomicI64::new(0) })),
+            None => {
+                let entry = Entry {
+                    agent: known,
+                    seen: AtomicI64::new(0),
+                    well: AtomicU64::new(0),
+                    badly: AtomicU64::new(0),
+                    lately: AtomicU32::new(0),
+                };
+                state.agents.insert(agent.id, entry);
+            }
         }
     }
 
@@ -66,6 +98,29 @@ impl Directory {
     pub(crate) fn seen(&self, id: AgentId) -> Option<Time> {
         let seen = self.read().agents.get(&id)?.seen.load(Ordering::Relaxed);
         (seen > 0).then_some(Time(seen))
+    }
+
+    /// An attempt of an agent ended.
+    pub(crate) fn count(&self, id: AgentId, failed: Option<ErrorClass>) {
+        let state = self.read();
+        // A wish to end it is nobody's failure.
+        let Some(entry) = state.agents.get(&id).filter(|_| failed != Some(ErrorClass::Cancelled)) else { return };
+        let (counter, now) = if failed.is_some() { (&entry.badly, 1_000) } else { (&entry.well, 0) };
+        counter.fetch_add(1, Ordering::Relaxed);
+        // One thread counts.
+        let before = entry.lately.load(Ordering::Relaxed);
+        entry.lately.store((before * 7 + now) / 8, Ordering::Relaxed);
+    }
+
+    /// How an agent did since the start.
+    pub(crate) fn record(&self, id: AgentId) -> TrackRecord {
+        let state = self.read();
+        let of = |entry: &Entry| TrackRecord {
+            succeeded: entry.well.load(Ordering::Relaxed),
+            failed: entry.badly.load(Ordering::Relaxed),
+            lately_failed: entry.lately.load(Ordering::Relaxed),
+        };
+        state.agents.get(&id).map(of).unwrap_or_default()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

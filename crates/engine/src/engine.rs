@@ -12,7 +12,7 @@ use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{Blob, Reader, Store, StoreError};
 use crate::ticker;
 use crate::worklog::{WorkLog, WorkLogs};
-use crate::writer::{Asked, Claim, Job, Jobs, Reply, Submit, Ticket, Writer};
+use crate::writer::{Asked, Breakers, Claim, Job, Jobs, Reply, Submit, Ticket, Writer};
 pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
@@ -101,6 +101,7 @@ pub(crate) struct Inner {
     pub(crate) time: EngineTime,
     pub(crate) ticker: ticker::Bell,
     directory: Arc<Directory>,
+    breakers: Breakers,
     logs: Mutex<WorkLogs>,
     policy: Arc<Policy>,
     entropy: Mutex<Box<dyn Entropy>>,
@@ -157,6 +158,7 @@ impl Engine {
             time,
             ticker: ticker::Bell::default(),
             directory: writer.directory(),
+            breakers: writer.breakers(),
             logs: Mutex::default(),
             policy,
             entropy: Mutex::new(entropy),
@@ -372,6 +374,19 @@ impl Engine {
     /// Agents in the order they became known, behind one of them.
     pub fn agents_after(&self, id: Option<AgentId>) -> Vec<Arc<Agent>> {
         self.inner.directory.after(id)
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.inner.directory
+    }
+
+    pub(crate) fn tools(&self) -> &Breakers {
+        &self.inner.breakers
+    }
+
+    /// How much an agent holds.
+    pub fn leases_held(&self, id: AgentId) -> usize {
+        self.leases().count_of(id)
     }
 
     /// When an agent was last heard of since the engine started.

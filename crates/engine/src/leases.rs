@@ -122,14 +122,14 @@ impl Leases {
         });
     }
 
-    /// An attempt holds nothing any more.
-    pub(crate) fn end(&mut self, task: TaskId, work: &WorkKey, attempt: u32) {
-        self.end_where(task, work, |watch| watch.attempt == attempt);
+    /// An attempt holds nothing any more. Answers who held it.
+    pub(crate) fn end(&mut self, task: TaskId, work: &WorkKey, attempt: u32) -> Option<AgentId> {
+        self.end_where(task, work, |watch| watch.attempt == attempt)
     }
 
-    fn end_where(&mut self, task: TaskId, work: &WorkKey, which: impl Fn(&Watch) -> bool) {
-        let Some(held) = self.tasks.get_mut(&task) else { return };
-        let Some(at) = held.leases.iter().position(|w| w.work == *work && which(w)) else { return };
+    fn end_where(&mut self, task: TaskId, work: &WorkKey, which: impl Fn(&Watch) -> bool) -> Option<AgentId> {
+        let held = self.tasks.get_mut(&task)?;
+        let at = held.leases.iter().position(|w| w.work == *work && which(w))?;
         let watch = held.leases.swap_remove(at);
         self.forget_claim(watch.claim, task, work);
         if let Some(held) = self.agents.get_mut(&watch.agent) {
@@ -141,6 +141,7 @@ impl Leases {
         if self.tasks.get(&task).is_some_and(|h| h.leases.is_empty()) {
             self.tasks.remove(&task);
         }
+        Some(watch.agent)
     }
 
     /// What is held of a task, by which attempt.
@@ -187,6 +188,16 @@ impl Leases {
     pub(crate) fn of_agent(&self, agent: AgentId, most: usize) -> Vec<LeaseView> {
         let held = self.agents.get(&agent).into_iter().flat_map(BTreeMap::values);
         held.filter_map(|(task, work)| self.view(*task, work)).take(most).collect()
+    }
+
+    /// How much an agent holds.
+    pub(crate) fn count_of(&self, agent: AgentId) -> usize {
+        self.agents.get(&agent).map_or(0, BTreeMap::len)
+    }
+
+    /// Whether an attempt holds a piece of work.
+    pub(crate) fn is_held(&self, task: TaskId, work: &WorkKey, attempt: u32) -> bool {
+        self.watch(task, work).is_some_and(|watch| watch.attempt == attempt)
     }
 
     /// Who holds a piece of work.

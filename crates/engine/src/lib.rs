@@ -15,6 +15,7 @@ mod intake;
 mod leases;
 mod live;
 pub mod lock;
+mod matching;
 pub mod query;
 mod ready;
 mod sealed;
@@ -26,6 +27,7 @@ pub mod witness;
 mod worklog;
 mod writer;
 
+pub use directory::TrackRecord;
 pub use engine::{Done, Engine, EngineError, Idempotency, Settings, Terms};
 pub use leases::LeaseView;
 pub use worklog::WorkLog;

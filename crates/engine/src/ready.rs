@@ -3,6 +3,7 @@
 
 use crate::ids::IdMap;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::matching::{Able, fits, is_special};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -19,7 +20,7 @@ type Offers = BTreeMap<Box<str>, BTreeSet<Rank>>;
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
     by_key: HashMap<Box<str>, Offers>,
-    /// Keys that ask for more than one capability, or for one agent; the others are looked up directly.
+    /// Keys that ask for more than one plain capability; the others are looked up directly.
     special: HashSet<Box<str>>,
     tasks: IdMap<TaskId, Entry>,
     /// All entries, to know the worst.
@@ -62,7 +63,7 @@ impl Ready {
         for key in open.lines() {
             if !self.by_key.contains_key(key) {
                 self.by_key.insert(key.into(), Offers::new());
-                if key.contains(['+', '@']) {
+                if is_special(key) {
                     self.special.insert(key.into());
                 }
             }
@@ -101,22 +102,26 @@ impl Ready {
         *self = Self::unread();
     }
 
-    /// The best task this agent can do something for, those in `not` left out; only of one namespace where it belongs to one.
+    /// The best task this agent can do something for, those in `not` left out, and what a namespace offers under a key that is shut
+    /// there; only of one namespace where it belongs to one.
     pub(crate) fn best(
         &self,
         agent: AgentId,
         namespace: Option<&str>,
-        capabilities: &[Box<str>],
+        able: &Able,
         not: &HashSet<TaskId>,
+        is_shut: impl Fn(&str, &str) -> bool,
     ) -> Option<TaskId> {
         let of = |set: &BTreeSet<Rank>| set.iter().find(|rank| !not.contains(&rank.2)).copied();
-        let first = |offers: &Offers| match namespace {
-            Some(own) => offers.get(own).and_then(of),
-            None => offers.values().filter_map(of).min(),
+        let first = |key: &str| {
+            let offers = self.by_key.get(key)?;
+            match namespace {
+                Some(own) => offers.get(own).filter(|_| !is_shut(own, key)).and_then(of),
+                None => offers.iter().filter(|(name, _)| !is_shut(name, key)).filter_map(|(_, set)| of(set)).min(),
+            }
         };
-        let plain = capabilities.iter().filter_map(|c| first(self.by_key.get(c)?));
-        let special =
-            self.special.iter().filter(|key| fits(key, agent, capabilities)).filter_map(|key| first(self.by_key.get(key)?));
+        let plain = able.capabilities.iter().filter_map(|c| first(c));
+        let special = self.special.iter().filter(|key| fits(key, agent, able)).filter_map(|key| first(key));
         plain.chain(special).min().map(|rank| rank.2)
     }
 
@@ -136,13 +141,6 @@ impl Ready {
     }
 }
 
-/// Whether an agent can do what a key asks: every capability of it, and be the one it is pinned to. `capabilities` are sorted.
-pub(crate) fn fits(key: &str, agent: AgentId, capabilities: &[Box<str>]) -> bool {
-    let (words, pinned) = key.split_once('@').map_or((key, None), |(words, id)| (words, Some(id)));
-    pinned.is_none_or(|id| id == agent.to_string())
-        && words.split('+').all(|w| capabilities.binary_search_by(|c| (**c).cmp(w)).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,8 +151,11 @@ mod tests {
     fn agent() -> AgentId {
         AgentId::new(1, [9; 10])
     }
-    fn caps(words: &[&str]) -> Vec<Box<str>> {
-        words.iter().map(|w| (*w).into()).collect()
+    fn able(words: &[&str]) -> std::sync::Arc<Able> {
+        Able::of_words(words.iter().map(|w| (*w).into()).collect::<Vec<Box<str>>>())
+    }
+    fn open(_: &str, _: &str) -> bool {
+        false
     }
     fn nobody() -> HashSet<TaskId> {
         HashSet::new()
@@ -167,7 +168,7 @@ mod tests {
         ready.update(task(2), "a", Some("x\n"), 1, 5);
         ready.update(task(3), "a", Some("x\n"), 2, 99);
         let mut order = Vec::new();
-        while let Some(next) = ready.best(agent(), None, &caps(&["x"]), &nobody()) {
+        while let Some(next) = ready.best(agent(), None, &able(&["x"]), &nobody(), open) {
             order.push(next);
             ready.remove(next);
         }
@@ -178,11 +179,11 @@ mod tests {
     fn a_key_of_several_capabilities_wants_them_all_and_a_pinned_one_its_agent() {
         let mut ready = Ready::default();
         ready.update(task(1), "a", Some("x+y\n"), 1, 1);
-        assert_eq!(ready.best(agent(), None, &caps(&["x"]), &nobody()), None);
-        assert_eq!(ready.best(agent(), None, &caps(&["x", "y"]), &nobody()), Some(task(1)));
+        assert_eq!(ready.best(agent(), None, &able(&["x"]), &nobody(), open), None);
+        assert_eq!(ready.best(agent(), None, &able(&["x", "y"]), &nobody(), open), Some(task(1)));
         ready.update(task(1), "a", Some(&format!("x@{}\n", agent())), 1, 1);
-        assert_eq!(ready.best(agent(), None, &caps(&["x"]), &nobody()), Some(task(1)));
-        assert_eq!(ready.best(AgentId::new(2, [8; 10]), None, &caps(&["x"]), &nobody()), None);
+        assert_eq!(ready.best(agent(), None, &able(&["x"]), &nobody(), open), Some(task(1)));
+        assert_eq!(ready.best(AgentId::new(2, [8; 10]), None, &able(&["x"]), &nobody(), open), None);
     }
 
     #[test]
@@ -190,11 +191,21 @@ mod tests {
         let mut ready = Ready::default();
         ready.update(task(1), "a", Some("x\n"), 2, 1);
         ready.update(task(2), "b", Some("x\n"), 1, 1);
-        assert_eq!(ready.best(agent(), None, &caps(&["x"]), &nobody()), Some(task(1)));
-        assert_eq!(ready.best(agent(), Some("b"), &caps(&["x"]), &nobody()), Some(task(2)));
-        assert_eq!(ready.best(agent(), Some("c"), &caps(&["x"]), &nobody()), None);
+        assert_eq!(ready.best(agent(), None, &able(&["x"]), &nobody(), open), Some(task(1)));
+        assert_eq!(ready.best(agent(), Some("b"), &able(&["x"]), &nobody(), open), Some(task(2)));
+        assert_eq!(ready.best(agent(), Some("c"), &able(&["x"]), &nobody(), open), None);
         ready.remove(task(2));
         assert!(ready.offers("a", "x") && !ready.offers("b", "x"));
+    }
+
+    #[test]
+    fn what_is_shut_in_one_namespace_is_offered_in_another() {
+        let mut ready = Ready::default();
+        ready.update(task(1), "a", Some("x\n"), 2, 1);
+        ready.update(task(2), "b", Some("x\n"), 1, 1);
+        let shut = |namespace: &str, key: &str| (namespace, key) == ("a", "x");
+        assert_eq!(ready.best(agent(), None, &able(&["x"]), &nobody(), shut), Some(task(2)));
+        assert_eq!(ready.best(agent(), Some("a"), &able(&["x"]), &nobody(), shut), None);
     }
 
     #[test]
@@ -203,6 +214,6 @@ mod tests {
         assert!(ready.update(task(1), "a", Some("x\n"), 1, 1));
         assert!(!ready.update(task(1), "a", Some("x\n"), 1, 1));
         ready.update(task(1), "a", None, 1, 1);
-        assert_eq!((ready.best(agent(), None, &caps(&["x"]), &nobody()), ready.len()), (None, 0));
+        assert_eq!((ready.best(agent(), None, &able(&["x"]), &nobody(), open), ready.len()), (None, 0));
     }
 }

@@ -114,6 +114,9 @@ pub(crate) struct Witness {
     author: Option<Box<str>>,
     /// Who does the steps that name nobody.
     agent: Option<AgentId>,
+    /// Whether one agent does all of them, and the one that does.
+    one_session: bool,
+    session: Option<AgentId>,
     /// What the task says about agents that fall silent.
     on_agent_lost: Option<OnAgentLost>,
     doers: HashSet<AgentId>,
@@ -244,6 +247,9 @@ impl Witness {
                     true => drop(self.tokens.insert(failed.work.clone(), failed.attempt)),
                     false => self.fenced(&failed.work, failed.attempt, said, "a failure"),
                 }
+                if failed.class == ErrorClass::AgentLost {
+                    self.session_lost(&failed.work);
+                }
                 self.leases.remove(&failed.work);
                 if let WorkKey::Step(path) = &failed.work {
                     if failed.class == ErrorClass::AgentLost {
@@ -275,6 +281,9 @@ impl Witness {
                     self.lost(step, OnAgentLost::Block, said);
                 }
                 let work = WorkKey::Step(step.clone());
+                if *reason == BlockReason::AgentOffline {
+                    self.session_lost(&work);
+                }
                 self.fenced(&work, *attempt, said, "a report");
                 self.leases.remove(&work);
             }
@@ -376,6 +385,7 @@ impl Witness {
             Event::Overridden { decision, step } => self.overridden(*decision, step.as_deref(), said),
             Event::Stalled => self.stalled = true,
             Event::Unstalled => self.stalled = false,
+            Event::SessionEnded => self.session = None,
             Event::EffectGranted(granted) => {
                 if self.mode == ExecutionMode::DryRun || self.drafts_only {
                     self.breach(Rule::Effect, format!("{} was granted, but nothing may happen outside", granted.action));
@@ -447,6 +457,7 @@ impl Witness {
         self.needs_approval = facts.review_owed;
         self.approval = if facts.review_owed { Approval::Owed } else { Approval::NotNeeded };
         self.agent = facts.agent;
+        self.one_session = facts.session_ms.is_some();
         self.on_agent_lost = facts.on_agent_lost;
         self.steps = Steps::new(facts.retry.clone());
         if let Some(plan) = &facts.plan {
@@ -513,7 +524,10 @@ impl Witness {
         }
         match work {
             WorkKey::Step(path) => {
-                let found = self.steps.given(path, assigned.agent);
+                if self.one_session && self.session.is_none() {
+                    self.session = Some(assigned.agent);
+                }
+                let found = self.steps.given(path, assigned.agent, self.session);
                 self.breaches.extend(found);
                 self.doers.insert(assigned.agent);
                 self.nothing_is_owed("a step was given away");
@@ -544,6 +558,14 @@ impl Witness {
         // An agent may say of itself that it lost another one.
         if said.actor.kind != ActorKind::Ai && self.on_agent_lost.is_some_and(|wanted| wanted != then) {
             self.breach(Rule::Undecided, format!("the agent of step {path} fell silent, and what followed was {then:?}"));
+        }
+    }
+
+    /// The agent of a session fell silent: another one may begin one.
+    fn session_lost(&mut self, work: &WorkKey) {
+        let holder = self.leases.get(work).map(|held| held.agent);
+        if matches!(work, WorkKey::Step(_)) && holder.is_some() && holder == self.session {
+            self.session = None;
         }
     }
 

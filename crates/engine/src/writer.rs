@@ -21,6 +21,7 @@ use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
+use ephor_core::matching::Able;
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::planted::{self, Fault};
 use ephor_core::policy::Policy;
@@ -41,6 +42,7 @@ mod parked;
 mod pen;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod underway;
 
 pub(crate) use asked::Asked;
@@ -48,6 +50,8 @@ pub use asked::Terms;
 use batch::Batch;
 use parked::Parked;
 use pen::Pen;
+use trust::Trust;
+pub(crate) use trust::{Board as Breakers, Tool};
 use underway::Underway;
 
 /// The most letters one event takes in (DESIGN §1).
@@ -206,6 +210,9 @@ pub(crate) struct Writer<S> {
     /// Tasks that had more to settle than one commit should hold.
     again: BTreeSet<TaskId>,
     parked: Parked,
+    trust: Trust,
+    /// No keys.
+    none: Arc<[Box<str>]>,
     /// Tasks whose stream contradicts the rules, and why. They answer nothing until somebody looks.
     quarantine: HashMap<TaskId, String>,
     /// The earliest `wake_at` written since somebody asked.
@@ -224,13 +231,13 @@ pub(crate) struct Writer<S> {
 struct Known {
     agent: Agent,
     hash: [u8; 32],
-    capabilities: Arc<[Box<str>]>,
+    able: Arc<Able>,
 }
 
 impl Known {
     fn new(agent: Agent, hash: [u8; 32]) -> Self {
-        let capabilities = agent.registration.as_ref().map(|r| r.capabilities.clone()).unwrap_or_default();
-        Self { agent, hash, capabilities: capabilities.into() }
+        let able = agent.able();
+        Self { agent, hash, able }
     }
 
     fn is_active(&self) -> bool {
@@ -243,7 +250,7 @@ impl Known {
     }
 
     fn can(&self, word: &str) -> bool {
-        self.is_active() && self.capabilities.iter().any(|c| **c == *word)
+        self.is_active() && self.able.capabilities.iter().any(|c| **c == *word)
     }
 }
 
@@ -282,6 +289,8 @@ impl<S: Store> Writer<S> {
             mail_unread: false,
             again: BTreeSet::new(),
             parked: Parked::default(),
+            trust: Trust::default(),
+            none: [].into(),
             quarantine: HashMap::new(),
             earliest_wake: None,
             position,
@@ -290,6 +299,7 @@ impl<S: Store> Writer<S> {
             reached: Vec::new(),
         };
         writer.read_agents()?;
+        writer.read_trust(now, mono)?;
         writer.read_mailbox()?;
         writer.read_leases(now, mono)?;
         Ok(writer)
@@ -428,6 +438,7 @@ impl<S: Store> Writer<S> {
         }
         if self.undone.is_none() {
             self.go_on(&mut batch)?;
+            self.end_rests(batch.now, batch.mono);
             self.serve_parked(&mut batch)?;
         }
         self.hand_over(batch)?;
@@ -465,6 +476,9 @@ impl<S: Store> Writer<S> {
             self.settle()?;
             self.read_mailbox()?;
         }
+        for errand in std::mem::take(&mut self.trust.errands) {
+            self.decide(batch, 0, errand)?;
+        }
         let mail: Vec<TaskId> = self.mailbox.iter().copied().take(MAILBOXES_MAX).collect();
         let again = std::mem::take(&mut self.again);
         for task in mail.into_iter().chain(again) {
@@ -486,12 +500,17 @@ impl<S: Store> Writer<S> {
 
     /// Whether another batch should run at once.
     pub(crate) fn has_more(&self) -> bool {
-        !self.mailbox.is_empty() || self.mail_unread || !self.again.is_empty() || self.parked.has_woken()
+        !self.mailbox.is_empty()
+            || self.mail_unread
+            || !self.trust.errands.is_empty()
+            || !self.again.is_empty()
+            || self.parked.has_woken()
     }
 
-    /// When the first parked claim has waited long enough, on the monotonic clock.
+    /// When the first parked claim has waited long enough, or a rest is over for which one waits, on the monotonic clock.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.parked.next_deadline()
+        let rest = self.trust.next_end().filter(|_| !self.parked.is_empty());
+        self.parked.next_deadline().into_iter().chain(rest).min()
     }
 
     /// The earliest time the clock was asked to look at something since this was last asked.
@@ -539,9 +558,16 @@ impl<S: Store> Writer<S> {
 
     /// Agents that wait for work and may have it, and what they can do.
     #[cfg(any(test, feature = "simulation"))]
-    pub(crate) fn waiting_agents(&self) -> impl Iterator<Item = (AgentId, &Arc<[Box<str>]>)> {
+    pub(crate) fn waiting_agents(&self, now: Time) -> impl Iterator<Item = (AgentId, &Arc<Able>)> {
         let known = self.parked.agents().filter_map(|id| Some((id, self.agents.get(&id)?)));
-        known.filter(|(_, known)| known.is_active()).map(|(id, known)| (id, &known.capabilities))
+        let able = known.filter(move |(id, known)| known.is_active() && self.room(*id, 0, now) != Some(0));
+        able.map(|(id, known)| (id, &known.able))
+    }
+
+    /// Whether work under this key is not given out now.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn is_shut(&self, namespace: &str, key: &str, now: Time) -> bool {
+        self.trust.is_shut(namespace, key, now)
     }
 
     /// Gauges for those who watch: cached tasks, tasks with open work, live leases, parked claims.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use ephor_core::agent::Registration;
+use ephor_core::breaker::BreakerPolicy;
 use ephor_core::command::{Command, Refusal};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, TaskId};
@@ -241,7 +242,9 @@ async fn a_task_that_always_fails_ends_and_does_not_hold_back_others() {
 
 #[tokio::test]
 async fn a_task_that_kills_whoever_works_on_it_ends_and_does_not_hold_back_others() {
-    let house = house(Policy { lease: WireDuration { ms: 500 }, ..Policy::default() }).await;
+    // One name stands for many agents here, each of which dies once: nobody is to lose trust in it.
+    let breaker = BreakerPolicy { failure_threshold: 0, ..BreakerPolicy::default() };
+    let house = house(Policy { lease: WireDuration { ms: 500 }, breaker, ..Policy::default() }).await;
     let retry = json!({"max_attempts": 3, "initial": "1ms", "jitter": 0});
     let (mut healthy, mut poison) = (Vec::new(), Vec::new());
     for n in 0..90 {

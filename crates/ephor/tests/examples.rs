@@ -8,6 +8,7 @@ use ephor_agents::{Builtin, Config, http, secrets, shell};
 use ephor_core::command::{Answer, Claim, Command, Context};
 use ephor_core::event::{Actor, Event};
 use ephor_core::id::{AgentId, ClaimId, TaskId};
+use ephor_core::matching::Able;
 use ephor_core::policy::Policy;
 use ephor_core::status::{Status, StepStatus};
 use ephor_core::task::Task;
@@ -96,7 +97,7 @@ impl Job {
         let (agent, claim) = (AgentId::new(1, [1; 10]), ClaimId::new(1, [1; 10]));
         let capabilities: Vec<Box<str>> = self.agents.capabilities().iter().map(|c| c.as_str().into()).collect();
         while self.task.end().is_none() {
-            let wish = Claim { agent, capabilities: capabilities.clone().into(), claim, start: true };
+            let wish = Claim { agent, able: Able::of_words(capabilities.clone()), closed: [].into(), claim, start: true };
             let Some(item) = self.handle(Command::Claim(wish)) else {
                 let Some(at) = self.task.wake_at().filter(|at| *at > self.now) else { panic!("{:#?}", self.task.waiting()) };
                 self.now = at;

@@ -1,6 +1,7 @@
 //! A plan as it is written becomes a list: step by step, each checked by itself, then references by name. Every problem is told.
 
 use super::{Compensation, Problem, STEPS_MAX, Step, StepText, WORD_MAX, blank, check_retry, is_word, sorted};
+use crate::matching::{demands, is_model};
 use crate::spec::{CompensationSpec, StepSpec};
 use crate::time::{Time, WireDuration};
 use serde_json::Value;
@@ -67,6 +68,8 @@ impl<'a> Layout<'a> {
                 optional: spec.optional,
                 on_unknown: spec.on_unknown,
                 agent: spec.agent,
+                model: spec.model.as_deref().map(Into::into),
+                demands: demands(&spec.resources),
                 estimate_ms: spec.estimate.map(|d| d.ms),
                 external_id: spec.external_id.as_deref().map(Into::into),
                 checkpoint: spec.checkpoint.as_deref().map(Into::into),
@@ -135,6 +138,9 @@ impl<'a> Layout<'a> {
             for why in check_retry(policy) {
                 self.problem(at("retry_policy"), why);
             }
+        }
+        if let Some(model) = spec.model.as_ref().filter(|model| !is_model(model)) {
+            self.problem(at("model"), format!("{model:?}: 1 to {WORD_MAX} letters, digits, `_`, `-`, `.`, `:`, `/`"));
         }
         self.check_recovery(spec, &at);
         if spec.gates.len() > GATES_MAX {

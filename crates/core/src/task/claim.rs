@@ -6,11 +6,11 @@ use crate::board::Offer;
 use crate::command::{Answer, Claim, Context, Refusal};
 use crate::event::{Assigned, Event, Failed};
 use crate::id::EffectId;
+use crate::matching::{fits, is_special};
 use crate::planted::{self, Fault};
 use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown};
 use crate::work::{EffectOutcome, EffectProbe, WorkItem, WorkKey};
 use serde_json::Value;
-use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 impl Task {
@@ -71,14 +71,10 @@ impl Task {
                     self.is_open(*o) && (doer != Some(claim.agent) || planted::is(Fault::DoerJudges))
                 })
         };
-        let single = claim.capabilities.iter().filter_map(|c| self.board.offers.get(c));
-        // Keys of several capabilities, or of one agent.
-        let own = LazyCell::new(|| claim.agent.to_string());
-        let special = self.board.offers.iter().filter(|(key, _)| key.contains(['+', '@'])).filter(|(key, _)| {
-            let (words, agent) = key.split_once('@').map_or((&***key, None), |(w, a)| (w, Some(a)));
-            agent.is_none_or(|a| a == *own)
-                && words.split('+').all(|w| claim.capabilities.binary_search_by(|c| (**c).cmp(w)).is_ok())
-        });
+        let is_open = |key: &str| !claim.closed.iter().any(|closed| **closed == *key);
+        let single = claim.able.capabilities.iter().filter(|c| is_open(c)).filter_map(|c| self.board.offers.get(c));
+        let fits = |key: &str| is_special(key) && is_open(key) && fits(key, claim.agent, &claim.able);
+        let special = self.board.offers.iter().filter(|(key, _)| fits(key));
         single.chain(special.map(|(_, set)| set)).filter_map(pick).min()
     }
 

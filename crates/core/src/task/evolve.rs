@@ -102,6 +102,9 @@ impl Task {
             Event::StepBlocked { step, reason, .. } => self.with_step(step, |task, i| {
                 // Whether its agent said so itself, or fell silent.
                 task.board.cell_mut(i).reported = (*reason == BlockReason::External).then_some(false);
+                if *reason == BlockReason::AgentOffline {
+                    task.session_lost(i);
+                }
                 task.board.release(i);
                 task.clear_attempt_timers(i);
                 task.board.block(i, *reason);
@@ -246,6 +249,7 @@ impl Task {
             }
             Event::Stalled => self.stalled = true,
             Event::Unstalled => self.stalled = false,
+            Event::SessionEnded => self.board.keep_session(None),
 
             Event::EffectGranted(granted) => self.effect_granted(granted),
             Event::EffectSettled { effect, outcome } => self.effect_settled(*effect, *outcome, at),

@@ -409,6 +409,7 @@ impl Task {
         let before = self.status;
         self.status = self.derive();
         self.mind_the_stall(before, at);
+        self.mind_the_session(at);
         let board = &self.board;
         let name = |path: &str| match board.find(path) {
             Some(i) => board.steps[i as usize].key.clone().unwrap_or_else(|| path.into()),
@@ -476,6 +477,26 @@ impl Task {
         }
     }
 
+    /// The key under which a step is offered.
+    pub fn step_key(&self, work: &WorkKey) -> Option<String> {
+        match work {
+            WorkKey::Step(path) => Some(self.board.steps[self.board.find(path)? as usize].offer_key(self.board.session())),
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_) => None,
+        }
+    }
+
+    /// Whether the last word about an attempt was its holder's, and not that it failed; asked of one that has just ended.
+    pub fn went_well(&self, work: &WorkKey, attempt: u32) -> bool {
+        match work {
+            WorkKey::Step(path) => self
+                .board
+                .find(path)
+                .map(|i| self.board.cell(i))
+                .is_some_and(|cell| cell.attempt == attempt && cell.reported == Some(true)),
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_) => self.answered.get(&attempt) == Some(work),
+        }
+    }
+
     /// Every live lease, for the observer that starts anew after a restart.
     pub fn live_leases(&self) -> Vec<LiveLease> {
         if self.end.is_some() {
@@ -504,6 +525,11 @@ impl Task {
     pub fn should_stop(&self, work: &WorkKey, attempt: u32) -> bool {
         let held = self.lease(work).is_some_and(|l| l.attempt == attempt);
         held && (self.cancelling || self.paused.as_ref().is_some_and(|p| p.stop_running))
+    }
+
+    /// Whether an agent works on it or has worked on it, or is the one that is to do it.
+    pub fn is_of(&self, agent: AgentId) -> bool {
+        self.executors.contains(&agent) || self.facts.agent == Some(agent)
     }
 
     /// Whether this attempt holds a live lease.
@@ -607,6 +633,7 @@ fn blank_facts() -> Submitted {
         lease_ms: None,
         on_agent_lost: None,
         agent: None,
+        session_ms: None,
         external_id: None,
         source: None,
         owner_type: None,

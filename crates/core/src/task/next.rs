@@ -116,6 +116,7 @@ impl Task {
             Timer::Total => failed(EndReason::Timeout, true),
             Timer::Queue => failed(EndReason::QueueTimeout, true),
             Timer::Stall => Draft::new(Event::Stalled),
+            Timer::Session => Draft::new(Event::SessionEnded),
             Timer::CancelForce => Draft::new(Event::Cancelled { reason: EndReason::Forced }),
             Timer::Review => {
                 let review = self.review.as_ref()?;

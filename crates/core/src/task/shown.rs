@@ -4,7 +4,7 @@ use super::Task;
 use crate::board::Offer;
 use crate::plan::{Plan, Step};
 use crate::recurrence;
-use crate::spec::{GateSpec, RetryPolicy};
+use crate::spec::{Affinity, GateSpec, RetryPolicy};
 use crate::status::{Status, StepStatus};
 use crate::time::{Time, WireDuration, WireTime};
 use crate::timers::Timer;
@@ -101,6 +101,8 @@ impl Task {
             heartbeat_timeout: facts.lease_ms.map(|ms| WireDuration { ms }),
             on_agent_lost: facts.on_agent_lost,
             agent: facts.agent,
+            affinity: if facts.session_ms.is_some() { Affinity::Session } else { Affinity::None },
+            session: self.board.session(),
             wake_at: self.wake_at().map(WireTime),
             ended_at: self.end.as_ref().map(|end| WireTime(end.at)),
             end_reason: self.end.as_ref().and_then(|end| end.reason),

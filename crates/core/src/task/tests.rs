@@ -3,6 +3,7 @@
 
 mod world;
 
+mod affinity;
 mod beginnings;
 mod compensation;
 mod decisions;

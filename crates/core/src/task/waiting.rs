@@ -2,6 +2,7 @@
 
 use super::Task;
 use crate::event::EscalationReason;
+use crate::matching::Key;
 use crate::review::Question;
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::WireTime;
@@ -14,6 +15,11 @@ const TOLD_MAX: usize = 20;
 impl Task {
     /// What the task waits for, most pressing first. Empty only when it has ended.
     pub fn waiting(&self) -> Vec<Waiting> {
+        self.waiting_with(&|_| None)
+    }
+
+    /// The same where somebody knows the agents: why nobody has come for work that is offered under a key.
+    pub fn waiting_with(&self, nobody_came: &dyn Fn(&str) -> Option<Waiting>) -> Vec<Waiting> {
         let mut list = Vec::new();
         if self.end.is_some() {
             return list;
@@ -101,7 +107,7 @@ impl Task {
             let what = format!("what step {} did is undone {who}, {} more after it", undo.path, self.undoing.left.len() - 1);
             list.push(Waiting { step: Some(undo.path.to_string()), until: until.map(WireTime), ..say("UNDO", what) });
         }
-        self.waiting_steps(&mut list);
+        self.waiting_steps(&mut list, nobody_came);
         for child in self.children.iter().take(TOLD_MAX) {
             list.push(Waiting {
                 act: Some(format!("ephor why {child}")),
@@ -114,7 +120,7 @@ impl Task {
         list
     }
 
-    fn waiting_steps(&self, list: &mut Vec<Waiting>) {
+    fn waiting_steps(&self, list: &mut Vec<Waiting>, nobody_came: &dyn Fn(&str) -> Option<Waiting>) {
         let id = self.id;
         let path = |i: u32| self.board.steps[i as usize].path.to_string();
         let at = |i: u32, reason: &str, what: String| Waiting {
@@ -152,15 +158,21 @@ impl Task {
         }
         if self.board.leases == 0 && (self.started_at.is_none() || self.can_be_claimed()) {
             for key in self.open_keys().unwrap_or_default().lines().take(TOLD_MAX) {
-                // Behind `@` stands the only agent it is for.
-                let (what, act) = match key.split_once('@') {
-                    Some((words, only)) => (
-                        format!("it waits for {only} alone to {words}, and that one has not come"),
+                if let Some(known) = nobody_came(key) {
+                    list.push(known);
+                    continue;
+                }
+                let Key { words, model, agent, .. } = Key::read(key);
+                let with = model.map(|model| format!(" with {model}")).unwrap_or_default();
+                let (what, act) = match agent {
+                    Some(only) => (
+                        format!("it waits for {only} alone to {words}{with}, and that one has not come"),
                         format!("ephor task modify {id} --agent AGENT"),
                     ),
-                    None => {
-                        (format!("no agent able to {key} has come for its work"), format!("ephor agent run --capability {key}"))
-                    }
+                    None => (
+                        format!("no agent able to {words}{with} has come for its work"),
+                        format!("ephor agent run --capability {words}"),
+                    ),
                 };
                 list.push(Waiting { reason: "NO_AGENT".into(), what, step: None, until: None, act: Some(act) });
             }

@@ -1,11 +1,12 @@
 //! Measures the engine in one process, each figure beside its own floor: the same rows in the same transactions, written by a bare
 //! loop with the same settings of SQLite. Every command is on disk before it is answered. Run it in a release build:
 //!
-//! `cargo run --release -p ephor-engine --example bench [-- a b c d e f g]`
+//! `cargo run --release -p ephor-engine --example bench [-- a b c d e f g h i]`
 //!
 //! Machines differ; compare ratios taken in one run.
 
 mod floor;
+mod hard;
 
 /// As in the binary: tasks are made on one thread and dropped on another, which the system's allocator is slow at.
 #[global_allocator]
@@ -366,6 +367,12 @@ fn main() {
         }
         if asked("f") {
             full_store(folder.path()).await;
+        }
+        if asked("h") {
+            hard::poisoned(folder.path()).await;
+        }
+        if asked("i") {
+            hard::waiting(folder.path()).await;
         }
     });
 }

@@ -158,11 +158,14 @@ impl World {
         let Worker { id, name, skills, in_process, .. } = &self.workers[worker];
         let said = Registration {
             name: name.clone(),
-            role: None,
             capabilities: skills.clone(),
             external_id: Some(name.clone()),
-            namespace: None,
+            // Some have little room, some say what they have; nobody lacks what steps ask for.
+            slots: [None, Some(1), None, Some(2)][worker % 4],
+            models: if worker % 4 == 2 { vec!["m1".into(), "m2".into()] } else { Vec::new() },
+            resources: if worker % 4 == 2 { [("memory_mb".into(), 4_096)].into() } else { Default::default() },
             in_process: *in_process,
+            ..Registration::default()
         };
         let what = What::Agent { id: *id, command: AgentCommand::Register(Box::new(said)) };
         self.ask(what);
@@ -379,6 +382,10 @@ impl World {
     fn outcome(&mut self, item: &WorkItem) -> Outcome {
         let good = if self.calm { 100 } else { 75 };
         match &item.work {
+            // Seldom enough that anything has to be undone: every second time it cannot be.
+            WorkKey::Undo(_) if item.attempt % 2 == 1 => {
+                Outcome::Failed(Failure::final_(ErrorClass::External, "it cannot be undone"))
+            }
             WorkKey::Step(_) | WorkKey::Undo(_) => match self.chance.below(100) {
                 n if n < good => Outcome::Succeeded(self.success()),
                 75..93 => {

@@ -10,9 +10,12 @@ use crate::store::{Reader, StoredEvent};
 use crate::witness::Breach;
 use crate::writer::{Writer, decide};
 use ephor_core::agent::AgentEvent;
+use ephor_core::breaker::BreakerOf;
 use ephor_core::command::{self, Answer, Command, Context};
 use ephor_core::event::{Actor, Event, Letter};
-use ephor_core::id::{AgentId, ClaimId, EffectId, StreamId, TaskId};
+use ephor_core::id::{AgentId, ClaimId, EffectId, StreamId, StreamKind, TaskId};
+use ephor_core::matching::{Able, Key, fits};
+use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
 use ephor_core::spec::ErrorClass;
 use ephor_core::status::BlockReason;
@@ -50,8 +53,13 @@ pub(super) struct Observer {
     places: HashMap<TaskId, usize>,
     kinds: HashMap<(TaskId, &'static str), u64>,
     told: HashMap<(TaskId, &'static str), u64>,
-    agents: HashMap<AgentId, u64>,
+    others: HashMap<StreamId, u64>,
+    /// Tools and models that are left alone, and until when.
+    shut: BTreeMap<(StreamId, BreakerOf, Box<str>), Time>,
     inside: HashSet<AgentId>,
+    /// How much each may hold, where it said so; until when it is left alone.
+    slots: BTreeMap<AgentId, u32>,
+    resting: BTreeMap<AgentId, Time>,
     given: HashSet<(TaskId, WorkKey, u32)>,
     granted: HashSet<(TaskId, EffectId)>,
     settled: HashSet<(TaskId, EffectId, &'static str)>,
@@ -80,8 +88,11 @@ impl Observer {
             places: HashMap::new(),
             kinds: HashMap::new(),
             told: HashMap::new(),
-            agents: HashMap::new(),
+            others: HashMap::new(),
+            shut: BTreeMap::new(),
             inside: HashSet::new(),
+            slots: BTreeMap::new(),
+            resting: BTreeMap::new(),
             given: HashSet::new(),
             granted: HashSet::new(),
             settled: HashSet::new(),
@@ -177,7 +188,7 @@ impl Observer {
             return Err(format!("time runs backwards at position {}: by {} ms", stored.position, self.at - stored.at));
         }
         self.at = stored.at;
-        let Some(id) = stored.stream.task() else { return self.agent_event(stored) };
+        let Some(id) = stored.stream.task() else { return self.other_event(stored, counts) };
         let place = *self.places.entry(id).or_insert_with(|| {
             self.order.push(id);
             self.tasks.push(Examined::new(id));
@@ -283,6 +294,10 @@ impl Observer {
             }
             Event::Assigned(a) => {
                 self.given.insert((id, a.work.clone(), a.attempt));
+                if let Some(until) = self.resting.get(&a.agent).filter(|until| stored.at < until.0) {
+                    return Err(format!("{} was given {} of {id} while its breaker is open until {until}", a.agent, a.work));
+                }
+                self.tools_are_trusted(id, &a.work, stored.at)?;
                 self.claims.entry(a.claim).or_default().push((id, a.work.clone(), a.attempt));
                 let sign = Sign { attempt: a.attempt, mono, lease_ms: a.lease_ms, agent: a.agent, dead: false };
                 self.signs.insert((id, a.work.clone()), sign);
@@ -305,6 +320,24 @@ impl Observer {
         Ok(())
     }
 
+    /// What a step asks for is not left alone just now.
+    fn tools_are_trusted(&self, id: TaskId, work: &WorkKey, at: i64) -> Checked {
+        if self.shut.is_empty() {
+            return Ok(());
+        }
+        let Some(examined) = self.task(id) else { return Ok(()) };
+        let Some(key) = examined.task.step_key(work) else { return Ok(()) };
+        let stream = StreamId::named(StreamKind::Namespace, &examined.task.facts.namespace);
+        let Key { words, model, .. } = Key::read(&key);
+        let used = [Some((BreakerOf::Tool, words)), model.map(|model| (BreakerOf::Model, model))];
+        for (of, name) in used.into_iter().flatten() {
+            if self.shut.get(&(stream, of, name.into())).is_some_and(|until| at < until.0) {
+                return Err(format!("{work} of {id} was given away while the breaker of {name} is open"));
+            }
+        }
+        Ok(())
+    }
+
     /// Nobody is called dead who was heard within the lease.
     fn accused(&self, id: TaskId, work: &WorkKey, mono: u64) -> Checked {
         match self.signs.get(&(id, work.clone())) {
@@ -314,18 +347,39 @@ impl Observer {
         }
     }
 
-    fn agent_event(&mut self, stored: &StoredEvent) -> Checked {
-        let id = AgentId::from_bits(stored.stream.bits);
-        let version = self.agents.entry(id).or_default();
+    /// What has happened to an agent or in a namespace.
+    fn other_event(&mut self, stored: &StoredEvent, counts: &mut Counts) -> Checked {
+        let version = self.others.entry(stored.stream).or_default();
         *version += 1;
         if stored.version != *version {
             return Err(format!("{} has version {} after {}", stored.stream, stored.version, *version - 1));
         }
+        if let Some(branch) = branches::of_breaker(&stored.kind) {
+            *counts.entry(branch).or_default() += 1;
+        }
+        if stored.stream.kind == StreamKind::Namespace {
+            let event: NamespaceEvent = serde_json::from_str(&stored.data).map_err(|e| e.to_string())?;
+            match event {
+                NamespaceEvent::BreakerOpened { of, name, opened } => {
+                    self.shut.insert((stored.stream, of, name), opened.until);
+                }
+                NamespaceEvent::BreakerHalfOpened { of, name } | NamespaceEvent::BreakerClosed { of, name } => {
+                    self.shut.remove(&(stored.stream, of, name));
+                }
+                NamespaceEvent::SubmissionRefused { .. } | NamespaceEvent::KeyCreated(_) | NamespaceEvent::KeyRevoked { .. } => {}
+            }
+            return Ok(());
+        }
+        let id = AgentId::from_bits(stored.stream.bits);
         let event: AgentEvent = serde_json::from_str(&stored.data).map_err(|e| e.to_string())?;
-        if let AgentEvent::AgentRegistered(said) = event
-            && said.in_process
-        {
-            self.inside.insert(id);
+        match event {
+            AgentEvent::AgentRegistered(said) => {
+                self.inside.extend(said.in_process.then_some(id));
+                self.slots.extend(said.slots.map(|slots| (id, slots)));
+            }
+            AgentEvent::BreakerOpened(opened) => drop(self.resting.insert(id, opened.until)),
+            AgentEvent::BreakerHalfOpened | AgentEvent::BreakerClosed => drop(self.resting.remove(&id)),
+            AgentEvent::AgentDrained | AgentEvent::AgentResumed | AgentEvent::AgentRevoked => {}
         }
         Ok(())
     }
@@ -410,10 +464,26 @@ impl Observer {
         }
     }
 
+    /// Nobody holds more than it has room for.
+    pub(super) fn nobody_holds_too_much(&self) -> Checked {
+        let mut held: BTreeMap<AgentId, u32> = BTreeMap::new();
+        if self.slots.is_empty() {
+            return Ok(());
+        }
+        for lease in self.unfinished().flat_map(|(_, examined)| examined.task.live_leases()) {
+            *held.entry(lease.agent).or_default() += 1;
+        }
+        match held.iter().find(|(agent, held)| self.slots.get(agent).is_some_and(|slots| *held > slots)) {
+            Some((agent, held)) => Err(format!("{agent} holds {held} pieces of work and has {} slots", self.slots[agent])),
+            None => Ok(()),
+        }
+    }
+
     /// No agent waits for work that is there.
     pub(super) fn nobody_waits_beside_work(&self, writer: &Writer<MemoryStore>, now: Time) -> Checked {
-        for (agent, capabilities) in writer.waiting_agents() {
-            if let Some(task) = self.work_for(agent, capabilities, now) {
+        for (agent, able) in writer.waiting_agents(now) {
+            let is_shut = |namespace: &str, key: &str| writer.is_shut(namespace, key, now);
+            if let Some(task) = self.work_for(agent, able, is_shut, now) {
                 return Err(format!("{agent} waits for work although {task} has some"));
             }
         }
@@ -421,17 +491,27 @@ impl Observer {
     }
 
     /// A task that would give this agent something now.
-    pub(super) fn work_for(&self, agent: AgentId, capabilities: &Arc<[Box<str>]>, now: Time) -> Option<TaskId> {
+    pub(super) fn work_for(
+        &self,
+        agent: AgentId,
+        able: &Arc<Able>,
+        is_shut: impl Fn(&str, &str) -> bool,
+        now: Time,
+    ) -> Option<TaskId> {
         let actor = Actor::agent(agent);
         let claim = command::Claim {
             agent,
-            capabilities: capabilities.clone(),
+            able: able.clone(),
+            closed: [].into(),
             claim: ephor_core::id::ClaimId::from_bits(1),
             start: true,
         };
         let gives = |(id, examined): (TaskId, &Examined)| {
             let keys = examined.task.open_keys()?;
-            keys.lines().find(|key| crate::ready::fits(key, agent, capabilities))?;
+            let namespace = &*examined.task.facts.namespace;
+            let (shut, open): (Vec<&str>, Vec<&str>) = keys.lines().partition(|key| is_shut(namespace, key));
+            open.iter().find(|key| fits(key, agent, able))?;
+            let claim = command::Claim { closed: shut.into_iter().map(Into::into).collect(), ..claim.clone() };
             let cx = Context {
                 now,
                 actor: &actor,
@@ -442,7 +522,7 @@ impl Observer {
                 ended: &[],
                 births: &ephor_core::command::Unhindered,
             };
-            let answer = examined.task.clone().handle(Command::Claim(claim.clone()), &cx).answer;
+            let answer = examined.task.clone().handle(Command::Claim(claim), &cx).answer;
             matches!(answer, Ok(Answer::Work(_))).then_some(id)
         };
         self.unfinished().find_map(gives)
@@ -472,7 +552,7 @@ impl Observer {
     }
 
     pub(super) fn agent_reached(&self, agent: AgentId, version: u64) -> Checked {
-        let is = self.agents.get(&agent).copied().unwrap_or(0);
+        let is = self.others.get(&StreamId::from(agent)).copied().unwrap_or(0);
         if is < version { Err(format!("{agent} was said to be at version {version} but is at {is}")) } else { Ok(()) }
     }
 

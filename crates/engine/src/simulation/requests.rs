@@ -42,7 +42,11 @@ fn recurrence(chance: &mut Chance) -> Value {
 pub(super) fn request(chance: &mut Chance, around: &Around<'_>) -> Request {
     let mut body = Map::new();
     let mut set = |name: &str, value: Value| drop(body.insert(name.into(), value));
-    set("title", json!(format!("task {}", chance.below(1_000))));
+    let number = chance.below(1_000);
+    set("title", json!(format!("task {number}")));
+    if number.is_multiple_of(6) {
+        set("affinity", json!("SESSION"));
+    }
     set("namespace", json!(chance.word(&["default", "default", "other"])));
     set("payload", json!({"yes": chance.percent(50), "list": (0..chance.below(4)).collect::<Vec<_>>(), "n": chance.below(9)}));
     match chance.below(100) {
@@ -136,7 +140,8 @@ fn plan(chance: &mut Chance, around: &Around<'_>) -> Value {
 
 /// Steps in a row that can be undone: here one often goes back.
 fn row(chance: &mut Chance) -> Value {
-    let undo = |chance: &mut Chance| json!({"action": chance.word(&SKILLS)});
+    // Undoing fails for good at once: people are asked often.
+    let undo = |chance: &mut Chance| json!({"action": chance.word(&SKILLS), "retry_policy": {"max_attempts": 1}});
     let step =
         |chance: &mut Chance| json!({"action": chance.word(&SKILLS), "compensation": undo(chance), "retry": {"max_attempts": 1}});
     json!({"steps": (0..chance.between(2, 4)).map(|_| step(chance)).collect::<Vec<_>>(), "sequential": true})
@@ -230,6 +235,12 @@ fn act(chance: &mut Chance, around: &Around<'_>, step: &mut Value, names: &[Stri
 /// A step that an agent does.
 fn work(chance: &mut Chance, around: &Around<'_>, step: &mut Value, names: &[String]) {
     step["action"] = json!(chance.word(&SKILLS));
+    match names.len() % 5 {
+        1 => step["model"] = json!("m1"),
+        2 => step["resources"] = json!({"memory_mb": 1_024}),
+        3 => step["model"] = json!("m2"),
+        _ => {}
+    }
     if chance.percent(15) {
         step["capabilities"] = json!([chance.word(&SKILLS), chance.word(&SKILLS)]);
     }

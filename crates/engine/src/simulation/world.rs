@@ -241,6 +241,7 @@ impl World {
         }
         self.observer.nothing_is_due(self.now())?;
         self.observer.all_mail_is_read()?;
+        self.observer.nobody_holds_too_much()?;
         self.observer.nobody_waits_beside_work(&self.process.writer, self.now())
     }
 

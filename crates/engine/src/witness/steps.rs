@@ -328,7 +328,7 @@ impl Steps {
     }
 
     /// A step may be given away when everything before it is over, and every condition on the way to it was found true.
-    pub(super) fn given(&mut self, path: &str, agent: AgentId) -> Vec<Breach> {
+    pub(super) fn given(&mut self, path: &str, agent: AgentId, session: Option<AgentId>) -> Vec<Breach> {
         let mut found = Vec::new();
         let Some(&i) = self.places.get(path) else {
             return vec![Breach { rule: Rule::Skipped, what: format!("step {path} was given away, but the plan has none") }];
@@ -349,8 +349,8 @@ impl Steps {
                 wrong(format!("step {path} was given away although {} is left out", group.step.path));
             }
         }
-        if let Some(only) = &self.list[i].step.agent
-            && *only != agent
+        if let Some(only) = self.list[i].step.agent.or(session)
+            && only != agent
         {
             wrong(format!("step {path} is for {only} but was given to {agent}"));
         }

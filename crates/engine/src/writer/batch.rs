@@ -8,8 +8,11 @@ use crate::sealed::Sealed;
 use crate::store::{Blob, Guard, MailRow, NewEvent, UniqueRow};
 use ephor_core::agent::Agent;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::namespace::NamespaceEvent;
+use ephor_core::spec::ErrorClass;
 use ephor_core::status::Status;
 use ephor_core::time::Time;
+use ephor_core::work::WorkKey;
 use std::collections::{BTreeMap, HashMap};
 
 /// What stands or falls together in the store: a task, what was born from it, whoever took its mail in the same batch.
@@ -30,6 +33,10 @@ pub(super) struct Batch {
     pub(super) mail: Vec<(GroupNo, MailRow)>,
     pub(super) uniques: UniquesSoFar,
     pub(super) claims: ClaimsSoFar,
+    /// How much was given to agents that may hold only so much.
+    pub(super) given: BTreeMap<AgentId, u32>,
+    /// What was given out while some tool was not trusted.
+    pub(super) tries: Vec<Try>,
     pub(super) replies: Vec<(Ticket, Reply)>,
     /// The groups each answer depends on.
     pub(super) depends: Vec<(Ask, GroupNo)>,
@@ -94,6 +101,18 @@ pub(super) struct TouchedNamespace {
     pub(super) follows: u64,
     pub(super) group: GroupNo,
     pub(super) events: Vec<NewEvent>,
+    /// The same, to be taken to heart once they are written.
+    pub(super) facts: Vec<NamespaceEvent>,
+}
+
+/// One attempt at a piece of work.
+pub(super) type Attempt = (TaskId, WorkKey, u32);
+
+/// What a tool may be tried with.
+pub(super) struct Try {
+    pub(super) namespace: Box<str>,
+    pub(super) key: Box<str>,
+    pub(super) attempt: Attempt,
 }
 
 /// What becomes of leases when an event is written.
@@ -102,6 +121,8 @@ pub(super) enum LeaseChange {
     Grant(Granted),
     Stop(bool),
     Guide(String),
+    /// An attempt failed in this way.
+    Failed(WorkKey, u32, ErrorClass),
 }
 
 impl Batch {
@@ -118,6 +139,8 @@ impl Batch {
             mail: Vec::new(),
             uniques: HashMap::new(),
             claims: HashMap::new(),
+            given: BTreeMap::new(),
+            tries: Vec::new(),
             replies: Vec::new(),
             depends: Vec::new(),
             erase: Vec::new(),

@@ -1,7 +1,7 @@
 //! Claims: the best work an agent can do, task by task, until it has what it asked for or nothing is left. Who finds nothing and is
 //! willing to wait is parked, and served as soon as something is offered.
 
-use super::batch::{Ask, Batch};
+use super::batch::{Ask, Batch, Try};
 use super::parked::Woken;
 use super::{Claim, Reply, TaskSet, Ticket, Writer};
 use crate::store::{Cursor, Store, StoreError};
@@ -9,6 +9,7 @@ use ephor_core::agent::AgentStatus;
 use ephor_core::command::{self, Answer, Command, Refusal};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::matching::{Able, fits};
 use ephor_core::planted::{self, Fault};
 use ephor_core::work::{WorkItem, WorkKey};
 use std::collections::HashSet;
@@ -28,7 +29,12 @@ impl<S: Store> Writer<S> {
             Ok(items) if items.is_empty() && claim.until > batch.mono => {
                 self.reach("claim parked");
                 let known = &self.agents[&claim.wish.agent_id];
-                self.parked.park(ticket, claim, known.namespace(), known.capabilities.clone());
+                let (agent, namespace, able) = (claim.wish.agent_id, known.namespace(), known.able.clone());
+                self.parked.park(ticket, claim, namespace, able);
+                // What it holds ends, and it may hold more.
+                if self.room(agent, 0, batch.now) == Some(0) {
+                    self.trust.full.insert(agent);
+                }
                 return Ok(());
             }
             other => other,
@@ -44,8 +50,10 @@ impl<S: Store> Writer<S> {
         while let Some(Woken { ticket, claim, offers }) = self.parked.take_woken() {
             looked.insert(ticket);
             self.claim(batch, ticket, claim)?;
-            for (namespace, key) in offers.iter().filter(|(namespace, key)| self.ready.offers(namespace, key)) {
-                self.parked.wake_for(namespace, key, |ticket| !looked.contains(&ticket));
+            for (namespace, key) in offers {
+                if self.ready.offers(&namespace, &key) {
+                    self.wake_for(&namespace, &key, |ticket| !looked.contains(&ticket));
+                }
             }
         }
         for ticket in self.parked.take_late(batch.mono) {
@@ -57,14 +65,20 @@ impl<S: Store> Writer<S> {
     /// Whoever asked is gone: they get no work that somebody else could do.
     pub(crate) fn forget_claim(&mut self, ticket: Ticket) {
         for (namespace, key) in self.parked.forget(ticket) {
-            self.parked.wake_for(&namespace, &key, |_| true);
+            self.wake_for(&namespace, &key, |_| true);
         }
+    }
+
+    /// Wakes the best of those who wait and can do this.
+    fn wake_for(&mut self, namespace: &str, key: &str, may: impl Fn(Ticket) -> bool) {
+        let leases = self.leases.lock().expect("nobody panics while holding the leases");
+        self.parked.wake_for(namespace, key, may, &|agent| Self::standing(&leases, &self.directory, agent));
     }
 
     fn work_for(&mut self, batch: &mut Batch, ask: Ask, claim: &Claim) -> Result<Result<Vec<WorkItem>, Refusal>, StoreError> {
         let wish = &claim.wish;
-        let (namespace, capabilities) = match self.agents.get(&wish.agent_id) {
-            Some(known) if known.is_active() => (known.namespace(), known.capabilities.clone()),
+        let (namespace, able) = match self.agents.get(&wish.agent_id) {
+            Some(known) if known.is_active() => (known.namespace(), known.able.clone()),
             // It gets nothing new, but hears of what it was given when the answer was lost.
             Some(known) if known.agent.status == AgentStatus::Draining && claim.held_first => {
                 return self.held(batch, claim).map(Ok);
@@ -86,26 +100,35 @@ impl<S: Store> Writer<S> {
                 return Ok(Ok(held));
             }
         }
-        let asked =
-            command::Claim { agent: wish.agent_id, capabilities: capabilities.clone(), claim: wish.claim_id, start: wish.start };
+        let most = wish.max.min(CLAIM_MAX).min(self.room_in(batch, wish.agent_id)?);
+        let asked = command::Claim {
+            agent: wish.agent_id,
+            able: able.clone(),
+            closed: self.none.clone(),
+            claim: wish.claim_id,
+            start: wish.start,
+        };
         let actor = Actor::agent(wish.agent_id);
         let mut items = Vec::new();
         let mut without = TaskSet::new();
         let mut searched = false;
-        while items.len() < wish.max.min(CLAIM_MAX) as usize {
-            let Some(task) = self.ready.best(wish.agent_id, namespace.as_deref(), &capabilities, &without) else {
+        while items.len() < most as usize {
+            let shut = |namespace: &str, key: &str| self.is_shut_in(batch, namespace, key);
+            let Some(task) = self.ready.best(wish.agent_id, namespace.as_deref(), &able, &without, shut) else {
                 // What is not in memory may be in the index: a fresh start, or more than memory should hold.
                 if !self.ready.incomplete || searched {
                     break;
                 }
                 searched = true;
-                self.search_index(batch, wish.agent_id, namespace.as_deref(), &capabilities)?;
+                self.search_index(batch, wish.agent_id, namespace.as_deref(), &able)?;
                 continue;
             };
             let before = if self.touch(batch, task)? { batch.tasks[&task].live.task.version } else { 0 };
-            match self.command(batch, ask, task, Command::Claim(asked.clone()), &actor)? {
+            let asked = command::Claim { closed: self.shut_keys(batch, task), ..asked.clone() };
+            match self.command(batch, ask, task, Command::Claim(asked), &actor)? {
                 Ok(done) => {
                     if let Answer::Work(item) = done.answer {
+                        self.note_given(batch, wish.agent_id, &item);
                         batch.claims.entry(wish.claim_id).or_default().push((task, item.work.clone()));
                         items.push(*item);
                         if searched {
@@ -123,6 +146,49 @@ impl<S: Store> Writer<S> {
             }
         }
         Ok(Ok(items))
+    }
+
+    /// How many more pieces of work an agent may be given in this batch.
+    fn room_in(&mut self, batch: &Batch, agent: AgentId) -> Result<u32, StoreError> {
+        if self.room(agent, 0, batch.now).is_none() {
+            return Ok(u32::MAX);
+        }
+        // What it was given in the batch before is counted once that is written.
+        self.settle()?;
+        let given = batch.given.get(&agent).copied().unwrap_or(0);
+        Ok(self.room(agent, given, batch.now).unwrap_or(u32::MAX))
+    }
+
+    /// Whether work under this key is not given out in this batch.
+    fn is_shut_in(&self, batch: &Batch, namespace: &str, key: &str) -> bool {
+        if self.trust.is_open() {
+            return false;
+        }
+        let tried =
+            batch.tries.iter().any(|tried| *tried.namespace == *namespace && self.trust.shares(namespace, &tried.key, key));
+        tried || self.trust.is_shut(namespace, key, batch.now)
+    }
+
+    /// The keys under which a task offers something that is not given out now.
+    fn shut_keys(&self, batch: &Batch, task: TaskId) -> Arc<[Box<str>]> {
+        let Some(touched) = batch.tasks.get(&task).filter(|_| !self.trust.is_open()) else { return self.none.clone() };
+        let namespace = &*touched.live.task.facts.namespace;
+        let open = touched.open.iter().flat_map(|open| open.lines());
+        open.filter(|key| self.is_shut_in(batch, namespace, key)).map(Into::into).collect()
+    }
+
+    /// Notes what an agent was given, where how much that is matters, or what a tool is tried with.
+    fn note_given(&mut self, batch: &mut Batch, agent: AgentId, item: &WorkItem) {
+        self.half_open(agent);
+        if self.room(agent, 0, batch.now).is_some() {
+            *batch.given.entry(agent).or_default() += 1;
+        }
+        if self.trust.is_open() {
+            return;
+        }
+        let Some(key) = batch.tasks.get(&item.task_id).and_then(|touched| touched.live.task.step_key(&item.work)) else { return };
+        let attempt = (item.task_id, item.work.clone(), item.attempt);
+        batch.tries.push(Try { namespace: item.namespace.as_str().into(), key: key.into(), attempt });
     }
 
     /// What this claim was given before and still holds: its answer got lost.
@@ -154,13 +220,7 @@ impl<S: Store> Writer<S> {
     }
 
     /// Fills the ready queue from the index with what this agent can do.
-    fn search_index(
-        &mut self,
-        batch: &Batch,
-        agent: AgentId,
-        namespace: Option<&str>,
-        capabilities: &Arc<[Box<str>]>,
-    ) -> Result<(), StoreError> {
+    fn search_index(&mut self, batch: &Batch, agent: AgentId, namespace: Option<&str>, able: &Able) -> Result<(), StoreError> {
         self.settle()?;
         let mut after: Option<Cursor> = None;
         let mut looked = 0;
@@ -177,7 +237,7 @@ impl<S: Store> Writer<S> {
                     continue;
                 }
                 let mine = namespace.is_none_or(|own| own == work.namespace);
-                found += u32::from(mine && work.open.lines().any(|key| crate::ready::fits(key, agent, capabilities)));
+                found += u32::from(mine && work.open.lines().any(|key| fits(key, agent, able)));
                 self.ready.update(task, &work.namespace, Some(&work.open), work.cursor.priority, work.cursor.rank);
             }
             if whole {

@@ -1,7 +1,8 @@
 //! From the batch to the store, and what follows once it is written: caches, leases, mail, answers.
 
 use super::batch::{Ask, Batch, GroupNo, LeaseChange, Touched};
-use super::underway::{Sent, Underway};
+use super::trust::Ended;
+use super::underway::{Over, Sent, Underway};
 use super::{Done, Known, Reply, Ticket, Writer};
 use crate::store::{Change, Conflict, Erasure, Group, NewEvent, Row, Store, StoreError, Written};
 use ephor_core::command::Refusal;
@@ -60,10 +61,18 @@ impl<S: Store> Writer<S> {
             let Touched { live, group, follows, leases: changes, .. } = *touched;
             let granted = changes.iter().filter_map(|change| match change {
                 LeaseChange::Grant(granted) => Some((&granted.work, granted.attempt)),
-                LeaseChange::Stop(_) | LeaseChange::Guide(_) => None,
+                LeaseChange::Stop(_) | LeaseChange::Guide(_) | LeaseChange::Failed(..) => None,
             });
             let over = leases.held(id).chain(granted).filter(|(work, attempt)| !live.task.holds(work, *attempt));
-            let over = over.map(|(work, attempt)| (work.clone(), attempt)).collect();
+            let over = over.map(|(work, attempt)| {
+                let failed = changes.iter().any(|c| matches!(c, LeaseChange::Failed(..)));
+                let key = match (failed || !self.trust.is_calm(), live.task.step_key(work)) {
+                    (true, Some(key)) => Some((live.task.facts.namespace.clone(), key.into())),
+                    _ => None,
+                };
+                Over { work: work.clone(), attempt, well: live.task.went_well(work, attempt), key }
+            });
+            let over = over.collect();
             let ended = live.task.end().is_some();
             sent.push(Sent { id, group, ended, born: follows == 0, leases: changes, over });
             if ended || spoiled.contains_key(&batch.root(group)) {
@@ -197,6 +206,7 @@ impl<S: Store> Writer<S> {
             self.mailbox.extend(mail.target.task().filter(|task| !self.quarantine.contains_key(task)));
         }
         let mut lost = HashMap::new();
+        let mut ended = Vec::new();
         for sent in tasks {
             if let Some(why) = spoiled.get(&roots[sent.group]) {
                 lost.insert(sent.id, *why);
@@ -213,7 +223,12 @@ impl<S: Store> Writer<S> {
             if sent.ended {
                 self.mailbox.remove(&sent.id);
             }
-            self.change_leases(sent, batch.mono);
+            self.change_leases(sent, batch.mono, &mut ended);
+        }
+        self.try_out(&batch.tries);
+        self.hear(ended, batch.now, batch.mono);
+        for (name, touched) in batch.namespaces.iter().filter(|(_, t)| stands(t.group)) {
+            touched.facts.iter().for_each(|fact| self.learn(name, fact, batch.now, batch.mono));
         }
         for (id, touched) in batch.agents.into_iter().filter(|(_, t)| stands(t.group)) {
             self.directory.put(&touched.agent);
@@ -234,21 +249,33 @@ impl<S: Store> Writer<S> {
         self.answers.extend(replies);
     }
 
-    fn change_leases(&self, sent: Sent, mono: u64) {
+    fn change_leases(&mut self, sent: Sent, mono: u64, ended: &mut Vec<Ended>) {
         let Sent { id: task, leases: changes, over, .. } = sent;
         if changes.is_empty() && over.is_empty() {
             return;
         }
-        let mut leases = self.leases();
+        let mut failed = Vec::new();
+        let leases = self.leases.clone();
+        let mut leases = leases.lock().expect("nobody panics while holding the leases");
         for change in changes {
             match change {
                 LeaseChange::Grant(granted) => leases.grant(task, granted, mono),
                 LeaseChange::Stop(stop) => leases.stop(task, stop),
                 LeaseChange::Guide(text) => leases.guide(task, &text),
+                LeaseChange::Failed(work, attempt, class) => failed.push((work, attempt, class)),
             }
         }
-        for (work, attempt) in over {
-            leases.end(task, &work, attempt);
+        for Over { work, attempt, well, key } in over {
+            let Some(agent) = leases.end(task, &work, attempt) else { continue };
+            let class = failed.iter().find(|(of, n, _)| (of, *n) == (&work, attempt)).map(|(_, _, class)| *class);
+            if self.trust.tried(&(task, work, attempt)) {
+                self.parked.wake_those(|_| true);
+            }
+            // What was taken back from its holder went neither well nor badly.
+            match (well, class) {
+                (true, None) | (_, Some(_)) => ended.push(Ended { agent, task, class, key }),
+                (false, None) => self.trust.ended_otherwise(agent, &mut self.parked),
+            }
         }
     }
 

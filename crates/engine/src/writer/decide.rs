@@ -14,8 +14,10 @@ use ephor_core::event::{Actor, Event, Letter, Private, SCHEMA};
 use ephor_core::id::{AgentId, StreamId, StreamKind, TaskId};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::planted::{self, Fault};
-use ephor_core::status::Status;
+use ephor_core::spec::ErrorClass;
+use ephor_core::status::{BlockReason, Status};
 use ephor_core::time::Time;
+use ephor_core::work::WorkKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -437,8 +439,14 @@ impl<S: Store> Writer<S> {
             let priority = touched.live.task.priority() as i64;
             let new = self.ready.update(task, namespace, touched.open.as_deref(), priority, rank.0);
             match &touched.open {
-                Some(open) if new => self.parked.wake(namespace, open),
-                Some(open) if moved => self.parked.wake_judges(namespace, open),
+                Some(open) if (new || moved) && !self.parked.is_empty() => {
+                    let leases = self.leases.lock().expect("nobody panics while holding the leases");
+                    let standing = |agent| Self::standing(&leases, &self.directory, agent);
+                    match new {
+                        true => self.parked.wake(namespace, open, standing),
+                        false => self.parked.wake_judges(namespace, open, standing),
+                    }
+                }
                 Some(_) | None => {}
             }
         }
@@ -557,7 +565,9 @@ impl<S: Store> Writer<S> {
             let head = self.reader.head(stream)?;
             let (follows, hash) = head.map_or((0, GENESIS), |h| (h.version, h.hash));
             let group = batch.group();
-            batch.namespaces.insert(name.into(), TouchedNamespace { hash, follows, group, events: Vec::new() });
+            batch
+                .namespaces
+                .insert(name.into(), TouchedNamespace { hash, follows, group, events: Vec::new(), facts: Vec::new() });
         }
         let now = batch.now;
         let touched = batch.namespaces.get_mut(name).expect("it was made sure of just now");
@@ -566,6 +576,7 @@ impl<S: Store> Writer<S> {
         let made = plain_event(stream, version, &touched.hash, event.kind(), data, actor, now);
         touched.hash = made.hash;
         touched.events.push(made);
+        touched.facts.push(event.clone());
         let group = touched.group;
         batch.depends.push((ask, group));
         Ok(Ok(Done { task: None, status: Status::Pending, version, answer: Answer::Done, repeated: false }))
@@ -654,7 +665,13 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
                 changes.push(LeaseChange::Guide(text.clone()));
             }
         }
+        Event::AttemptFailed(failed) => changes.push(LeaseChange::Failed(failed.work.clone(), failed.attempt, failed.class)),
+        // Silence that is left to people.
+        Event::StepBlocked { step, attempt, reason: BlockReason::AgentOffline } => {
+            changes.push(LeaseChange::Failed(WorkKey::Step(step.clone()), *attempt, ErrorClass::AgentLost));
+        }
         Event::Submitted(_)
+        | Event::StepBlocked { .. }
         | Event::Released
         | Event::RunMissed { .. }
         | Event::PlanAccepted
@@ -662,10 +679,8 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::Planned(_)
         | Event::Started { .. }
         | Event::AttemptSucceeded(_)
-        | Event::AttemptFailed(_)
         | Event::StepFailed { .. }
         | Event::StepSkipped { .. }
-        | Event::StepBlocked { .. }
         | Event::ConditionMet { .. }
         | Event::Reoffered { .. }
         | Event::Expanded { .. }
@@ -689,6 +704,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::SignalReceived { .. }
         | Event::Stalled
         | Event::Unstalled
+        | Event::SessionEnded
         | Event::EffectGranted(_)
         | Event::EffectSettled { .. }
         | Event::MailTaken { .. }

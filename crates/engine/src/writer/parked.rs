@@ -2,8 +2,8 @@
 //! up is known without a look at the others.
 
 use super::{Claim, Ticket};
-use crate::ready::fits;
 use ephor_core::id::AgentId;
+use ephor_core::matching::{Able, Key, fits};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -25,8 +25,11 @@ struct Waiting {
     claim: Claim,
     /// The only one it works for; all where it is missing.
     namespace: Option<Box<str>>,
-    capabilities: Arc<[Box<str>]>,
+    able: Arc<Able>,
 }
+
+/// How many of those who are able, and have waited longest, the best one is chosen of.
+const CHOICE: usize = 4;
 
 /// Somebody who was woken.
 pub(super) struct Woken {
@@ -38,48 +41,58 @@ pub(super) struct Woken {
 
 impl Parked {
     /// Lets a claim wait.
-    pub(super) fn park(&mut self, ticket: Ticket, claim: Claim, namespace: Option<Box<str>>, capabilities: Arc<[Box<str>]>) {
+    pub(super) fn park(&mut self, ticket: Ticket, claim: Claim, namespace: Option<Box<str>>, able: Arc<Able>) {
         self.by_deadline.insert((claim.until, ticket));
-        for word in capabilities.iter() {
+        for word in able.capabilities.iter() {
             self.by_capability.entry(word.clone()).or_default().insert(ticket);
         }
-        self.claims.insert(ticket, Waiting { claim, namespace, capabilities });
+        self.claims.insert(ticket, Waiting { claim, namespace, able });
     }
 
-    /// Work was offered under these keys: one waiting agent for each is woken, the one that has waited longest.
-    pub(super) fn wake(&mut self, namespace: &str, open: &str) {
-        if self.claims.is_empty() {
-            return;
-        }
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
+
+    /// Work was offered under these keys: one waiting agent for each is woken.
+    pub(super) fn wake<K: Ord>(&mut self, namespace: &str, open: &str, standing: impl Fn(AgentId) -> K) {
         for key in open.lines() {
-            self.wake_for(namespace, key, |_| true);
+            self.wake_for(namespace, key, |_| true, &standing);
         }
     }
 
     /// Something happened to a task that offers work under these keys as before. A gate is not for who did the work: whoever waits
     /// beside one may judge another, although the key is no new one.
-    pub(super) fn wake_judges(&mut self, namespace: &str, open: &str) {
-        if self.claims.is_empty() {
-            return;
-        }
+    pub(super) fn wake_judges<K: Ord>(&mut self, namespace: &str, open: &str, standing: impl Fn(AgentId) -> K) {
         for key in open.lines().filter(|key| key.starts_with("gate.")) {
-            self.wake_for(namespace, key, |_| true);
+            self.wake_for(namespace, key, |_| true, &standing);
         }
     }
 
-    /// Wakes the one who has waited longest of those who can do this, if there is one.
-    pub(super) fn wake_for(&mut self, namespace: &str, key: &str, may: impl Fn(Ticket) -> bool) {
-        let first = key.split(['+', '@']).next().unwrap_or(key);
+    /// Wakes one of those who can do this, if there is one: of the few who have waited longest the one with the best standing (S1-51),
+    /// the lowest being the best.
+    pub(super) fn wake_for<K: Ord>(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        may: impl Fn(Ticket) -> bool,
+        standing: &impl Fn(AgentId) -> K,
+    ) {
+        let first = Key::read(key).words.split('+').next().unwrap_or(key);
         let able = |ticket: &&Ticket| {
             let waiting = &self.claims[ticket];
             may(**ticket)
                 && !self.woken.contains_key(ticket)
                 && waiting.namespace.as_deref().is_none_or(|own| own == namespace)
-                && fits(key, waiting.claim.wish.agent_id, &waiting.capabilities)
+                && fits(key, waiting.claim.wish.agent_id, &waiting.able)
         };
-        if let Some(chosen) = self.by_capability.get(first).and_then(|tickets| tickets.iter().find(able)).copied() {
-            self.woken.entry(chosen).or_default().push((namespace.into(), key.into()));
-        }
+        let Some(tickets) = self.by_capability.get(first) else { return };
+        let mut few = tickets.iter().filter(able).take(CHOICE).copied().peekable();
+        let Some(longest) = few.peek().copied() else { return };
+        let of = |ticket: &Ticket| standing(self.claims[ticket].claim.wish.agent_id);
+        // The first of equals has waited longest.
+        let chosen = few.min_by_key(of).unwrap_or(longest);
+        self.woken.entry(chosen).or_default().push((namespace.into(), key.into()));
     }
 
     /// What was offered to whom is forgotten, or what an agent can do has changed: these look again.
@@ -138,7 +151,7 @@ impl Parked {
     fn remove(&mut self, ticket: Ticket) -> Option<Claim> {
         let waiting = self.claims.remove(&ticket)?;
         self.by_deadline.remove(&(waiting.claim.until, ticket));
-        for word in waiting.capabilities.iter() {
+        for word in waiting.able.capabilities.iter() {
             if let Some(tickets) = self.by_capability.get_mut(word) {
                 tickets.remove(&ticket);
                 if tickets.is_empty() {

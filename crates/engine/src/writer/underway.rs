@@ -43,7 +43,17 @@ pub(super) struct Sent {
     /// What its leases become once this is written.
     pub(super) leases: Vec<LeaseChange>,
     /// Attempts that hold nothing any more then.
-    pub(super) over: Vec<(WorkKey, u32)>,
+    pub(super) over: Vec<Over>,
+}
+
+/// An attempt that holds nothing any more.
+pub(super) struct Over {
+    pub(super) work: WorkKey,
+    pub(super) attempt: u32,
+    /// Whether it went well.
+    pub(super) well: bool,
+    /// The namespace and key of a step, where somebody counts how its tools did.
+    pub(super) key: Option<(Box<str>, Box<str>)>,
 }
 
 impl Underway {

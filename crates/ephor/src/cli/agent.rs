@@ -8,6 +8,8 @@ use crate::host::{Lending, Workshop};
 use crate::remote::told;
 use clap::{Args, Subcommand};
 use ephor_core::agent::Registration;
+use ephor_core::breaker::BreakerState;
+use ephor_core::matching::{CAPACITIES, Candidate};
 use ephor_engine::clock::{Clock, SystemClock};
 use ephor_sdk::client::AgentView;
 use std::path::PathBuf;
@@ -21,6 +23,16 @@ pub(super) enum AgentCommand {
     List,
     /// Show one agent
     Show {
+        /// The agent
+        agent: String,
+    },
+    /// Show who could do what a task offers, and why the others do not get it
+    Match {
+        /// The task
+        task: String,
+    },
+    /// Make a key for an agent; it is shown this once
+    Key {
         /// The agent
         agent: String,
     },
@@ -57,6 +69,28 @@ pub(super) struct RegisterArgs {
     /// Its own name for itself, by which it is found again
     #[arg(long)]
     external_id: Option<String>,
+    /// The models it has; any where none is named
+    #[arg(long = "model", value_delimiter = ',', value_name = "MODEL")]
+    models: Vec<String>,
+    /// What its machine has, as memory_mb=32768; may be said more than once
+    #[arg(long = "resource", value_delimiter = ',', value_name = "NAME=NUMBER", value_parser = resource)]
+    resources: Vec<(String, u64)>,
+    /// How good or dear it is, a word of the house
+    #[arg(long)]
+    tier: Option<String>,
+    /// How many pieces of work it may hold at once [default: as many as it asks for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    slots: Option<u32>,
+    /// Make a key for it as well, which is shown this once: it speaks as this agent alone, and reaches the tasks it works on
+    #[arg(long)]
+    key: bool,
+}
+
+/// A resource and how much there is of it.
+fn resource(text: &str) -> Result<(String, u64), String> {
+    let told = || format!("{text:?} does not read NAME=NUMBER: one of {}", CAPACITIES.join(", "));
+    let (name, number) = text.split_once('=').ok_or_else(told)?;
+    Ok((name.to_owned(), number.parse().map_err(|_| told())?))
 }
 
 #[derive(Debug, Args)]
@@ -84,11 +118,17 @@ pub(super) async fn run(command: AgentCommand, cx: &mut Cx<'_>) -> Result<Exit, 
         _ => cx.host.server(&cx.place()).await?,
     };
     match command {
-        AgentCommand::Register(RegisterArgs { name, capabilities, role, external_id }) => {
-            let capabilities = capabilities.into_iter().map(Into::into).collect();
-            let said = Registration { name, role, capabilities, external_id, ..Registration::default() };
-            tell(&client.register(&said).await.map_err(told)?, cx);
+        AgentCommand::Register(args) => {
+            let key = args.key;
+            let agent = client.register(&said(args, cx)).await.map_err(told)?;
+            tell(&agent, cx);
+            if key {
+                let made = client.make_agent_key(&agent.id.to_string()).await.map_err(told)?;
+                super::key::tell(&made, cx);
+            }
         }
+        AgentCommand::Match { task } => candidates(&client.candidates(&task).await.map_err(told)?, cx),
+        AgentCommand::Key { agent } => super::key::tell(&client.make_agent_key(&agent).await.map_err(told)?, cx),
         AgentCommand::List => list(&client.agents().await.map_err(told)?, cx),
         AgentCommand::Show { agent } => tell(&client.agent(&agent).await.map_err(told)?, cx),
         AgentCommand::Drain { agent } => tell(&client.drain_agent(&agent).await.map_err(told)?, cx),
@@ -100,6 +140,50 @@ pub(super) async fn run(command: AgentCommand, cx: &mut Cx<'_>) -> Result<Exit, 
         AgentCommand::Run(_) => unreachable!("it is answered above"),
     }
     Ok(Exit::Done)
+}
+
+/// What an agent says of itself.
+fn said(args: RegisterArgs, cx: &Cx<'_>) -> Registration {
+    let RegisterArgs { name, capabilities, role, external_id, models, resources, tier, slots, key: _ } = args;
+    let boxed = |words: Vec<String>| words.into_iter().map(Into::into).collect();
+    Registration {
+        name,
+        role,
+        capabilities: boxed(capabilities),
+        models: boxed(models),
+        resources: resources.into_iter().map(|(name, n)| (name.into(), n)).collect(),
+        tier,
+        slots,
+        external_id,
+        namespace: cx.globals.namespace.as_deref().map(Into::into),
+        in_process: false,
+    }
+}
+
+fn candidates(all: &[Candidate], cx: &mut Cx<'_>) {
+    let form = (cx.output(), cx.globals.ascii);
+    let columns = [column("WORK"), column("MAY"), column("AGENT"), column("NAME"), column("WHY"), wide("DONE"), wide("FAILED")];
+    table::list(
+        cx.terminal,
+        form,
+        all,
+        &columns,
+        |one| one.agent_id.to_string(),
+        |one, _| {
+            vec![
+                cell(&one.work),
+                cell(if one.may { "yes" } else { "no" }),
+                cell(one.agent_id),
+                cell(&one.name),
+                cell(&one.why),
+                cell(one.succeeded),
+                cell(one.failed),
+            ]
+        },
+    );
+    if all.is_empty() && matches!(form.0, Output::Table | Output::Wide) {
+        cx.say("it offers nothing now, or no agent is known; ephor why says what it waits for");
+    }
 }
 
 fn list(agents: &[AgentView], cx: &mut Cx<'_>) {
@@ -140,7 +224,22 @@ fn tell(agent: &AgentView, cx: &mut Cx<'_>) {
             let (status, name) = (show::word_of(&agent.status), inert(&agent.name));
             cx.terminal.out.line(format!("{status}  {name}  {}", agent.id));
             cx.terminal.out.line(format!("  can    {}", inert(&agent.capabilities.join(" "))));
-            cx.terminal.out.line(format!("  holds  {} pieces of work", agent.leases.len()));
+            let of = agent.slots.map(|slots| format!(" of {slots}")).unwrap_or_default();
+            cx.terminal.out.line(format!("  holds  {}{of} pieces of work", agent.leases.len()));
+            let lately = agent.lately_failed * 100.0;
+            cx.terminal
+                .out
+                .line(format!("  did    {} well, {} failed, {lately:.0} % of the latest", agent.succeeded, agent.failed));
+            if agent.breaker != BreakerState::Closed {
+                cx.terminal.out.line(format!("  breaker {}, ephor breaker list says why", show::word_of(&agent.breaker)));
+            }
+            if !agent.models.is_empty() {
+                cx.terminal.out.line(format!("  models {}", inert(&agent.models.join(" "))));
+            }
+            let has: Vec<String> = agent.resources.iter().map(|(name, n)| format!("{name}={n}")).collect();
+            if !has.is_empty() {
+                cx.terminal.out.line(format!("  has    {}", inert(&has.join(" "))));
+            }
             let own = agent.external_id.as_deref().map(inert);
             own.iter().for_each(|own| cx.terminal.out.line(format!("  named  {own}")));
         }

@@ -111,7 +111,8 @@ impl World {
         let agent = AgentId::new(1, [1; 10]);
         let claim = || Claim {
             agent,
-            capabilities: ["echo", "fail.once", "fail.always", "noop"].map(Into::into).into(),
+            able: ephor_core::matching::Able::of_words(["echo", "fail.once", "fail.always", "noop"].map(Into::into)),
+            closed: [].into(),
             claim: ClaimId::new(1, [1; 10]),
             start: true,
         };

@@ -7,7 +7,7 @@ use super::table::{self, Cell, Output, cell, column, maybe, wide};
 use crate::host::Need;
 use clap::{Subcommand, ValueEnum};
 use ephor_core::id::KeyId;
-use ephor_core::key::{KeyView, NewKey, Role};
+use ephor_core::key::{KeyView, MadeKey, NewKey, Role};
 use ephor_core::time::WireDuration;
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +83,12 @@ pub(super) async fn run(command: KeyCommand, cx: &mut Cx<'_>) -> Result<Exit, Fa
 
 async fn create(wish: NewKey, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let made = cx.with_api(Need::Decide, async |_, api| Ok(api.make_key(wish).await?)).await?;
+    tell(&made, cx);
+    Ok(Exit::Done)
+}
+
+/// Shows a key, this once.
+pub(super) fn tell(made: &MadeKey, cx: &mut Cx<'_>) {
     match cx.output() {
         Output::Json | Output::Ndjson => cx.terminal.out.line(serde_json::json!(made).to_string()),
         Output::Id => cx.terminal.out.line(&made.key),
@@ -91,7 +97,6 @@ async fn create(wish: NewKey, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
             cx.say(format!("the key {:?} is {}; keep it, it is not shown again", made.view.name, made.view.id));
         }
     }
-    Ok(Exit::Done)
 }
 
 fn list(keys: &[KeyView], cx: &mut Cx<'_>) {

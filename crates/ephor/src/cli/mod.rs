@@ -4,6 +4,7 @@
 //! wrote is made inert before it is shown (`text::inert`).
 
 mod agent;
+mod breaker;
 mod failure;
 mod follow;
 mod graph;
@@ -130,6 +131,9 @@ enum Command {
     /// Register agents, look at them, lend those of this machine
     #[command(subcommand)]
     Agent(agent::AgentCommand),
+    /// Which agents, tools and models are left alone because they failed
+    #[command(subcommand)]
+    Breaker(breaker::BreakerCommand),
     /// Make keys, list them, take them back
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -250,6 +254,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Config(command) => profile::config(&command, cx),
         Command::Completion(args) => Ok(papers::completion(&args, Cli::command(), cx)),
         Command::Man(args) => papers::man(&args, Cli::command(), cx),
+        Command::Breaker(command) => breaker::run(command, cx).await,
         Command::Key(command) => key::run(command, cx).await,
         Command::Why(args) => why::run(&args, cx).await,
         Command::Lifecycle => Ok(lifecycle::run(cx)),

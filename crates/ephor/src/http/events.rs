@@ -10,7 +10,7 @@ use super::query::{Query, Words};
 use super::server::Server;
 use super::sse::{self, Source};
 use super::tasks::{TaskPath, limit, link};
-use crate::api::{Api, ApiError, EventQuery};
+use crate::api::{Api, ApiError, EventQuery, Kind};
 use crate::local::blocking;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
@@ -128,6 +128,10 @@ async fn all(
             let task = server.api(&who).find(name).await?;
             TaskPath::may_see(&server, &who, task, name).await?;
             Some(task)
+        }
+        None if who.agent_alone().is_some() => {
+            let what = "this key reaches the events of the tasks its agent works on, one by one";
+            return Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", what).then("GET /api/v1/tasks/{id}/events"));
         }
         None => None,
     };

@@ -10,6 +10,7 @@ mod access;
 mod agents;
 mod auth;
 mod body;
+mod breakers;
 mod case;
 mod errors;
 mod events;
@@ -59,6 +60,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(access::routes())
         .merge(tasks::routes())
         .merge(agents::routes())
+        .merge(breakers::routes())
         .merge(work::routes())
         .merge(planexe::routes())
         .merge(events::routes())

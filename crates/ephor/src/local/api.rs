@@ -142,7 +142,11 @@ impl Api for LocalApi {
     }
 
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {
-        self.looking(move |look| Ok(look.task(task)?.waiting()))
+        let engine = self.engine.clone();
+        self.looking(move |look| {
+            let task = look.task(task)?;
+            Ok(engine.map_or_else(|| task.waiting(), |engine| engine.waiting_for(&task)))
+        })
     }
 
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {

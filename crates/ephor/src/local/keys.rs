@@ -87,7 +87,10 @@ fn take_in(keys: &mut BTreeMap<KeyId, Known>, stored: &StoredEvent) -> Result<()
                 known.revoked_at = Some(Time(stored.at));
             }
         }
-        NamespaceEvent::SubmissionRefused { .. } => {}
+        NamespaceEvent::SubmissionRefused { .. }
+        | NamespaceEvent::BreakerOpened { .. }
+        | NamespaceEvent::BreakerHalfOpened { .. }
+        | NamespaceEvent::BreakerClosed { .. } => {}
     }
     Ok(())
 }

@@ -4,8 +4,10 @@ use super::call::Call;
 use super::wire::{self, AgentView, Claim, Me, ReportAnswers};
 use super::{Client, ClientError};
 use ephor_core::agent::Registration;
+use ephor_core::breaker::{BreakerOf, BreakerView};
 use ephor_core::id::{AgentId, EffectId, KeyId};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
+use ephor_core::matching::Candidate;
 use ephor_core::work::{EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Report, WorkItem};
 use reqwest::Method;
 use serde_json::json;
@@ -60,6 +62,44 @@ impl Client {
     /// The server's no, or that it could not be reached.
     pub async fn resume_agent(&self, agent: &str) -> Result<AgentView, ClientError> {
         self.fetch(Call::post(["agents", agent, "resume"])).await
+    }
+
+    /// Makes a key that speaks as this agent alone; it is shown this once.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn make_agent_key(&self, agent: &str) -> Result<MadeKey, ClientError> {
+        self.fetch(Call::post(["agents", agent, "keys"]).json(&json!({}))).await
+    }
+
+    /// Every agent beside every piece of open work of a task, those who may have it first.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn candidates(&self, task: &str) -> Result<Vec<Candidate>, ClientError> {
+        self.fetch(Call::get(["tasks", task, "candidates"])).await
+    }
+
+    /// Agents, tools and models that are not trusted with work just now.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn breakers(&self) -> Result<Vec<BreakerView>, ClientError> {
+        self.fetch(Call::get(["breakers"])).await
+    }
+
+    /// Trusts one of them again. Answers with those that are left.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn reset_breaker(
+        &self,
+        of: BreakerOf,
+        name: &str,
+        namespace: Option<&str>,
+    ) -> Result<Vec<BreakerView>, ClientError> {
+        let body = json!({"of": of, "name": name, "namespace": namespace});
+        self.fetch(Call::post(["breakers", "reset"]).json(&body)).await
     }
 
     /// Takes everything from an agent, for good.

@@ -2,6 +2,7 @@
 
 use super::error::Problem;
 use ephor_core::agent::{AgentStatus, Registration};
+use ephor_core::breaker::BreakerState;
 use ephor_core::id::{AgentId, ClaimId, TaskId};
 use ephor_core::key::Role;
 use ephor_core::spec::Risk;
@@ -10,6 +11,7 @@ use ephor_core::time::WireTime;
 use ephor_core::work::{ReportAnswer, WorkItem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A task that was accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,6 +121,30 @@ pub struct AgentView {
     /// What it can do.
     #[serde(default)]
     pub capabilities: Vec<String>,
+    /// The models it has; any where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// What its machine has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u64>,
+    /// How good or dear it is, a word of the house.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// How many pieces of work it may hold at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// Whether it is trusted with work.
+    #[serde(default)]
+    pub breaker: BreakerState,
+    /// How many attempts went well since the server started.
+    #[serde(default)]
+    pub succeeded: u64,
+    /// How many failed.
+    #[serde(default)]
+    pub failed: u64,
+    /// How much of its latest work failed, from 0 to 1.
+    #[serde(default)]
+    pub lately_failed: f64,
     /// The only namespace it works for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,

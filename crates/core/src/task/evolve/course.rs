@@ -46,6 +46,7 @@ impl Task {
         if let Some(agent) = self.facts.agent {
             self.board.hand_over(None, agent);
         }
+        self.board.keep_session(earlier.as_ref().and_then(Board::session));
         if let Some(old) = &earlier {
             self.listeners.clear();
             self.listening.clear();

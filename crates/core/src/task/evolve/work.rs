@@ -31,6 +31,9 @@ impl Task {
             WorkKey::Step(path) => self.with_step(path, |task, i| {
                 task.soft.clear(Timer::StepQueue(i));
                 task.executors.insert(lease.agent);
+                if task.facts.session_ms.is_some() && task.board.session().is_none() {
+                    task.board.keep_session(Some(lease.agent));
+                }
                 task.board.grant(i, lease);
                 if let Some(by) = assigned.start_by {
                     task.firm.set(Timer::StepStart(i), by);
@@ -64,6 +67,24 @@ impl Task {
         }
         if assigned.started {
             self.begun(at);
+        }
+    }
+
+    /// The agent of a step fell silent. What it had in mind went with it: whoever comes next begins a session of its own.
+    pub(super) fn session_lost(&mut self, i: u32) {
+        let holder = self.board.cell(i).lease.as_ref().map(|lease| lease.agent);
+        if holder.is_some() && self.board.session() == holder {
+            self.board.keep_session(None);
+        }
+    }
+
+    /// Counts how long the agent whose session it is has held nothing.
+    pub(in crate::task) fn mind_the_session(&mut self, at: Time) {
+        let Some(ms) = self.facts.session_ms else { return };
+        match (self.board.session_rests(), self.soft.get(Timer::Session)) {
+            (true, None) => self.soft.set(Timer::Session, at.plus(ms)),
+            (false, Some(_)) => self.soft.clear(Timer::Session),
+            (true, Some(_)) | (false, None) => {}
         }
     }
 
@@ -154,6 +175,9 @@ impl Task {
         }
         match &failed.work {
             WorkKey::Step(path) => self.with_step(path, |task, i| {
+                if failed.class == ErrorClass::AgentLost {
+                    task.session_lost(i);
+                }
                 // Its holder's own word, unless it fell silent or ran into a limit.
                 let in_time = |timer: Timer| task.firm.get(timer).is_none_or(|by| at < by);
                 let own_word = failed.class != ErrorClass::AgentLost

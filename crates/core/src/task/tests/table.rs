@@ -13,7 +13,6 @@ use crate::work::{Advice, EffectOutcome, EffectRequest, Failure, Outcome, Succes
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::sync::Arc;
 
 /// Where a task may be: a name, and a life that leads there.
 type Place = (&'static str, fn() -> World);
@@ -335,8 +334,13 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
     };
     let mut able: Vec<Box<str>> = ["a", "analyse", "b", "gate.code_style", "plan", "work"].into_iter().map(Into::into).collect();
     able.sort();
-    let claim =
-        crate::command::Claim { agent: agent(3), capabilities: Arc::from(able), claim: ClaimId::new(9, [9; 10]), start: true };
+    let claim = crate::command::Claim {
+        agent: agent(3),
+        able: crate::matching::Able::of_words(able),
+        closed: [].into(),
+        claim: ClaimId::new(9, [9; 10]),
+        start: true,
+    };
     let request = serde_json::from_value(json!({"title": "x"})).unwrap();
     let submission = crate::request::check(&request, world.now, &world.policy).unwrap();
     let effects = world.task.effects().keys().next().copied().unwrap_or(EffectId::new(9, [9; 10]));

@@ -5,6 +5,7 @@ use super::world::*;
 use crate::command::{Answer, Changes, Command, Decision};
 use crate::event::{Actor, DecisionWord, Event, Letter, OverrideWord, TextChanges};
 use crate::id::{EffectId, ReviewId};
+use crate::matching::Key;
 use crate::plan::Step;
 use crate::policy::{HouseDecision, OnAgentLost, OnEscalation, StallStrategy};
 use crate::review::VoteWord;
@@ -205,6 +206,7 @@ fn request(rng: &mut Rng) -> Value {
     sometimes(6, "on_agent_lost", json!("block"));
     sometimes(8, "on_agent_lost", json!("reoffer"));
     sometimes(8, "agent", json!(agent(2)));
+    sometimes(15, "affinity", json!("SESSION"));
     request
 }
 
@@ -524,9 +526,9 @@ fn try_what_is_offered(world: &mut World) {
         }
         Some(keys) => {
             for key in keys.lines() {
-                let (words, pinned) = key.split_once('@').map_or((key, None), |(w, a)| (w, Some(a.to_owned())));
+                let Key { words, agent: only, .. } = Key::read(key);
                 let able: Vec<&str> = words.split('+').collect();
-                let fits = |n: &u8| pinned.as_ref().is_none_or(|a| *a == agent(*n).to_string());
+                let fits = |n: &u8| only.is_none_or(|a| *a == agent(*n).to_string());
                 let given = everybody.into_iter().filter(fits).any(|n| world.try_on_a_copy(n, &able).is_some());
                 assert!(given, "{key} is open, but nobody gets it:\n{:#?}", world.task);
             }

@@ -4,6 +4,7 @@
 use crate::command::{Answer, Births, CheckedPlan, Claim, Command, Context, Handled, Refusal, Unhindered};
 use crate::event::{Actor, Event, Letter, Private};
 use crate::id::{AgentId, ClaimId, TaskId};
+use crate::matching::Able;
 use crate::policy::Policy;
 use crate::review::{Judge, VoteWord};
 use crate::spec::{ErrorClass, ExecutionMode, PlanSpec, Request};
@@ -277,7 +278,13 @@ impl World {
         self.claims = self.claims.wrapping_add(1);
         let mut words: Vec<Box<str>> = capabilities.iter().map(|c| (*c).into()).collect();
         words.sort();
-        Claim { agent: agent(n), capabilities: words.into(), claim: ClaimId::new(3_000, [self.claims; 10]), start }
+        Claim {
+            agent: agent(n),
+            able: Able::of_words(words),
+            closed: [].into(),
+            claim: ClaimId::new(3_000, [self.claims; 10]),
+            start,
+        }
     }
 
     pub(super) fn try_claim(&mut self, n: u8, capabilities: &[&str]) -> Result<WorkItem, Refusal> {

@@ -45,6 +45,7 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::Planned(planned) if planned.work.is_some() => "plan proposed",
         Event::Overridden { decision: OverrideWord::Approve, .. } => "approved by override",
         Event::Stalled => "stalled",
+        Event::SessionEnded => "session ended",
         Event::EffectGranted(_) => "effect granted",
         Event::EffectSettled { outcome: EffectOutcome::Unknown, .. } => "effect unknown",
         Event::Cancelled { reason: EndReason::Forced } => "cancel forced",
@@ -55,4 +56,14 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         _ => return,
     };
     *counts.entry(branch).or_default() += 1;
+}
+
+/// The same for what happens to a breaker.
+pub(super) fn of_breaker(kind: &str) -> Option<&'static str> {
+    match kind {
+        "BREAKER_OPENED" => Some("breaker opened"),
+        "BREAKER_HALF_OPENED" => Some("breaker half-opened"),
+        "BREAKER_CLOSED" => Some("breaker closed"),
+        _ => None,
+    }
 }

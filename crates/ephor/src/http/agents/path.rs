@@ -28,7 +28,8 @@ pub(crate) fn found(server: &Server, who: &Principal, name: &str) -> Result<Arc<
 /// Whether an agent is within what a principal reaches.
 pub(crate) fn sees(who: &Principal, agent: &Agent) -> bool {
     let of = agent.registration.as_ref().and_then(|said| said.namespace.as_deref());
-    who.namespace.is_none() || who.namespace.as_deref() == of
+    let alone = who.agent_alone();
+    alone.is_none_or(|own| own == agent.id) && (who.namespace.is_none() || who.namespace.as_deref() == of)
 }
 
 /// Whether a principal may speak as this agent: nobody from outside is one that lives in the engine's own process.

@@ -13,8 +13,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::id::AgentId;
-use ephor_core::plan::Problem as FieldProblem;
+use ephor_core::key::{MadeKey, NewKey, Role};
+use ephor_core::plan::{Problem as FieldProblem, is_word};
+use ephor_core::time::WireDuration;
+use serde::Deserialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -25,6 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(drain))
         .routes(routes!(resume))
         .routes(routes!(revoke))
+        .routes(routes!(make_key))
 }
 
 /// Make an agent known, or say anew what it can do; an agent with an `external_id` is found again by it
@@ -121,6 +126,39 @@ async fn revoke(
     AgentPath(agent): AgentPath,
 ) -> Result<Json<AgentView>, ApiError> {
     ask(&server, &who, agent.id, AgentCommand::Revoke).await
+}
+
+/// How the key of an agent is wished for.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+struct AgentKey {
+    /// The name of the key; the agent's own name, or else its id, where it is missing.
+    name: Option<String>,
+    /// How long it is worth something; for ever where it is missing.
+    expires_in: Option<WireDuration>,
+}
+
+/// Make a key for an agent; it is shown this once
+///
+/// It speaks as this agent alone, and of tasks it reaches those the agent works on, has worked on, or is to do.
+#[utoipa::path(post, path = "/api/v1/agents/{id}/keys", tag = "agents", request_body = AgentKey,
+    params(("id" = String, Path, description = "The agent")), responses((status = 201, body = MadeKey), Errors))]
+async fn make_key(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    AgentPath(agent): AgentPath,
+    Body(said): Body<AgentKey>,
+) -> Result<(StatusCode, Json<MadeKey>), ApiError> {
+    let of = agent.registration.clone().unwrap_or_default();
+    // What an agent calls itself may hold more than the name of a key; its id begins as no name may.
+    let own = of.external_id.filter(|name| is_word(name) && !name.contains(':'));
+    let name = said.name.or(own).unwrap_or_else(|| format!("of-{}", agent.id));
+    let mut namespace = of.namespace.map(Into::into);
+    who.narrow(&mut namespace)?;
+    let wish =
+        NewKey { name, roles: vec![Role::Agent], namespace, agent: Some(agent.id.to_string()), expires_in: said.expires_in };
+    let made = server.keys().make(server.engine(), &wish, Some(agent.id), who.actor()).await?;
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 /// The same as revoke

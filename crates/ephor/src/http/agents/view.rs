@@ -10,10 +10,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use ephor_core::agent::{Agent, AgentStatus};
+use ephor_core::breaker::BreakerState;
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::time::{Time, WireTime};
 use ephor_core::work::WorkKey;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -44,6 +46,26 @@ pub(crate) struct AgentView {
     role: Option<String>,
     /// What it can do, sorted.
     capabilities: Vec<Box<str>>,
+    /// The models it has; any where none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    models: Vec<Box<str>>,
+    /// What its machine has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resources: BTreeMap<Box<str>, u64>,
+    /// How good or dear it is, a word of the house.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<String>,
+    /// How many pieces of work it may hold at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<u32>,
+    /// Whether it is trusted with work.
+    breaker: BreakerState,
+    /// How many attempts went well since the server started.
+    succeeded: u64,
+    /// How many failed.
+    failed: u64,
+    /// How much of its latest work failed, from 0 to 1.
+    lately_failed: f64,
     /// The only namespace it works for.
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<Box<str>>,
@@ -85,6 +107,7 @@ impl AgentView {
     /// An agent with what it holds.
     pub(super) fn of(server: &Server, agent: &Agent) -> Self {
         let said = agent.registration.clone().unwrap_or_default();
+        let record = server.engine().record(agent.id);
         let held = server.engine().leases_of(agent.id, LEASES_SHOWN).into_iter().map(|lease| HeldView {
             id: format!("{}:{}", lease.task, lease.work),
             task_id: lease.task,
@@ -100,6 +123,14 @@ impl AgentView {
             name: said.name,
             role: said.role,
             capabilities: said.capabilities,
+            models: said.models,
+            resources: said.resources,
+            tier: said.tier,
+            slots: said.slots,
+            breaker: agent.breaker.state(server.engine().now()),
+            succeeded: record.succeeded,
+            failed: record.failed,
+            lately_failed: f64::from(record.lately_failed) / 1_000.0,
             namespace: said.namespace,
             status: agent.status,
             in_process: said.in_process,

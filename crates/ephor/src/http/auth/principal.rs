@@ -149,6 +149,11 @@ impl Principal {
         }
     }
 
+    /// The agent it is and nothing more: of tasks it reaches only those this agent works on, has worked on, or is to do.
+    pub(crate) fn agent_alone(&self) -> Option<AgentId> {
+        self.agent.filter(|_| self.roles == [Role::Agent])
+    }
+
     /// How it is named in events.
     pub(crate) fn actor(&self) -> Actor {
         match self.agent {

@@ -13,6 +13,7 @@ use crate::local::PAGE;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use ephor_core::agent::capability::Capability;
 use ephor_core::agent::{Agent, AgentStatus, Registration};
 use ephor_core::id::AgentId;
 use ephor_core::plan::Problem as FieldProblem;
@@ -52,30 +53,6 @@ struct NewAgent {
     #[serde(default, rename = "integration_endpoints")]
     #[schema(value_type = Object)]
     _endpoints: Map<String, Value>,
-}
-
-/// Something an agent can do: its word, or its word with the parameters it takes.
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged)]
-enum Capability {
-    Word(String),
-    With {
-        /// Its word.
-        action: String,
-        /// The parameters it takes, for people; they are not kept.
-        #[serde(default, rename = "params")]
-        #[schema(value_type = Vec<String>)]
-        _params: Value,
-    },
-}
-
-impl Capability {
-    fn word(self) -> Box<str> {
-        match self {
-            Self::Word(word) => word.into(),
-            Self::With { action, .. } => action.into(),
-        }
-    }
 }
 
 /// An agent.
@@ -145,7 +122,7 @@ async fn register(
         capabilities: new.capabilities.into_iter().map(Capability::word).collect(),
         external_id,
         namespace: new.namespace.map(Into::into),
-        in_process: false,
+        ..Registration::default()
     };
     let (status, agent) = enlist(&server, &who, known.map(|agent| agent.id), said).await?;
     let shown = ExecutionAgent::of(&server, &agent);

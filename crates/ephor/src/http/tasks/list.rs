@@ -162,6 +162,13 @@ async fn page(server: &Server, who: &Principal, uri: &Uri, mut filter: TaskFilte
         }
         filter.namespace = Some(own.to_string());
     }
+    if let Some(own) = who.agent_alone() {
+        let own = own.to_string();
+        if filter.agent.is_some_and(|asked| asked != own) {
+            return Ok((HeaderMap::new(), Json(Vec::new())));
+        }
+        filter.agent = Some(own);
+    }
     let cursor = filter.after.take();
     let list = TaskFilter { limit: 0, ..filter.clone() };
     filter.after = cursor.map(|text| opened(&text, &list)).transpose()?;

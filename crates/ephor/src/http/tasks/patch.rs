@@ -18,6 +18,7 @@ use ephor_core::ask::Modification;
 use ephor_core::command::{Changes, Claim, Command, Refusal};
 use ephor_core::event::{Actor, ActorKind, TextChanges};
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::matching::{Able, Key};
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::spec::{ErrorClass, ExecutionMode, Priority};
 use ephor_core::status::Status;
@@ -234,14 +235,14 @@ impl Asked<'_> {
 
     /// Takes the work that is open, and begins.
     async fn claim(&self, patch: &Patch, leases: &[LiveLease], open: Option<&str>) -> Result<Option<Lead>, ApiError> {
-        // Keys of open work, one a line: capabilities joined by `+`, and behind `@` the agent it is for.
-        let needed = open.unwrap_or_default().lines().next().map(|key| key.split('@').next().unwrap_or_default());
+        // Keys of open work, one a line.
+        let needed = open.unwrap_or_default().lines().next().map(|key| Key::read(key).words);
         let (agent, capabilities) = self.agent(patch, needed).await?;
         if leases.iter().any(|lease| lease.agent == agent) {
             return Ok(None);
         }
         let claim = self.server.engine().new_claim_id();
-        let claim = Claim { agent, capabilities: capabilities.into(), claim, start: true };
+        let claim = Claim { agent, able: Able::of_words(capabilities), closed: [].into(), claim, start: true };
         Ok(Some((Command::Claim(claim), Actor::agent(agent))))
     }
 

@@ -22,7 +22,7 @@ impl FromRequestParts<Arc<Server>> for TaskPath {
         let name = names.get("id").map(String::as_str).unwrap_or_default();
         let task = match name.parse::<TaskId>() {
             // Whoever may see all need not be looked up twice: the handler finds out whether it exists.
-            Ok(task) if who.namespace.is_none() => return Ok(Self(task)),
+            Ok(task) if who.namespace.is_none() && who.agent_alone().is_none() => return Ok(Self(task)),
             Ok(task) => task,
             Err(_) => server.api(&who).find(name).await?,
         };
@@ -34,6 +34,12 @@ impl FromRequestParts<Arc<Server>> for TaskPath {
 impl TaskPath {
     /// Whether this caller may see a task; what they may not see does not exist.
     pub(crate) async fn may_see(server: &Server, who: &Principal, task: TaskId, name: &str) -> Result<(), ApiError> {
+        if let Some(agent) = who.agent_alone()
+            && !server.engine().holds(agent, task)
+            && !super::read::side(server, task, move |task| task.is_of(agent)).await.unwrap_or(false)
+        {
+            return Err(ApiError::new(Kind::NotFound, "NOT_FOUND", format!("{agent} works on no task {name:?}")));
+        }
         if who.namespace.is_none() {
             return Ok(());
         }

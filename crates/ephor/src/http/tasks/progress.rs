@@ -17,6 +17,7 @@ use ephor_core::status::{Status, StepStatus};
 use ephor_core::task::Task;
 use ephor_core::time::{Time, WireTime};
 use ephor_core::view::{StepCounts, StepView, Waiting};
+use ephor_engine::Engine;
 use ephor_engine::feed::Feed;
 use ephor_engine::query::{self, AsOf};
 use ephor_engine::store::{StoredEvent, Telemetry};
@@ -103,7 +104,10 @@ async fn progress(
 ) -> Result<Response, ApiError> {
     if !sse::is_wanted(&headers) {
         let live = server.engine().telemetry(task);
-        return Ok(Json(super::read::side(&server, task, move |task| TaskProgress::of(task, &live)).await?).into_response());
+        let engine = server.engine().clone();
+        return Ok(
+            Json(super::read::side(&server, task, move |task| TaskProgress::of(&engine, task, &live)).await?).into_response()
+        );
     }
     sse::last_event_id(&headers)?;
     let permit = server.streams().open(&who.name)?;
@@ -119,7 +123,7 @@ async fn progress(
 }
 
 impl TaskProgress {
-    fn of(task: &Task, live: &[Telemetry]) -> Self {
+    fn of(engine: &Engine, task: &Task, live: &[Telemetry]) -> Self {
         let (view, steps) = (task.view(), task.step_views());
         let telemetry =
             |step: &StepView| live.iter().find(|t| t.work.strip_prefix("step:") == Some(&step.path) && t.attempt == step.attempt);
@@ -159,14 +163,14 @@ impl TaskProgress {
             version: view.version,
             steps: view.steps,
             step_progress,
-            issues: task.waiting().into_iter().filter(|w| w.reason != "RUNNING").collect(),
+            issues: engine.waiting_for(task).into_iter().filter(|w| w.reason != "RUNNING").collect(),
         }
     }
 }
 
 /// A task that is followed: kept as it is, and brought forward event by event.
 struct Followed {
-    engine: ephor_engine::Engine,
+    engine: Engine,
     feed: Feed,
     task: Task,
     told: Option<TaskProgress>,
@@ -194,7 +198,7 @@ impl Source for Followed {
         }
         loop {
             let live = self.engine.telemetry(self.task.id);
-            let now = TaskProgress::of(&self.task, &live);
+            let now = TaskProgress::of(&self.engine, &self.task, &live);
             let ended = now.status.is_final();
             if self.told.as_ref() != Some(&now) && (ended || self.next_at <= Instant::now()) {
                 self.next_at = Instant::now() + EVERY;

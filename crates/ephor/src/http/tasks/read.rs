@@ -4,6 +4,7 @@ use super::TaskPath;
 use super::graph::GraphView;
 use super::result::TaskResult;
 use crate::api::{Api, ApiError, Kind};
+use crate::http::agents::sees;
 use crate::http::auth::Caller;
 use crate::http::errors::Errors;
 use crate::http::query::Query;
@@ -14,6 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ephor_core::id::TaskId;
+use ephor_core::matching::Candidate;
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::status::Status;
 use ephor_core::task::Task;
@@ -37,6 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(reviews))
         .routes(routes!(effects))
         .routes(routes!(waiting))
+        .routes(routes!(candidates))
         .routes(routes!(allowed))
 }
 
@@ -157,7 +160,22 @@ async fn effects(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) ->
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/waiting", tag = "tasks", params(("id" = String, Path, description = "The task")),
     responses((status = 200, body = Vec<Waiting>), Errors))]
 async fn waiting(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) -> Result<Json<Vec<Waiting>>, ApiError> {
-    side(&server, task, Task::waiting).await.map(Json)
+    let engine = server.engine().clone();
+    side(&server, task, move |task| engine.waiting_for(task)).await.map(Json)
+}
+
+/// Who could do what it offers: each agent beside each piece of open work, those who may have it first, the best choice before the others
+#[utoipa::path(get, path = "/api/v1/tasks/{id}/candidates", tag = "tasks", params(("id" = String, Path, description = "The task")),
+    responses((status = 200, body = Vec<Candidate>), Errors))]
+async fn candidates(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+) -> Result<Json<Vec<Candidate>>, ApiError> {
+    let engine = server.engine().clone();
+    let mut all = side(&server, task, move |task| engine.candidates(task)).await?;
+    all.retain(|one| server.engine().agent_of(one.agent_id).is_some_and(|agent| sees(&who, &agent)));
+    Ok(Json(all))
 }
 
 /// Where a task is and what may follow.

@@ -12,6 +12,7 @@ mod planexe;
 mod rows;
 mod streams;
 mod tasks;
+mod trust;
 mod work;
 
 use super::documented;
