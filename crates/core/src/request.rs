@@ -4,7 +4,7 @@
 use crate::command::{CheckedPlan, Submission};
 use crate::event::{CheckResult, Finding, Parent, RequestText, Submitted};
 use crate::plan::{Plan, Problem, check_retry, is_word};
-use crate::policy::{Policy, StallStrategy};
+use crate::policy::{Policy, RETRIES_MAX, StallStrategy};
 use crate::recurrence;
 use crate::spec::{Autonomy, ExecutionMode, PlanSpec, Request, Risk};
 use crate::time::Time;
@@ -21,8 +21,6 @@ const PAYLOAD_MAX: usize = 1024 * 1024;
 const LIST_MAX: usize = 1_000;
 /// The most tasks one may depend on.
 const DEPENDS_MAX: usize = 1_000;
-/// The most retries of a task.
-const RETRIES_MAX: u32 = 1_000;
 
 /// Checks a request. Every problem found is told, each with its field and what is allowed.
 pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission, Vec<Problem>> {
@@ -167,7 +165,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         review_owed,
         final_review: request.final_review,
         released: due_at.is_none() && !review_owed && request.depends_on.is_empty(),
-        stall_ms: (policy.stall_strategy == StallStrategy::MarkStalled).then_some(policy.stall_after.ms),
+        stall_ms: (policy.stall_watch && policy.stall_strategy == StallStrategy::MarkStalled).then_some(policy.stall_after.ms),
         depth: 0,
         healed: Default::default(),
     };

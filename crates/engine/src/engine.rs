@@ -102,7 +102,7 @@ pub(crate) struct Inner {
     pub(crate) ticker: ticker::Bell,
     directory: Arc<Directory>,
     logs: Mutex<WorkLogs>,
-    policy: Arc<Policy>,
+    pub(crate) policy: Arc<Policy>,
     entropy: Mutex<Box<dyn Entropy>>,
     /// The position of the last event written.
     position: watch::Sender<u64>,

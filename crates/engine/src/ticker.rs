@@ -73,7 +73,8 @@ pub(crate) fn run(engine: &Inner) {
     loop {
         let mono = engine.clock.mono_ms();
         let shortest = engine.leases.lock().expect("nobody panics while holding the leases").shortest();
-        let tick = shortest.map_or(SLEEP_MAX, |ms| (ms / 8).clamp(10, SLEEP_MAX));
+        let tick =
+            shortest.map_or(SLEEP_MAX, |ms| (ms / 8).clamp(10, SLEEP_MAX)).min(engine.policy.check_interval.ms.max(SLEEP_MIN));
         watch_leases(engine, mono, mono.saturating_sub(looked) > 4 * tick + SLEEP_MAX);
         looked = mono;
         if mono.saturating_sub(noted) >= shortest.map_or(NOTE_EVERY, |ms| (ms / 4).min(NOTE_EVERY)) {
