@@ -63,6 +63,10 @@ faults! {
     LateReportApplied;
     /// A signal goes through to a task that has ended.
     SignalRevives;
+    /// Work counts as stalled before its time.
+    StallHasty;
+    /// Who work was taken from still holds it.
+    ReassignUnfenced;
     /// A failed attempt is not counted.
     FailureUncounted;
     /// One goes back, and what was done is not undone.

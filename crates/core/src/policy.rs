@@ -64,12 +64,15 @@ pub struct Policy {
     pub stall_watch: bool,
     /// How long the clock may sleep at most before it looks for what is due (S2-56). It looks sooner: at the very instant.
     pub check_interval: WireDuration,
-    /// How long a task may wait for its first agent before it is stalled (S2-57).
+    /// How long work may wait for an agent before it counts as stalled (S2-57).
     pub stall_after: WireDuration,
     /// What happens then (S2-58).
     pub stall_strategy: StallStrategy,
     /// What happens to the step of an agent that fell silent, where its task does not say.
     pub on_agent_lost: OnAgentLost,
+    /// How long a step that is held up because its agent fell silent waits for that agent; then others get it. Where this is missing, it
+    /// waits for a person's word.
+    pub reassign_after: Option<WireDuration>,
     /// How long a second task about the same subject from the same source is refused (S4-41).
     pub duplicate_window: WireDuration,
     /// How often, in a line of tasks born from one another, tasks may be tried again before a person or the council has to look, however
@@ -96,8 +99,12 @@ pub enum StallStrategy {
     /// It is told in the log only.
     #[default]
     LogOnly,
-    /// It becomes STALLED.
+    /// It becomes STALLED, where no agent has begun; who comes for it still gets it.
     MarkStalled,
+    /// What is kept for an agent, or claimed by one that has not begun, is offered to anybody.
+    Reassign,
+    /// A task is born that looks into it.
+    Escalate,
 }
 
 /// What a house decides about escalated tasks when nobody else does.
@@ -140,6 +147,7 @@ impl Default for Policy {
             stall_after: minutes(60),
             stall_strategy: StallStrategy::LogOnly,
             on_agent_lost: OnAgentLost::Reoffer,
+            reassign_after: None,
             duplicate_window: minutes(24 * 60),
             healings_max: 20,
             rollbacks_max: 5,
@@ -173,6 +181,9 @@ impl Policy {
             if !(TIME_MIN_MS..=TIME_MAX_MS).contains(&time.ms) {
                 wrong(field, format!("is {time}; allowed are 500ms to 365d"));
             }
+        }
+        if let Some(time) = self.reassign_after.filter(|time| !(TIME_MIN_MS..=TIME_MAX_MS).contains(&time.ms)) {
+            wrong("reassign_after", format!("is {time}; allowed are 500ms to 365d, or nothing"));
         }
         if !(0.0..=1.0).contains(&self.confidence_min) {
             wrong("confidence_min", format!("is {}; allowed are 0 to 1", self.confidence_min));

@@ -4,7 +4,7 @@
 use crate::command::{CheckedPlan, Submission};
 use crate::event::{CheckResult, Finding, Parent, RequestText, Submitted};
 use crate::plan::{Plan, Problem, check_retry, is_word};
-use crate::policy::{Policy, RETRIES_MAX, StallStrategy};
+use crate::policy::{Policy, RETRIES_MAX};
 use crate::recurrence;
 use crate::spec::{Autonomy, ExecutionMode, PlanSpec, Request, Risk};
 use crate::time::Time;
@@ -150,6 +150,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         parent: request.parent_task_id.map(|task| Parent { task, step: None }),
         depends_on: request.depends_on.clone(),
         retry_of: request.retry_of,
+        related: request.related_task_id,
         plan,
         confidence,
         acceptance_owed,
@@ -165,7 +166,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         review_owed,
         final_review: request.final_review,
         released: due_at.is_none() && !review_owed && request.depends_on.is_empty(),
-        stall_ms: (policy.stall_watch && policy.stall_strategy == StallStrategy::MarkStalled).then_some(policy.stall_after.ms),
+        stall_ms: policy.stall_watch.then_some(policy.stall_after.ms),
         depth: 0,
         healed: Default::default(),
     };

@@ -37,6 +37,9 @@ pub struct TaskView {
     /// The ended task it is another try of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<TaskId>,
+    /// The task it is about, as an investigation is about a stalled one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub related_task_id: Option<TaskId>,
 
     /// One line.
     pub title: String,

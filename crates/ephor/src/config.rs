@@ -42,7 +42,7 @@ pub struct Monitoring {
     pub check_interval_seconds: u64,
     /// How long work may wait for an agent before it counts as stalled, in seconds.
     pub pending_timeout_seconds: u64,
-    /// What follows: `log_only` or `mark_stalled`.
+    /// What follows: `log_only`, `mark_stalled`, `reassign` or `escalate`.
     pub escalation_strategy: StallStrategy,
 }
 
@@ -58,7 +58,7 @@ impl Monitoring {
         ("enabled", "whether waiting work is watched at all"),
         ("check_interval_seconds", "how long the clock may sleep at most before it looks for stalled work"),
         ("pending_timeout_seconds", "how long work may wait for an agent before it counts as stalled"),
-        ("escalation_strategy", "what follows: log_only or mark_stalled"),
+        ("escalation_strategy", "what follows: log_only, mark_stalled, reassign or escalate"),
     ];
 
     fn of(policy: &Policy) -> Self {

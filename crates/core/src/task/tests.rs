@@ -17,6 +17,7 @@ mod recurring;
 mod replans;
 mod reviews;
 mod rollback;
+mod stalls;
 mod time_limits;
 mod work;
 

@@ -83,7 +83,7 @@ impl Task {
         if self.stalled {
             list.push(Waiting {
                 act: Some(format!("ephor task resume {id}")),
-                ..say("STALLED", "no agent came for too long".into())
+                ..say("STALLED", "no agent came for too long; it goes on as soon as one does".into())
             });
         }
         if let Some(at) = self.soft.get(Timer::TaskRetry) {
@@ -128,9 +128,16 @@ impl Task {
             let why = self.contents.errors.get(&format!("step:{}", path(*i))).cloned().unwrap_or_default();
             let act = match reason {
                 BlockReason::HumanReview => format!("ephor task effects {id}"),
-                _ => format!("ephor task resume {id}"),
+                BlockReason::AgentOffline => format!("ephor task reassign {id}"),
+                BlockReason::Approval
+                | BlockReason::Dependency
+                | BlockReason::Decomposition
+                | BlockReason::CircuitOpen
+                | BlockReason::Budget
+                | BlockReason::External => format!("ephor task resume {id}"),
             };
-            list.push(Waiting { act: Some(act), ..at(*i, reason.word(), why) });
+            let until = self.soft.get(Timer::Reassign(*i)).map(WireTime);
+            list.push(Waiting { act: Some(act), until, ..at(*i, reason.word(), why) });
         }
         for (i, gate) in self.board.gates.iter().take(TOLD_MAX) {
             let spec = &self.board.steps[*i as usize].gates[usize::from(gate.gate)];

@@ -196,6 +196,7 @@ impl<S: Store> Writer<S> {
         for (_, mail) in batch.mail.iter().filter(|(group, _)| stands(*group)) {
             self.mailbox.extend(mail.target.task().filter(|task| !self.quarantine.contains_key(task)));
         }
+        batch.stalls.iter().filter(|(group, ..)| stands(*group)).for_each(|(_, task, then)| then.tell(*task));
         let mut lost = HashMap::new();
         for sent in tasks {
             if let Some(why) = spoiled.get(&roots[sent.group]) {

@@ -1,6 +1,6 @@
 //! One job at a time: the task is loaded, takes its mail, decides, and what came of it is encoded into the batch.
 
-use super::batch::{Ask, Batch, GroupNo, LeaseChange, Mail, Touched, TouchedAgent, TouchedNamespace};
+use super::batch::{Ask, Batch, GroupNo, LeaseChange, Mail, Stall, Touched, TouchedAgent, TouchedNamespace};
 use super::births::Nursery;
 use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, LETTERS_MAX, MAIL_MAX, Reply, Submit, Ticket, Writer};
 use crate::clock::Entropy;
@@ -10,7 +10,7 @@ use crate::sealed::Sealed;
 use crate::store::{Guard, MailRow, NewEvent, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand};
 use ephor_core::command::{Answer, Birth, Command, Context, Handled, Move, Refusal};
-use ephor_core::event::{Actor, Event, Letter, Private, SCHEMA};
+use ephor_core::event::{Actor, Event, Letter, Private, ReassignCause, SCHEMA};
 use ephor_core::id::{AgentId, StreamId, StreamKind, TaskId};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::planted::{self, Fault};
@@ -483,6 +483,7 @@ impl<S: Store> Writer<S> {
             let event = touched.live.encode(&made, batch.now, version, private);
             touched.events.push(event);
             lease_changes(&made.event, made.private.as_ref(), &mut touched.leases);
+            batch.stalls.extend(stall(&made.event).map(|then| (touched.group, task, then)));
             let mail = if planted::is(Fault::MailLost) { Vec::new() } else { made.mail };
             for (ordinal, (target, letter, output)) in mail.into_iter().enumerate() {
                 let body = serde_json::to_string(&Envelope { letter, output }).expect("letters are plain data");
@@ -688,7 +689,10 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::Overridden { .. }
         | Event::SignalReceived { .. }
         | Event::Stalled
+        | Event::StallNoted
+        | Event::StallEscalated { .. }
         | Event::Unstalled
+        | Event::Reassigned(_)
         | Event::EffectGranted(_)
         | Event::EffectSettled { .. }
         | Event::MailTaken { .. }
@@ -700,6 +704,17 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::Archived
         | Event::Erased
         | Event::ReviewNoted => {}
+    }
+}
+
+/// What followed from a task having waited too long for an agent, where an event says so.
+fn stall(event: &Event) -> Option<Stall> {
+    match event {
+        Event::StallNoted => Some(Stall::Noted),
+        Event::Stalled => Some(Stall::Marked),
+        Event::StallEscalated { task } => Some(Stall::Escalated(*task)),
+        Event::Reassigned(what) if what.cause == ReassignCause::Stalled => Some(Stall::Reassigned),
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod lists;
 mod malformed;
 mod matrix;
 mod planexe;
+mod reassign;
 mod rows;
 mod streams;
 mod tasks;
