@@ -18,6 +18,7 @@ pub mod expr;
 pub mod gate;
 pub mod id;
 pub mod key;
+pub mod liveness;
 pub mod namespace;
 #[cfg(feature = "openapi")]
 pub mod openapi;

@@ -73,6 +73,10 @@ pub struct Policy {
     /// How long a step that is held up because its agent fell silent waits for that agent; then others get it. Where this is missing, it
     /// waits for a person's word.
     pub reassign_after: Option<WireDuration>,
+    /// How many pieces of work an agent whose lease lapsed has to do well before it gets as much as others again; 0 for no probation.
+    pub probation_successes: u32,
+    /// How many pieces of work it may hold until then.
+    pub probation_slots: u32,
     /// How long a second task about the same subject from the same source is refused (S4-41).
     pub duplicate_window: WireDuration,
     /// How often, in a line of tasks born from one another, tasks may be tried again before a person or the council has to look, however
@@ -148,6 +152,8 @@ impl Default for Policy {
             stall_strategy: StallStrategy::LogOnly,
             on_agent_lost: OnAgentLost::Reoffer,
             reassign_after: None,
+            probation_successes: 1,
+            probation_slots: 1,
             duplicate_window: minutes(24 * 60),
             healings_max: 20,
             rollbacks_max: 5,
@@ -190,6 +196,9 @@ impl Policy {
         }
         if self.max_retries > RETRIES_MAX {
             wrong("max_retries", format!("is {}; allowed are 0 to {RETRIES_MAX}", self.max_retries));
+        }
+        if self.probation_slots == 0 {
+            wrong("probation_slots", "is 0; allowed are numbers from 1, or no probation by `probation_successes: 0`".into());
         }
         check_retry(&self.task_retry).into_iter().for_each(|why| wrong("task_retry", why));
         problems

@@ -5,6 +5,7 @@
 
 use crate::event::{ActorKind, EndReason, EscalationReason, Event, Finding};
 use crate::id::{AgentId, EffectId, ReviewId, TaskId};
+use crate::liveness::Liveness;
 use crate::plan::{Plan, StepText};
 use crate::review::{Question, Tally, Verdict, VoteWord};
 use crate::spec::{Autonomy, ExecutionMode, GateKind, OnAgentLost, OnUnknown, Priority, Recurrence, Risk};
@@ -780,4 +781,7 @@ pub struct Waiting {
     /// The smallest act that frees it, as a command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<String>,
+    /// How the agent looks that works on it, where a running engine was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<Liveness>,
 }

@@ -12,7 +12,7 @@
 use crate::cache::{Cache, Waste};
 use crate::clock::Entropy;
 use crate::directory::Directory;
-use crate::leases::Leases;
+use crate::leases::{Granted, Leases};
 use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
 use crate::sealed::Sealed;
@@ -39,6 +39,7 @@ mod commit;
 pub(crate) mod decide;
 mod parked;
 mod pen;
+mod probation;
 #[cfg(test)]
 mod tests;
 mod underway;
@@ -371,9 +372,12 @@ impl<S: Store> Writer<S> {
                         dead.push((task, lease.work.clone(), lease.attempt));
                     }
                     if !planted::is(Fault::LeaseUnwatched) {
-                        self.leases().grant(task, lease.into(), mono);
+                        let mut leases = self.leases();
+                        let action = live.task.action_of(&lease.work).and_then(|action| leases.name(action));
+                        leases.grant(task, Granted::before(lease, action), mono);
                     }
                 }
+                self.leases().hold_up(task, decide::is_held_up(live.task.status()));
                 self.cache.put(task, live);
             }
         }
@@ -541,7 +545,9 @@ impl<S: Store> Writer<S> {
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn waiting_agents(&self) -> impl Iterator<Item = (AgentId, &Arc<[Box<str>]>)> {
         let known = self.parked.agents().filter_map(|id| Some((id, self.agents.get(&id)?)));
-        known.filter(|(_, known)| known.is_active()).map(|(id, known)| (id, &known.capabilities))
+        // Who is on probation may have to wait until it has done well what it holds.
+        let free = |id: AgentId| self.leases().probation(id).is_none();
+        known.filter(move |(id, known)| known.is_active() && free(*id)).map(|(id, known)| (id, &known.capabilities))
     }
 
     /// Gauges for those who watch: cached tasks, tasks with open work, live leases, parked claims.

@@ -455,6 +455,14 @@ impl Task {
         Some((&self.board.steps[i as usize], self.board.cell(i).status))
     }
 
+    /// What a step does, by the word it is claimed under.
+    pub fn action_of(&self, work: &WorkKey) -> Option<&str> {
+        match work {
+            WorkKey::Step(path) => Some(&self.board.steps[self.board.find(path)? as usize].action),
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_) => None,
+        }
+    }
+
     /// Every step and group there is.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.board.all().map(|i| &self.board.steps[i as usize])

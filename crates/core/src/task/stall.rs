@@ -140,8 +140,8 @@ impl Task {
 
     /// The agents for which alone these steps, or what is offered now, are kept.
     fn kept_for(&self, steps: &[Box<str>]) -> Vec<AgentId> {
-        let pinned = |path: &Box<str>| self.board.steps[self.board.find(path)? as usize].agent;
-        let mut agents: BTreeSet<AgentId> = steps.iter().filter_map(pinned).collect();
+        let pinned = |path: &str| self.board.steps[self.board.find(path)? as usize].agent;
+        let mut agents: BTreeSet<AgentId> = steps.iter().filter_map(|path| pinned(path)).collect();
         agents.extend(self.facts.agent);
         agents.extend(self.board.offers.keys().filter_map(|key| key.split_once('@')?.1.parse::<AgentId>().ok()));
         agents.into_iter().collect()

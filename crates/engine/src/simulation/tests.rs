@@ -37,7 +37,7 @@ fn the_same_seed_is_the_same_run() {
 }
 
 /// How many seeds a planted fault has to hide from.
-const PLANTED_SEEDS: u64 = 600;
+const PLANTED_SEEDS: u64 = 2_000;
 
 #[test]
 fn every_planted_fault_is_found() {

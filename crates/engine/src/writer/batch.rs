@@ -129,6 +129,8 @@ pub(super) enum LeaseChange {
     Grant(Granted),
     Stop(bool),
     Guide(String),
+    /// A person took hold of the task, or let it go.
+    HoldUp(bool),
 }
 
 impl Batch {

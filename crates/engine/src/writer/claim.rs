@@ -89,10 +89,12 @@ impl<S: Store> Writer<S> {
         let asked =
             command::Claim { agent: wish.agent_id, capabilities: capabilities.clone(), claim: wish.claim_id, start: wish.start };
         let actor = Actor::agent(wish.agent_id);
+        let most = wish.max.min(CLAIM_MAX) as usize;
+        let most = self.room(batch, wish.agent_id)?.map_or(most, |room| most.min(room));
         let mut items = Vec::new();
         let mut without = TaskSet::new();
         let mut searched = false;
-        while items.len() < wish.max.min(CLAIM_MAX) as usize {
+        while items.len() < most {
             let Some(task) = self.ready.best(wish.agent_id, namespace.as_deref(), &capabilities, &without) else {
                 // What is not in memory may be in the index: a fresh start, or more than memory should hold.
                 if !self.ready.incomplete || searched {
@@ -138,7 +140,7 @@ impl<S: Store> Writer<S> {
 
     /// What the agent holds and has not reported yet, the oldest first.
     fn held(&mut self, batch: &mut Batch, claim: &Claim) -> Result<Vec<WorkItem>, StoreError> {
-        let held = self.leases().of_agent(claim.wish.agent_id, claim.wish.max as usize);
+        let held = self.leases().of_agent(claim.wish.agent_id, claim.wish.max as usize, batch.mono);
         let held = held.into_iter().map(|lease| (lease.task, lease.work)).collect();
         self.items(batch, held)
     }

@@ -60,7 +60,7 @@ impl<S: Store> Writer<S> {
             let Touched { live, group, follows, leases: changes, .. } = *touched;
             let granted = changes.iter().filter_map(|change| match change {
                 LeaseChange::Grant(granted) => Some((&granted.work, granted.attempt)),
-                LeaseChange::Stop(_) | LeaseChange::Guide(_) => None,
+                LeaseChange::Stop(_) | LeaseChange::Guide(_) | LeaseChange::HoldUp(_) => None,
             });
             let over = leases.held(id).chain(granted).filter(|(work, attempt)| !live.task.holds(work, *attempt));
             let over = over.map(|(work, attempt)| (work.clone(), attempt)).collect();
@@ -246,6 +246,7 @@ impl<S: Store> Writer<S> {
                 LeaseChange::Grant(granted) => leases.grant(task, granted, mono),
                 LeaseChange::Stop(stop) => leases.stop(task, stop),
                 LeaseChange::Guide(text) => leases.guide(task, &text),
+                LeaseChange::HoldUp(held_up) => leases.hold_up(task, held_up),
             }
         }
         for (work, attempt) in over {

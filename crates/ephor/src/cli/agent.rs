@@ -105,8 +105,16 @@ pub(super) async fn run(command: AgentCommand, cx: &mut Cx<'_>) -> Result<Exit, 
 fn list(agents: &[AgentView], cx: &mut Cx<'_>) {
     let now = ephor_core::time::Time(SystemClock::default().wall_ms());
     let form = (cx.output(), cx.globals.ascii);
-    let columns =
-        [column("STATUS"), column("AGENT"), column("NAME"), wide("EXTERNAL ID"), column("HOLDS"), column("SEEN"), column("CAN")];
+    let columns = [
+        column("STATUS"),
+        column("LOOKS"),
+        column("AGENT"),
+        column("NAME"),
+        wide("EXTERNAL ID"),
+        column("HOLDS"),
+        column("SEEN"),
+        column("CAN"),
+    ];
     table::list(
         cx.terminal,
         form,
@@ -116,6 +124,7 @@ fn list(agents: &[AgentView], cx: &mut Cx<'_>) {
         |agent, _| {
             vec![
                 cell(show::word_of(&agent.status)),
+                maybe(agent.liveness.map(|liveness| liveness.word())),
                 cell(agent.id),
                 cell(&agent.name),
                 maybe(agent.external_id.as_ref()),
@@ -141,6 +150,18 @@ fn tell(agent: &AgentView, cx: &mut Cx<'_>) {
             cx.terminal.out.line(format!("{status}  {name}  {}", agent.id));
             cx.terminal.out.line(format!("  can    {}", inert(&agent.capabilities.join(" "))));
             cx.terminal.out.line(format!("  holds  {} pieces of work", agent.leases.len()));
+            if let Some(liveness) = agent.liveness {
+                cx.terminal.out.line(format!("  looks  {}", liveness.word()));
+            }
+            for lease in &agent.leases {
+                let word = |field: &str| inert(lease[field].as_str().unwrap_or_default());
+                let silent = text::duration(lease["silent_ms"].as_u64().unwrap_or_default());
+                cx.terminal.out.line(format!("         {}  {}  silent for {silent}", word("id"), word("liveness")));
+            }
+            if let Some(left) = agent.probation {
+                let what = format!("  its lease lapsed: it gets little at a time until it has done {left} more well");
+                cx.terminal.out.line(what);
+            }
             let own = agent.external_id.as_deref().map(inert);
             own.iter().for_each(|own| cx.terminal.out.line(format!("  named  {own}")));
         }

@@ -11,6 +11,7 @@ use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
 use ephor_core::time::Time;
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
+use ephor_core::work::WorkKey;
 use ephor_engine::clock::{Clock, SystemClock};
 use ephor_engine::{Engine, EngineError};
 use std::time::Duration;
@@ -142,7 +143,8 @@ impl Api for LocalApi {
     }
 
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {
-        self.looking(move |look| Ok(look.task(task)?.waiting()))
+        let engine = self.engine.clone();
+        self.looking(move |look| Ok(observed(look.task(task)?.waiting(), task, engine.as_ref())))
     }
 
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {
@@ -227,4 +229,14 @@ pub(crate) fn trouble(error: EngineError, task: Option<TaskId>) -> ApiError {
         EngineError::Stopped(why) => ApiError::new(Kind::Unreachable, "STOPPED", format!("the engine has stopped: {why}")),
         EngineError::Store(error) => store(error),
     }
+}
+
+/// What a task waits for, with how the agents look that work on it, where an engine watches them.
+pub(crate) fn observed(mut waiting: Vec<Waiting>, task: TaskId, engine: Option<&Engine>) -> Vec<Waiting> {
+    let Some(engine) = engine else { return waiting };
+    for what in waiting.iter_mut().filter(|what| what.reason == "RUNNING") {
+        let lease = what.step.as_deref().and_then(|step| engine.lease(task, &WorkKey::Step(step.into())));
+        what.liveness = lease.map(|lease| lease.liveness);
+    }
+    waiting
 }

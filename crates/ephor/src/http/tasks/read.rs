@@ -8,7 +8,7 @@ use crate::http::auth::Caller;
 use crate::http::errors::Errors;
 use crate::http::query::Query;
 use crate::http::server::Server;
-use crate::local::{blocking, store};
+use crate::local::{blocking, observed, store};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -157,7 +157,8 @@ async fn effects(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) ->
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/waiting", tag = "tasks", params(("id" = String, Path, description = "The task")),
     responses((status = 200, body = Vec<Waiting>), Errors))]
 async fn waiting(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) -> Result<Json<Vec<Waiting>>, ApiError> {
-    side(&server, task, Task::waiting).await.map(Json)
+    let engine = server.engine().clone();
+    side(&server, task, move |found| observed(found.waiting(), task, Some(&engine))).await.map(Json)
 }
 
 /// Where a task is and what may follow.

@@ -6,6 +6,7 @@ mod desk;
 mod generated;
 mod house;
 mod lists;
+mod liveness;
 mod malformed;
 mod matrix;
 mod planexe;
