@@ -66,6 +66,15 @@ pub enum Ask {
         /// Why.
         reason: String,
     },
+    /// Take its work from the agents it is with, was with, or is kept for.
+    Reassign {
+        /// The only one who gets it; anybody where it is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<AgentId>,
+        /// Why.
+        #[serde(default)]
+        reason: String,
+    },
     /// Keep this in mind.
     Guide {
         /// What.
@@ -186,6 +195,7 @@ mod rules {
                     Command::Decide(Box::new(Decision { word: decision, text: changes, council }))
                 }
                 Self::Override { decision, step, reason } => Command::Override { decision, step: step.map(Into::into), reason },
+                Self::Reassign { agent, reason } => Command::Reassign { agent, reason },
                 Self::Guide { text } => Command::Guide { text },
                 Self::Signal { name, payload } => Command::Signal { name: name.into(), payload },
                 Self::Vote { review, judge, vote, confidence, reason } => {

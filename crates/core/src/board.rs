@@ -349,14 +349,14 @@ impl Board {
         self.drop_offer(&key, Offer::Step(i));
     }
 
-    /// Gives an agent the steps that were for another one, or for any.
-    pub(crate) fn hand_over(&mut self, from: Option<AgentId>, to: AgentId) {
+    /// Gives an agent, or anybody, the steps that were for another one, or for any.
+    pub(crate) fn hand_over(&mut self, from: Option<AgentId>, to: Option<AgentId>) {
         for i in 0..self.steps.len() as u32 {
             if self.steps[i as usize].agent != from {
                 continue;
             }
             let before = self.step_key(i);
-            self.steps[i as usize].agent = Some(to);
+            self.steps[i as usize].agent = to;
             self.offer_anew(i, &before);
         }
     }

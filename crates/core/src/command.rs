@@ -89,6 +89,13 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Take its work from the agents it is with, was with, or is kept for.
+    Reassign {
+        /// The only one who gets it; anybody where it is missing.
+        agent: Option<AgentId>,
+        /// Why.
+        reason: String,
+    },
     /// Keep this in mind.
     Guide {
         /// What.
@@ -171,6 +178,7 @@ impl Command {
             Self::Escalate { .. } => "escalate",
             Self::Decide(_) => "decide",
             Self::Override { .. } => "override",
+            Self::Reassign { .. } => "reassign",
             Self::Guide { .. } => "guide",
             Self::Signal { .. } => "signal",
             Self::Vote { .. } => "vote",

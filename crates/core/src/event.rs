@@ -128,6 +128,9 @@ pub enum Event {
         attempt: u32,
         /// What kind of thing.
         reason: BlockReason,
+        /// When others get it, where its agent fell silent and the house does not wait longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reassign_at: Option<Time>,
     },
     /// Blocked steps may go on.
     Unblocked,
@@ -250,6 +253,15 @@ pub enum Event {
     },
     /// It waited too long for an agent.
     Stalled,
+    /// It waited too long for an agent; that is told, and nothing follows.
+    StallNoted,
+    /// It waited too long for an agent: a task was born that looks into it.
+    StallEscalated {
+        /// That task.
+        task: TaskId,
+    },
+    /// What was kept for agents, was with them, or was held up because of them, is offered to another or to anybody.
+    Reassigned(Box<Reassigned>),
     /// Somebody took care of the stall.
     Unstalled,
     /// The agent that did all the steps has not come for the next: any that is able may.
@@ -352,6 +364,9 @@ impl Event {
             Self::Guided => "GUIDED",
             Self::SignalReceived { .. } => "SIGNAL_RECEIVED",
             Self::Stalled => "STALLED",
+            Self::StallNoted => "STALL_NOTED",
+            Self::StallEscalated { .. } => "STALL_ESCALATED",
+            Self::Reassigned(_) => "REASSIGNED",
             Self::Unstalled => "UNSTALLED",
             Self::SessionEnded => "SESSION_ENDED",
             Self::EffectGranted(_) => "EFFECT_GRANTED",
@@ -466,6 +481,9 @@ pub struct Submitted {
     /// The ended task it is another try of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<TaskId>,
+    /// The task it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub related: Option<TaskId>,
     /// How it is done; an agent is asked where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
@@ -510,7 +528,7 @@ pub struct Submitted {
     /// Whether it was released in the same breath.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub released: bool,
-    /// The strategy for when it waits too long, and how long that is.
+    /// How long its work may wait for an agent, in milliseconds; nobody looks where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stall_ms: Option<u64>,
     /// How deep it is below a task that no task gave birth to.
@@ -661,6 +679,36 @@ pub struct Failed {
     /// The least wait that the outside asked for, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+}
+
+/// Work that was taken from the agents it was kept for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Reassigned {
+    /// Why.
+    pub cause: ReassignCause,
+    /// The agents for which nothing is kept any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentId>,
+    /// Steps that were with an agent, or held up because of one, and are offered now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Box<str>>,
+    /// The only one who gets it; anybody where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+}
+
+/// Why work is taken from an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReassignCause {
+    /// It waited too long for one.
+    Stalled,
+    /// Somebody asked for it.
+    Requested,
+    /// Its agent fell silent, and was waited for long enough.
+    AgentOffline,
 }
 
 /// Why a step is skipped.

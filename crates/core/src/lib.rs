@@ -19,6 +19,7 @@ pub mod expr;
 pub mod gate;
 pub mod id;
 pub mod key;
+pub mod liveness;
 pub mod matching;
 pub mod namespace;
 #[cfg(feature = "openapi")]

@@ -67,6 +67,10 @@ faults! {
     BreakerIgnored;
     /// An agent is given more than it has room for.
     SlotsIgnored;
+    /// Work counts as stalled before its time.
+    StallHasty;
+    /// Who work was taken from still holds it.
+    ReassignUnfenced;
     /// A failed attempt is not counted.
     FailureUncounted;
     /// One goes back, and what was done is not undone.

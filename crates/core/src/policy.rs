@@ -1,6 +1,7 @@
 //! The numbers a house decides by. Defaults are those of the source documents; a configuration may change each.
 
 use crate::breaker::BreakerPolicy;
+use crate::plan::{Problem, check_retry};
 pub use crate::spec::OnAgentLost;
 use crate::spec::{ErrorClass, RetryPolicy};
 use crate::time::WireDuration;
@@ -23,6 +24,12 @@ fn attempts_by_nature(class: ErrorClass) -> Option<u32> {
         | ErrorClass::Other => None,
     }
 }
+
+/// The shortest time a policy may name, in milliseconds (DESIGN §3), and the longest.
+const TIME_MIN_MS: u64 = 500;
+const TIME_MAX_MS: u64 = 365 * 86_400_000;
+/// The most retries of a task.
+pub(crate) const RETRIES_MAX: u32 = 1_000;
 
 /// The least wait after the first refusal for the sake of a rate, in milliseconds, where the policy does not name the class: who asks
 /// for patience is not asked again a second later.
@@ -54,12 +61,23 @@ pub struct Policy {
     pub max_retries: u32,
     /// The wait between tries of a task.
     pub task_retry: RetryPolicy,
-    /// How long a task may wait for its first agent before it is stalled (S2-57).
+    /// Whether waiting tasks are watched at all.
+    pub stall_watch: bool,
+    /// How long the clock may sleep at most before it looks for what is due (S2-56). It looks sooner: at the very instant.
+    pub check_interval: WireDuration,
+    /// How long work may wait for an agent before it counts as stalled (S2-57).
     pub stall_after: WireDuration,
     /// What happens then (S2-58).
     pub stall_strategy: StallStrategy,
     /// What happens to the step of an agent that fell silent, where its task does not say.
     pub on_agent_lost: OnAgentLost,
+    /// How long a step that is held up because its agent fell silent waits for that agent; then others get it. Where this is missing, it
+    /// waits for a person's word.
+    pub reassign_after: Option<WireDuration>,
+    /// How many pieces of work an agent whose lease lapsed has to do well before it gets as much as others again; 0 for no probation.
+    pub probation_successes: u32,
+    /// How many pieces of work it may hold until then.
+    pub probation_slots: u32,
     /// How long a second task about the same subject from the same source is refused (S4-41).
     pub duplicate_window: WireDuration,
     /// How often, in a line of tasks born from one another, tasks may be tried again before a person or the council has to look, however
@@ -90,8 +108,12 @@ pub enum StallStrategy {
     /// It is told in the log only.
     #[default]
     LogOnly,
-    /// It becomes STALLED.
+    /// It becomes STALLED, where no agent has begun; who comes for it still gets it.
     MarkStalled,
+    /// What is kept for an agent, or claimed by one that has not begun, is offered to anybody.
+    Reassign,
+    /// A task is born that looks into it.
+    Escalate,
 }
 
 /// What a house decides about escalated tasks when nobody else does.
@@ -129,9 +151,14 @@ impl Default for Policy {
             confidence_min: 0.7,
             max_retries: 5,
             task_retry: RetryPolicy { max_attempts: 1_000, initial: WireDuration { ms: 5_000 }, ..RetryPolicy::default() },
+            stall_watch: true,
+            check_interval: minutes(5),
             stall_after: minutes(60),
             stall_strategy: StallStrategy::LogOnly,
             on_agent_lost: OnAgentLost::Reoffer,
+            reassign_after: None,
+            probation_successes: 1,
+            probation_slots: 1,
             duplicate_window: minutes(24 * 60),
             healings_max: 20,
             rollbacks_max: 5,
@@ -143,6 +170,45 @@ impl Default for Policy {
             breaker: BreakerPolicy::default(),
             solo: false,
         }
+    }
+}
+
+impl Policy {
+    /// What makes no sense in it: each with its field and what is allowed.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut wrong = |field: &str, message: String| problems.push(Problem::new(field, message));
+        for (field, time) in [
+            ("lease", self.lease),
+            ("attempt_timeout", self.attempt_timeout),
+            ("gate_wait", self.gate_wait),
+            ("analysis_wait", self.analysis_wait),
+            ("plan_wait", self.plan_wait),
+            ("cancel_wait", self.cancel_wait),
+            ("review_wait", self.review_wait),
+            ("check_interval", self.check_interval),
+            ("stall_after", self.stall_after),
+            ("compensation_wait", self.compensation_wait),
+            ("effect_ttl", self.effect_ttl),
+        ] {
+            if !(TIME_MIN_MS..=TIME_MAX_MS).contains(&time.ms) {
+                wrong(field, format!("is {time}; allowed are 500ms to 365d"));
+            }
+        }
+        if let Some(time) = self.reassign_after.filter(|time| !(TIME_MIN_MS..=TIME_MAX_MS).contains(&time.ms)) {
+            wrong("reassign_after", format!("is {time}; allowed are 500ms to 365d, or nothing"));
+        }
+        if !(0.0..=1.0).contains(&self.confidence_min) {
+            wrong("confidence_min", format!("is {}; allowed are 0 to 1", self.confidence_min));
+        }
+        if self.max_retries > RETRIES_MAX {
+            wrong("max_retries", format!("is {}; allowed are 0 to {RETRIES_MAX}", self.max_retries));
+        }
+        if self.probation_slots == 0 {
+            wrong("probation_slots", "is 0; allowed are numbers from 1, or no probation by `probation_successes: 0`".into());
+        }
+        check_retry(&self.task_retry).into_iter().for_each(|why| wrong("task_retry", why));
+        problems
     }
 }
 

@@ -5,7 +5,7 @@ use crate::command::{CheckedPlan, Submission};
 use crate::event::{CheckResult, Finding, Parent, RequestText, Submitted};
 use crate::namespace::DEFAULT_NAMESPACE;
 use crate::plan::{Plan, Problem, check_retry, is_word};
-use crate::policy::{Policy, StallStrategy};
+use crate::policy::{Policy, RETRIES_MAX};
 use crate::recurrence;
 use crate::spec::{Affinity, Autonomy, ExecutionMode, PlanSpec, Request, Risk};
 use crate::time::Time;
@@ -22,8 +22,6 @@ const PAYLOAD_MAX: usize = 1024 * 1024;
 const LIST_MAX: usize = 1_000;
 /// The most tasks one may depend on.
 const DEPENDS_MAX: usize = 1_000;
-/// The most retries of a task.
-const RETRIES_MAX: u32 = 1_000;
 
 /// Checks a request. Every problem found is told, each with its field and what is allowed.
 pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission, Vec<Problem>> {
@@ -154,6 +152,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         parent: request.parent_task_id.map(|task| Parent { task, step: None }),
         depends_on: request.depends_on.clone(),
         retry_of: request.retry_of,
+        related: request.related_task_id,
         plan,
         confidence,
         acceptance_owed,
@@ -169,7 +168,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         review_owed,
         final_review: request.final_review,
         released: due_at.is_none() && !review_owed && request.depends_on.is_empty(),
-        stall_ms: (policy.stall_strategy == StallStrategy::MarkStalled).then_some(policy.stall_after.ms),
+        stall_ms: policy.stall_watch.then_some(policy.stall_after.ms),
         depth: 0,
         healed: Default::default(),
     };

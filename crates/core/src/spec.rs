@@ -83,6 +83,9 @@ pub struct Request {
     /// The ended task this one is another try of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<TaskId>,
+    /// The task it is about, where that is neither its parent nor one it depends on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub related_task_id: Option<TaskId>,
     /// Free JSON, read by steps as `${task.payload.…}`.
     #[serde(alias = "context", skip_serializing_if = "Value::is_null")]
     pub payload: Value,

@@ -15,8 +15,6 @@ pub(crate) enum Timer {
     Total,
     /// No agent came for the task.
     Queue,
-    /// The task counts as stalled.
-    Stall,
     /// Agents had their time to end.
     CancelForce,
     /// The open review.
@@ -49,6 +47,8 @@ pub(crate) enum Timer {
     StepWait(u32),
     /// Nobody judged the gate.
     Gate(u32),
+    /// The silent agent of the step was waited for long enough.
+    Reassign(u32),
 }
 
 /// Deadlines by name and by time.

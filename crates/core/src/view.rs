@@ -5,6 +5,7 @@
 
 use crate::event::{ActorKind, EndReason, EscalationReason, Event, Finding};
 use crate::id::{AgentId, EffectId, ReviewId, TaskId};
+use crate::liveness::Liveness;
 use crate::plan::{Plan, StepText};
 use crate::review::{Question, Tally, Verdict, VoteWord};
 use crate::spec::{Affinity, Autonomy, ExecutionMode, GateKind, OnAgentLost, OnUnknown, Priority, Recurrence, Risk};
@@ -37,6 +38,9 @@ pub struct TaskView {
     /// The ended task it is another try of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<TaskId>,
+    /// The task it is about, as an investigation is about a stalled one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub related_task_id: Option<TaskId>,
 
     /// One line.
     pub title: String,
@@ -783,4 +787,7 @@ pub struct Waiting {
     /// The smallest act that frees it, as a command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<String>,
+    /// How the agent looks that works on it, where a running engine was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<Liveness>,
 }

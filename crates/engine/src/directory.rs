@@ -23,6 +23,8 @@ struct Entry {
     agent: Arc<Agent>,
     /// Milliseconds since 1970; 0 where it has not been heard of since the start.
     seen: AtomicI64,
+    /// How many of its wishes for work wait for an answer.
+    wishes: AtomicI64,
     well: AtomicU64,
     badly: AtomicU64,
     /// How many of its last attempts failed, in thousandths, the latest counting most.
@@ -64,6 +66,7 @@ impl Directory {
                     well: AtomicU64::new(0),
                     badly: AtomicU64::new(0),
                     lately: AtomicU32::new(0),
+                    wishes: AtomicI64::new(0),
                 };
                 state.agents.insert(agent.id, entry);
             }
@@ -92,6 +95,23 @@ impl Directory {
         if let Some(entry) = self.read().agents.get(&id) {
             entry.seen.fetch_max(now.0, Ordering::Relaxed);
         }
+    }
+
+    /// An agent asks for work and waits for the answer. Answers whether it is known, and so has to be counted back.
+    pub(crate) fn begins_to_ask(&self, id: AgentId) -> bool {
+        self.read().agents.get(&id).map(|entry| entry.wishes.fetch_add(1, Ordering::Relaxed)).is_some()
+    }
+
+    /// It has its answer, or has left.
+    pub(crate) fn asked(&self, id: AgentId) {
+        if let Some(entry) = self.read().agents.get(&id) {
+            entry.wishes.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether an agent waits for work.
+    pub(crate) fn asks(&self, id: AgentId) -> bool {
+        self.read().agents.get(&id).is_some_and(|entry| entry.wishes.load(Ordering::Relaxed) > 0)
     }
 
     /// When an agent was last heard of since the start.

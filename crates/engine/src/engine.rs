@@ -18,6 +18,7 @@ use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
 use ephor_core::event::{Actor, ActorKind, Private};
 use ephor_core::id::{AgentId, EffectId, TaskId};
+use ephor_core::liveness::{self, Liveness};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
 use ephor_core::request;
@@ -103,7 +104,7 @@ pub(crate) struct Inner {
     directory: Arc<Directory>,
     breakers: Breakers,
     logs: Mutex<WorkLogs>,
-    policy: Arc<Policy>,
+    pub(crate) policy: Arc<Policy>,
     entropy: Mutex<Box<dyn Entropy>>,
     /// The position of the last event written.
     position: watch::Sender<u64>,
@@ -396,12 +397,26 @@ impl Engine {
 
     /// What an agent holds, the oldest first, at most so many.
     pub fn leases_of(&self, id: AgentId, most: usize) -> Vec<LeaseView> {
-        self.leases().of_agent(id, most)
+        let mono = self.inner.clock.mono_ms();
+        self.leases().of_agent(id, most, mono)
+    }
+
+    /// How an agent looks: as the worst of what it holds, or as one that waits; none where nothing was heard of it since the start.
+    pub fn liveness(&self, id: AgentId) -> Option<Liveness> {
+        let held = self.leases_of(id, usize::MAX).into_iter().map(|lease| lease.liveness);
+        let silent_ms = self.agent_seen(id).map(|at| self.now().since(at));
+        liveness::of_agent(held, self.inner.directory.asks(id), silent_ms, self.inner.policy.lease.ms)
+    }
+
+    /// How many pieces of work an agent whose lease lapsed has to do well before it gets as much as others; none where it does.
+    pub fn probation(&self, id: AgentId) -> Option<u32> {
+        self.leases().probation(id)
     }
 
     /// Who holds a piece of work.
     pub fn lease(&self, task: TaskId, work: &WorkKey) -> Option<LeaseView> {
-        self.leases().view(task, work)
+        let mono = self.inner.clock.mono_ms();
+        self.leases().view(task, work, mono)
     }
 
     /// Gives an agent work, waiting up to `wait_ms` (at most a minute) for the first piece. Whoever no longer waits for the answer gets
@@ -420,7 +435,8 @@ impl Engine {
         self.heard(agent);
         let until = self.inner.clock.mono_ms() + wish.wait_ms.min(WAIT_MAX);
         let (ticket, answer) = self.push("default", Job::Claim(Claim { wish, until, held_first }))?;
-        Ok(Wish { answer, leaving: Leaving { engine: self, ticket: Some(ticket) }, agent })
+        let asks = self.inner.directory.begins_to_ask(agent).then_some(agent);
+        Ok(Wish { answer, leaving: Leaving { engine: self, ticket: Some(ticket), asks }, agent })
     }
 
     fn heard(&self, agent: AgentId) {
@@ -560,6 +576,11 @@ impl Engine {
         self.inner.time.now(&*self.inner.clock)
     }
 
+    /// When its clock last looked for what is due.
+    pub fn checked_at(&self) -> Option<Time> {
+        self.inner.ticker.looked_at()
+    }
+
     /// The numbers it decides by.
     pub fn policy(&self) -> &Policy {
         &self.inner.policy
@@ -671,10 +692,15 @@ impl Wish<'_> {
 struct Leaving<'a> {
     engine: &'a Engine,
     ticket: Option<Ticket>,
+    /// The agent that is known to wait.
+    asks: Option<AgentId>,
 }
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
+        if let Some(agent) = self.asks {
+            self.engine.inner.directory.asked(agent);
+        }
         if let Some(ticket) = self.ticket {
             // A closed queue means that the engine has ended, and with it all waiting.
             let _closed = self.engine.inner.intake.push("", Item::Gone(ticket));

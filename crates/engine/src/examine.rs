@@ -62,7 +62,10 @@ impl Examined {
         let said = Said { actor: &actor, at: stored.at };
         taken.breaches.extend(self.witness.take(&event, &said, stored.before, stored.after));
         let before = (self.task.version > 0).then(|| self.task.status());
-        let children: Vec<TaskId> = if let Event::ChildBorn { child, .. } = &event { vec![*child] } else { Vec::new() };
+        let children: Vec<TaskId> = match &event {
+            Event::ChildBorn { child, .. } | Event::StallEscalated { task: child } => vec![*child],
+            _ => Vec::new(),
+        };
         self.task.take_in(&event, private.as_ref(), Time(stored.at));
         if (stored.before, stored.after) != (before, Some(self.task.status())) {
             let (before, after) = (before.map_or("nothing", |s| s.word()), self.task.status());

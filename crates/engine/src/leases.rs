@@ -4,14 +4,14 @@
 
 use crate::ids::IdMap;
 use crate::store::Telemetry;
+use crate::usual::Usual;
 use ephor_core::id::{AgentId, ClaimId, StreamId, TaskId};
+use ephor_core::liveness::{Liveness, Signs};
 use ephor_core::planted::{self, Fault};
 use ephor_core::time::Time;
 use ephor_core::work::{Heartbeat, HeartbeatAnswer, Then, WorkKey};
 use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// What is added to a lease before silence counts as death, as a part of the lease: clocks of two machines do not agree.
-const GRACE_PART: u64 = 4;
+use std::sync::Arc;
 
 /// Every live lease.
 #[derive(Debug, Default)]
@@ -24,6 +24,10 @@ pub(crate) struct Leases {
     granted: u64,
     /// Leases whose latest sign of life is not written yet.
     unwritten: HashSet<(TaskId, WorkKey)>,
+    /// Agents whose lease lapsed, and how many pieces of work they have to do well before they get as much as others again.
+    probation: HashMap<AgentId, u32>,
+    /// How long work usually takes.
+    usual: Usual,
 }
 
 /// What is held of one task.
@@ -32,6 +36,8 @@ struct Held {
     leases: Vec<Watch>,
     /// Whether its holders were told to stop.
     stop: bool,
+    /// Whether a person holds it: nothing is expected of its holders but signs of life.
+    held_up: bool,
     /// What people said since the task was loaded; each holder hears it once.
     guidance: Vec<String>,
 }
@@ -47,8 +53,15 @@ struct Watch {
     lease_ms: u64,
     /// How many signs of life there were.
     counter: u64,
-    /// When the last one was, on the monotonic clock.
+    /// When it was granted, on the monotonic clock.
+    since: u64,
+    /// When the last sign of life was, and how long after the one before.
     seen: u64,
+    gap: u64,
+    /// When its progress last moved.
+    moved: u64,
+    /// What is done, by the name all who do it share.
+    action: Option<Arc<str>>,
     /// How much guidance it has heard.
     heard: usize,
     progress: Option<f64>,
@@ -72,6 +85,10 @@ pub struct LeaseView {
     pub progress: Option<f64>,
     /// What the holder says it is doing.
     pub message: Option<String>,
+    /// How long ago the last sign of life was, in milliseconds.
+    pub silent_ms: u64,
+    /// How it looks.
+    pub liveness: Liveness,
 }
 
 /// A lease without a sign of life for too long.
@@ -91,11 +108,14 @@ pub(crate) struct Granted {
     pub(crate) agent: AgentId,
     pub(crate) claim: ClaimId,
     pub(crate) lease_ms: u64,
+    /// What is done.
+    pub(crate) action: Option<Arc<str>>,
 }
 
-impl From<ephor_core::task::LiveLease> for Granted {
-    fn from(l: ephor_core::task::LiveLease) -> Self {
-        Self { work: l.work, attempt: l.attempt, agent: l.agent, claim: l.claim, lease_ms: l.lease_ms }
+impl Granted {
+    /// A lease that was granted before.
+    pub(crate) fn before(l: ephor_core::task::LiveLease, action: Option<Arc<str>>) -> Self {
+        Self { work: l.work, attempt: l.attempt, agent: l.agent, claim: l.claim, lease_ms: l.lease_ms, action }
     }
 }
 
@@ -115,7 +135,11 @@ impl Leases {
             order: self.granted,
             lease_ms: granted.lease_ms,
             counter: 0,
+            since: mono,
             seen: mono,
+            gap: 0,
+            moved: mono,
+            action: granted.action,
             heard: held.guidance.len(),
             progress: None,
             message: None,
@@ -171,6 +195,45 @@ impl Leases {
         }
     }
 
+    /// A person took hold of a task, or let it go.
+    pub(crate) fn hold_up(&mut self, task: TaskId, held_up: bool) {
+        if let Some(held) = self.tasks.get_mut(&task) {
+            held.held_up = held_up;
+        }
+    }
+
+    /// The name of an action as it is shared by all who do it.
+    pub(crate) fn name(&mut self, action: &str) -> Option<Arc<str>> {
+        self.usual.name(action)
+    }
+
+    /// An attempt worked. Answers who did it, where that ends its probation or brings it nearer to its end.
+    pub(crate) fn worked(&mut self, task: TaskId, work: &WorkKey, attempt: u32, mono: u64) -> Option<AgentId> {
+        let watch = self.tasks.get(&task)?.leases.iter().find(|w| w.work == *work && w.attempt == attempt)?;
+        if let Some(action) = &watch.action {
+            self.usual.note(action, mono.saturating_sub(watch.since));
+        }
+        let left = self.probation.get_mut(&watch.agent)?;
+        *left -= 1;
+        let (agent, left) = (watch.agent, *left);
+        if left == 0 {
+            self.probation.remove(&agent);
+        }
+        Some(agent)
+    }
+
+    /// Who was silent for too long gets little until it has done so much well.
+    pub(crate) fn put_on_probation(&mut self, agent: AgentId, successes: u32) {
+        if successes > 0 {
+            self.probation.insert(agent, successes);
+        }
+    }
+
+    /// How many pieces of work an agent has to do well before it gets as much as others; none where it does.
+    pub(crate) fn probation(&self, agent: AgentId) -> Option<u32> {
+        self.probation.get(&agent).copied()
+    }
+
     /// Tells the holders of a task what somebody said.
     pub(crate) fn guide(&mut self, task: TaskId, text: &str) {
         if let Some(held) = self.tasks.get_mut(&task) {
@@ -185,9 +248,9 @@ impl Leases {
     }
 
     /// What an agent holds, the oldest first, at most so many.
-    pub(crate) fn of_agent(&self, agent: AgentId, most: usize) -> Vec<LeaseView> {
+    pub(crate) fn of_agent(&self, agent: AgentId, most: usize, mono: u64) -> Vec<LeaseView> {
         let held = self.agents.get(&agent).into_iter().flat_map(BTreeMap::values);
-        held.filter_map(|(task, work)| self.view(*task, work)).take(most).collect()
+        held.filter_map(|(task, work)| self.view(*task, work, mono)).take(most).collect()
     }
 
     /// How much an agent holds.
@@ -201,8 +264,14 @@ impl Leases {
     }
 
     /// Who holds a piece of work.
-    pub(crate) fn view(&self, task: TaskId, work: &WorkKey) -> Option<LeaseView> {
-        let watch = self.watch(task, work)?;
+    pub(crate) fn view(&self, task: TaskId, work: &WorkKey, mono: u64) -> Option<LeaseView> {
+        let held = self.tasks.get(&task)?;
+        let watch = held.leases.iter().find(|w| w.work == *work)?;
+        let signs = Signs {
+            held_up: held.held_up,
+            usual_ms: watch.action.as_deref().and_then(|action| self.usual.p95(action)),
+            ..watch.signs(mono)
+        };
         Some(LeaseView {
             task,
             work: watch.work.clone(),
@@ -211,6 +280,8 @@ impl Leases {
             lease_ms: watch.lease_ms,
             progress: watch.progress,
             message: watch.message.clone(),
+            silent_ms: signs.silent_ms,
+            liveness: signs.liveness(),
         })
     }
 
@@ -231,9 +302,13 @@ impl Leases {
         let live = |w: &&mut Watch| fenced(w) || planted::is(Fault::UnfencedHeartbeat);
         let Some(watch) = held.leases.iter_mut().filter(live).find(|w| w.work == beat.work) else { return stale };
         watch.counter += 1;
+        watch.gap = mono.saturating_sub(watch.seen);
         watch.seen = mono;
-        if let Some(progress) = beat.progress {
-            watch.progress = Some(progress.clamp(0.0, 1.0));
+        if let Some(progress) = beat.progress.map(|progress| progress.clamp(0.0, 1.0)) {
+            if watch.progress != Some(progress) {
+                watch.moved = mono;
+            }
+            watch.progress = Some(progress);
         }
         if let Some(message) = &beat.message {
             watch.message = Some(message.chars().take(500).collect());
@@ -246,7 +321,7 @@ impl Leases {
 
     /// Leases whose holders have been silent for longer than lease and grace.
     pub(crate) fn lapsed(&self, mono: u64) -> Vec<Lapsed> {
-        let dead = |w: &&Watch| mono.saturating_sub(w.seen) > w.lease_ms + w.lease_ms / GRACE_PART;
+        let dead = |w: &&Watch| w.signs(mono).has_lapsed();
         let mut lapsed: Vec<Lapsed> = self
             .tasks
             .iter()
@@ -261,7 +336,7 @@ impl Leases {
     /// The observer itself slept (the machine was suspended, the process stopped): silence meanwhile says nothing about the agents.
     pub(crate) fn begin_anew(&mut self, mono: u64) {
         for watch in self.tasks.values_mut().flat_map(|h| &mut h.leases) {
-            watch.seen = mono;
+            (watch.seen, watch.gap, watch.moved) = (mono, 0, mono);
         }
     }
 
@@ -284,6 +359,22 @@ impl Leases {
     /// How many leases are live.
     pub(crate) fn len(&self) -> usize {
         self.tasks.values().map(|h| h.leases.len()).sum()
+    }
+}
+
+impl Watch {
+    /// What is known of it, but for what is known of others.
+    fn signs(&self, mono: u64) -> Signs {
+        let moves = self.progress.is_some_and(|progress| progress < 1.0);
+        Signs {
+            lease_ms: self.lease_ms,
+            silent_ms: mono.saturating_sub(self.seen),
+            gap_ms: self.gap,
+            still_ms: moves.then(|| mono.saturating_sub(self.moved)),
+            held_ms: mono.saturating_sub(self.since),
+            usual_ms: None,
+            held_up: false,
+        }
     }
 }
 
@@ -310,7 +401,8 @@ mod tests {
         AgentId::new(1, [2; 10])
     }
     fn granted(attempt: u32) -> Granted {
-        Granted { work: WorkKey::Step("1".into()), attempt, agent: agent(), claim: ClaimId::new(1, [3; 10]), lease_ms: 1_000 }
+        let work = WorkKey::Step("1".into());
+        Granted { work, attempt, agent: agent(), claim: ClaimId::new(1, [3; 10]), lease_ms: 1_000, action: None }
     }
     fn beat(attempt: u32) -> Heartbeat {
         Heartbeat { task_id: task(), work: WorkKey::Step("1".into()), attempt, progress: None, message: None }
@@ -348,7 +440,7 @@ mod tests {
         let mut leases = Leases::default();
         leases.grant(task(), granted(1), 0);
         leases.grant(task(), Granted { work: WorkKey::Step("2".into()), ..granted(1) }, 0);
-        let held = |leases: &Leases| leases.of_agent(agent(), 9).iter().map(|l| l.work.to_string()).collect::<Vec<_>>();
+        let held = |leases: &Leases| leases.of_agent(agent(), 9, 0).iter().map(|l| l.work.to_string()).collect::<Vec<_>>();
         assert_eq!(held(&leases), ["step:1", "step:2"]);
         leases.end(task(), &WorkKey::Step("1".into()), 1);
         assert_eq!(held(&leases), ["step:2"]);
@@ -361,6 +453,51 @@ mod tests {
         leases.guide(task(), "mind the gap");
         assert_eq!(leases.beat(&beat(1), agent(), 1).guidance, ["mind the gap"]);
         assert!(leases.beat(&beat(1), agent(), 1).guidance.is_empty());
+    }
+
+    #[test]
+    fn how_a_lease_looks_follows_from_its_signs_of_life() {
+        let mut leases = Leases::default();
+        let step = WorkKey::Step("1".into());
+        let action = leases.name("build");
+        leases.grant(task(), Granted { action: action.clone(), ..granted(1) }, 0);
+        let looks = |leases: &Leases, mono: u64| leases.view(task(), &step, mono).unwrap().liveness;
+        let seen = [0, 501, 1_001, 1_251].map(|mono| looks(&leases, mono));
+        assert_eq!(seen, [Liveness::Live, Liveness::Slow, Liveness::Silent, Liveness::Dead]);
+        // Late once, and in time again.
+        leases.beat(&beat(1), agent(), 900);
+        assert_eq!(looks(&leases, 900), Liveness::Slow);
+        leases.beat(&beat(1), agent(), 1_200);
+        assert_eq!(looks(&leases, 1_200), Liveness::Live);
+        leases.hold_up(task(), true);
+        assert_eq!(looks(&leases, 1_900), Liveness::Waiting);
+        leases.hold_up(task(), false);
+        // Signs of life come, and nothing moves.
+        for mono in (1_500..=6_000).step_by(300) {
+            leases.beat(&Heartbeat { progress: Some(0.5), ..beat(1) }, agent(), mono);
+        }
+        assert_eq!(looks(&leases, 6_000), Liveness::Slow);
+        leases.beat(&Heartbeat { progress: Some(0.6), ..beat(1) }, agent(), 6_200);
+        assert_eq!(looks(&leases, 6_200), Liveness::Live);
+        // Others were done with this long ago.
+        for _ in 0..20 {
+            leases.usual.note(action.as_deref().unwrap(), 100);
+        }
+        assert_eq!(looks(&leases, 6_200), Liveness::Slow);
+    }
+
+    #[test]
+    fn probation_ends_with_what_was_done_well() {
+        let mut leases = Leases::default();
+        leases.put_on_probation(agent(), 2);
+        for left in [Some(1), None] {
+            leases.grant(task(), granted(1), 0);
+            assert_eq!(leases.worked(task(), &WorkKey::Step("1".into()), 1, 5), Some(agent()));
+            assert_eq!(leases.probation(agent()), left);
+        }
+        assert_eq!(leases.worked(task(), &WorkKey::Step("1".into()), 1, 5), None);
+        leases.put_on_probation(agent(), 0);
+        assert_eq!((leases.probation(agent()), leases.count(agent())), (None, 1));
     }
 
     #[test]

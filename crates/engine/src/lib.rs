@@ -23,6 +23,7 @@ mod sealed;
 pub mod simulation;
 pub mod store;
 mod ticker;
+mod usual;
 pub mod witness;
 mod worklog;
 mod writer;

@@ -171,6 +171,7 @@ impl Engine {
                 reason: "CIRCUIT_OPEN".into(),
                 what: format!("the {of} {} failed one task after the other and is left alone for a while", tool.name),
                 step: None,
+                liveness: None,
                 until: Some(WireTime(until)),
                 act: Some(format!("ephor breaker reset {of} {} --namespace {}", tool.name, tool.namespace)),
             });
@@ -193,7 +194,14 @@ impl Engine {
                 .collect();
             let what = format!("no agent that is known may have it: {}", near.join("; "));
             let act = Some(format!("ephor agent run --capability {words}"));
-            return (!near.is_empty()).then(|| Waiting { reason: "NO_AGENT".into(), what, step: None, until: None, act });
+            return (!near.is_empty()).then(|| Waiting {
+                reason: "NO_AGENT".into(),
+                what,
+                step: None,
+                until: None,
+                liveness: None,
+                act,
+            });
         }
         let named: Vec<String> = able.iter().take(NAMED_MAX).map(|one| told(one)).collect();
         let more = able.len().saturating_sub(NAMED_MAX);
@@ -203,6 +211,7 @@ impl Engine {
             reason: if busy { "AGENTS_BUSY".into() } else { "NO_AGENT".into() },
             what: format!("{} of {} agents are able to {words}: {}{rest}", able.len(), all.len(), named.join("; ")),
             step: None,
+            liveness: None,
             until: None,
             act: Some(match busy {
                 true => format!("ephor agent show {}", first.agent.id),

@@ -7,6 +7,8 @@ use crate::writer::Job;
 use ephor_core::command::Command;
 use ephor_core::event::Actor;
 use ephor_core::id::StreamId;
+use ephor_core::time::Time;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -27,6 +29,8 @@ const SWEEP_EVERY: u64 = 60_000;
 pub(crate) struct Bell {
     state: Mutex<Rung>,
     rang: Condvar,
+    /// When the clock last looked for what is due, in milliseconds since 1970; 0 where it has not yet.
+    looked_at: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +48,12 @@ impl Bell {
             state.at = Some(at);
             self.rang.notify_all();
         }
+    }
+
+    /// When the clock last looked for what is due (S2-45).
+    pub(crate) fn looked_at(&self) -> Option<Time> {
+        let at = self.looked_at.load(Ordering::Relaxed);
+        (at > 0).then_some(Time(at))
     }
 
     /// Ends the clock.
@@ -73,8 +83,8 @@ pub(crate) fn run(engine: &Inner) {
     loop {
         let mono = engine.clock.mono_ms();
         let shortest = engine.leases.lock().expect("nobody panics while holding the leases").shortest();
-        let tick = shortest.map_or(SLEEP_MAX, |ms| (ms / 8).clamp(10, SLEEP_MAX));
-        watch_leases(engine, mono, mono.saturating_sub(looked) > 4 * tick + SLEEP_MAX);
+        let tick = tick(shortest).min(engine.policy.check_interval.ms.max(SLEEP_MIN));
+        watch_leases(engine, mono, slept(mono, looked, tick));
         looked = mono;
         if mono.saturating_sub(noted) >= shortest.map_or(NOTE_EVERY, |ms| (ms / 4).min(NOTE_EVERY)) {
             noted = mono;
@@ -84,6 +94,7 @@ pub(crate) fn run(engine: &Inner) {
             swept = mono;
             tell(engine, Item::Sweep);
         }
+        engine.ticker.looked_at.store(engine.time.now(&*engine.clock).0, Ordering::Relaxed);
         let next = match wake_due(engine) {
             Ok(next) => next,
             Err(error) => {
@@ -123,6 +134,16 @@ fn wake_due(engine: &Inner) -> Result<Option<i64>, crate::store::StoreError> {
             return Ok(None);
         }
     }
+}
+
+/// How long the clock sleeps at most while leases are watched, the shortest of them this long.
+pub(crate) fn tick(shortest: Option<u64>) -> u64 {
+    shortest.map_or(SLEEP_MAX, |ms| (ms / 8).clamp(10, SLEEP_MAX))
+}
+
+/// Whether the observer itself slept since it last looked: far longer than it ever does by itself.
+pub(crate) fn slept(mono: u64, looked: u64, tick: u64) -> bool {
+    mono.saturating_sub(looked) > 4 * tick + SLEEP_MAX
 }
 
 /// Turns silence into commands. After a sleep of the whole process nobody is accused: the observation begins anew.

@@ -12,6 +12,7 @@ use ephor_core::status::{BlockReason, Status};
 use ephor_core::work::{EffectOutcome, WorkKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
+mod agents;
 mod back;
 mod council;
 mod steps;
@@ -142,6 +143,10 @@ pub(crate) struct Witness {
     escalated: Option<EscalationReason>,
     cancelling: bool,
     stalled: bool,
+    /// How long its work may wait for an agent.
+    stall_ms: Option<u64>,
+    /// When it was last seen that somebody worked on it, or that it was let go on.
+    touched_at: i64,
     effects: BTreeMap<EffectId, Acted>,
     ended: bool,
     erased: bool,
@@ -170,6 +175,9 @@ impl Witness {
             } else if !before.may_become(after) {
                 self.breach(Rule::Undecided, format!("{} leads from {before} to {after}", event.kind()));
             }
+        }
+        if self.leases.values().any(|held| held.started) || matches!(event, Event::Released | Event::Resumed | Event::Unstalled) {
+            self.touched_at = said.at;
         }
         self.hear(event, said);
         if !matches!(event, Event::Overridden { .. }) {
@@ -276,7 +284,7 @@ impl Witness {
             Event::Expanded { step, count } => self.steps.expand(step, *count),
             Event::WaitEnded { step, .. } => self.steps.set(step, Stage::Done),
             Event::ChildBorn { step, child } => self.steps.child(step, *child),
-            Event::StepBlocked { step, attempt, reason } => {
+            Event::StepBlocked { step, attempt, reason, .. } => {
                 if *reason == BlockReason::AgentOffline {
                     self.lost(step, OnAgentLost::Block, said);
                 }
@@ -373,7 +381,7 @@ impl Witness {
                     self.ask_again();
                 }
                 if let Some(agent) = change.agent {
-                    self.steps.hand_over(self.agent.replace(agent), agent);
+                    self.steps.hand_over(self.agent.replace(agent), Some(agent));
                 }
                 if change.text {
                     self.ask_again();
@@ -383,9 +391,14 @@ impl Witness {
                 self.due_at = change.due_at.map(|t| t.0).or(self.due_at);
             }
             Event::Overridden { decision, step } => self.overridden(*decision, step.as_deref(), said),
-            Event::Stalled => self.stalled = true,
+            Event::Stalled => {
+                self.has_waited(said);
+                self.stalled = true;
+            }
+            Event::StallNoted | Event::StallEscalated { .. } => self.has_waited(said),
             Event::Unstalled => self.stalled = false,
             Event::SessionEnded => self.session = None,
+            Event::Reassigned(what) => self.reassigned(what, said),
             Event::EffectGranted(granted) => {
                 if self.mode == ExecutionMode::DryRun || self.drafts_only {
                     self.breach(Rule::Effect, format!("{} was granted, but nothing may happen outside", granted.action));
@@ -459,6 +472,7 @@ impl Witness {
         self.agent = facts.agent;
         self.one_session = facts.session_ms.is_some();
         self.on_agent_lost = facts.on_agent_lost;
+        (self.stall_ms, self.touched_at) = (facts.stall_ms, said.at);
         self.steps = Steps::new(facts.retry.clone());
         if let Some(plan) = &facts.plan {
             self.steps.replan(plan);
@@ -549,7 +563,7 @@ impl Witness {
     /// What names nobody is for the task's own agent, where it has one.
     fn steps_are_given(&mut self) {
         if let Some(agent) = self.agent {
-            self.steps.hand_over(None, agent);
+            self.steps.hand_over(None, Some(agent));
         }
     }
 

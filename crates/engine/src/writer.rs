@@ -12,7 +12,7 @@
 use crate::cache::{Cache, Waste};
 use crate::clock::Entropy;
 use crate::directory::Directory;
-use crate::leases::Leases;
+use crate::leases::{Granted, Leases};
 use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
 use crate::sealed::Sealed;
@@ -40,6 +40,7 @@ mod commit;
 pub(crate) mod decide;
 mod parked;
 mod pen;
+mod probation;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -381,9 +382,12 @@ impl<S: Store> Writer<S> {
                         dead.push((task, lease.work.clone(), lease.attempt));
                     }
                     if !planted::is(Fault::LeaseUnwatched) {
-                        self.leases().grant(task, lease.into(), mono);
+                        let mut leases = self.leases();
+                        let action = live.task.action_of(&lease.work).and_then(|action| leases.name(action));
+                        leases.grant(task, Granted::before(lease, action), mono);
                     }
                 }
+                self.leases().hold_up(task, decide::is_held_up(live.task.status()));
                 self.cache.put(task, live);
             }
         }

@@ -3,6 +3,7 @@
 
 use crate::api::{Answer, Api, ApiError, Kind};
 use ephor_core::id::AgentId;
+use ephor_core::policy::Policy;
 use ephor_core::time::WireTime;
 use ephor_sdk::client::{Client, Token};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Opens engines and looks after databases.
 pub trait Host: Send + Sync {
@@ -119,7 +121,7 @@ pub struct Serving {
 }
 
 /// Where the engine is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Place {
     /// `sqlite:data/ephor.db`, `postgres://…`; the default where it is missing.
     pub database: Option<String>,
@@ -129,6 +131,8 @@ pub struct Place {
     pub token: Option<Token>,
     /// Where tasks belong that do not say.
     pub namespace: Option<String>,
+    /// The numbers an engine decides by that is opened in this process; those of this machine where it is missing.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// What an engine is opened for.

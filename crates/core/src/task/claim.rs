@@ -52,7 +52,10 @@ impl Task {
             timeout_at: claim.start.then(|| cx.now.plus(limit)),
         };
         let item = self.item(offer, &work, attempt, assigned.lease_ms, Some(limit));
-        Ok(Decided { drafts: vec![Draft::new(Event::Assigned(Box::new(assigned)))], answer: Ok(Answer::Work(Box::new(item))) })
+        let assigned = Draft::new(Event::Assigned(Box::new(assigned)));
+        // What had stalled goes on with the agent that came.
+        let drafts = if self.stalled { vec![Draft::new(Event::Unstalled), assigned] } else { vec![assigned] };
+        Ok(Decided { drafts, answer: Ok(Answer::Work(Box::new(item))) })
     }
 
     /// The best offer this agent can take. Keys of one capability are looked up; only the others are gone through.

@@ -53,6 +53,7 @@ impl Task {
             },
             Command::Decide(decision) => self.decide_escalation(*decision, cx),
             Command::Override { decision, step, reason } => self.overrule(decision, step, &reason, cx),
+            Command::Reassign { agent, reason } => self.reassign(agent, &reason, cx),
             Command::Guide { text } => self.guide(&text),
             Command::Signal { name, payload } => self.signal(name, payload),
             Command::Vote { review, judge, vote, confidence, reason } => self.vote(review, judge, vote, confidence, &reason, cx),
@@ -104,6 +105,7 @@ impl Task {
             | Command::Escalate { .. }
             | Command::Decide(_)
             | Command::Override { .. }
+            | Command::Reassign { .. }
             | Command::Guide { .. }
             | Command::Signal { .. }
             | Command::Confirm { .. }

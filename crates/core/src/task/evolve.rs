@@ -99,7 +99,11 @@ impl Task {
                 task.board.run(i, at);
                 task.spawned.insert(i, *child);
             }),
-            Event::StepBlocked { step, reason, .. } => self.with_step(step, |task, i| {
+            Event::StepBlocked { step, reason, reassign_at, .. } => self.with_step(step, |task, i| {
+                if let Some(by) = reassign_at {
+                    task.offline.insert(i);
+                    task.soft.set(Timer::Reassign(i), *by);
+                }
                 // Whether its agent said so itself, or fell silent.
                 task.board.cell_mut(i).reported = (*reason == BlockReason::External).then_some(false);
                 if *reason == BlockReason::AgentOffline {
@@ -224,7 +228,7 @@ impl Task {
                 }
                 if let Some(agent) = change.agent {
                     let before = self.facts.agent.replace(agent);
-                    self.board.hand_over(before, agent);
+                    self.board.hand_over(before, Some(agent));
                 }
                 if change.text {
                     self.ask_again();
@@ -236,9 +240,6 @@ impl Task {
                 if let Some(due_at) = change.due_at {
                     self.facts.due_at = Some(due_at);
                     self.await_release(at);
-                    if self.soft.get(Timer::Stall).is_some() {
-                        self.count_the_stall(at);
-                    }
                 }
             }
             Event::Overridden { decision, step } => self.overridden(*decision, step.as_deref(), at),
@@ -247,9 +248,17 @@ impl Task {
                 let count = self.signals.entry(name.clone()).or_default();
                 *count = (*count + 1).min(crate::contents::SIGNALS_MAX as u32);
             }
-            Event::Stalled => self.stalled = true,
+            Event::Stalled => {
+                self.stalled = true;
+                self.stall_at = None;
+            }
+            Event::StallNoted | Event::StallEscalated { .. } => {
+                self.stall_told = true;
+                self.stall_at = None;
+            }
             Event::Unstalled => self.stalled = false,
             Event::SessionEnded => self.board.keep_session(None),
+            Event::Reassigned(what) => self.reassigned(what, at),
 
             Event::EffectGranted(granted) => self.effect_granted(granted),
             Event::EffectSettled { effect, outcome } => self.effect_settled(*effect, *outcome, at),
@@ -313,9 +322,6 @@ impl Task {
             self.firm.set(Timer::Deadline, deadline.plus(late));
         }
         self.await_release(at);
-        if self.soft.get(Timer::Stall).is_some() {
-            self.count_the_stall(at);
-        }
     }
 
     fn release(&mut self, at: Time) {
@@ -374,6 +380,8 @@ impl Task {
 
     fn ended(&mut self, status: Status, reason: Option<EndReason>, recoverable: bool, at: Time) {
         self.end = Some(End { status, reason, recoverable, at });
+        self.stall_at = None;
+        self.offline.clear();
         self.board.cancel_rest(at);
         self.firm = Default::default();
         self.soft = Default::default();

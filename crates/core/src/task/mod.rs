@@ -9,6 +9,7 @@
 //! - `outbox`: what other tasks hear of it, derived from the event alone.
 //! - `healing`: what follows failures: retries, analysis, going back, and the limits of all that.
 //! - `undo`: undoing what was done before one went back; `escalation`: what is decided about a task that nothing else helps.
+//! - `stall`: work that waits too long for an agent, and work that is taken from one.
 //! - `standing`: where all that leaves it: its status, what it offers, when to look at it again.
 
 mod claim;
@@ -22,6 +23,7 @@ mod next;
 mod outbox;
 mod report;
 mod shown;
+mod stall;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -86,6 +88,11 @@ pub struct Task {
     escalated: Option<crate::event::EscalationReason>,
     cancelling: bool,
     stalled: bool,
+    /// When its work has waited too long for an agent; none while it does not wait for one, or that was told already.
+    stall_at: Option<Time>,
+    stall_told: bool,
+    /// Steps that are held up because their agent fell silent, and for how long yet.
+    offline: BTreeSet<u32>,
     /// Between two tries of the task.
     retrying: bool,
     retries: u32,
@@ -281,6 +288,9 @@ impl Task {
             escalated: None,
             cancelling: false,
             stalled: false,
+            stall_at: None,
+            stall_told: false,
+            offline: BTreeSet::new(),
             retrying: false,
             retries: 0,
             healed: Healed::default(),
@@ -406,9 +416,9 @@ impl Task {
         self.evolve(event, at);
         self.version += 1;
         self.touched_at = at;
-        let before = self.status;
         self.status = self.derive();
-        self.mind_the_stall(before, at);
+        self.mind_the_stall(at);
+        self.mind_the_offline();
         self.mind_the_session(at);
         let board = &self.board;
         let name = |path: &str| match board.find(path) {
@@ -444,6 +454,14 @@ impl Task {
     pub fn step(&self, name: &str) -> Option<(&Step, StepStatus)> {
         let i = self.board.find(name)?;
         Some((&self.board.steps[i as usize], self.board.cell(i).status))
+    }
+
+    /// What a step does, by the word it is claimed under.
+    pub fn action_of(&self, work: &WorkKey) -> Option<&str> {
+        match work {
+            WorkKey::Step(path) => Some(&self.board.steps[self.board.find(path)? as usize].action),
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_) => None,
+        }
     }
 
     /// Every step and group there is.
@@ -643,6 +661,7 @@ fn blank_facts() -> Submitted {
         parent: None,
         depends_on: Vec::new(),
         retry_of: None,
+        related: None,
         plan: None,
         confidence: None,
         acceptance_owed: false,

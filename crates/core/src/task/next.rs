@@ -71,6 +71,9 @@ impl Task {
         {
             return Some(draft);
         }
+        if self.stall_at.is_some_and(|at| at <= cx.now) {
+            return Some(self.stall_follows(cx));
+        }
         if !self.planned && self.plan_work.is_none() && self.may_plan() {
             let limit_at = cx.now.plus(cx.policy.plan_wait.ms);
             return Some(Draft::new(Event::PlanRequested { limit_at }));
@@ -115,7 +118,6 @@ impl Task {
             Timer::Deadline => failed(EndReason::Deadline, true),
             Timer::Total => failed(EndReason::Timeout, true),
             Timer::Queue => failed(EndReason::QueueTimeout, true),
-            Timer::Stall => Draft::new(Event::Stalled),
             Timer::Session => Draft::new(Event::SessionEnded),
             Timer::CancelForce => Draft::new(Event::Cancelled { reason: EndReason::Forced }),
             Timer::Review => {
@@ -145,6 +147,7 @@ impl Task {
             Timer::StepTimeout(i) => self.attempt_over(i, "the attempt took longer than it may", cx),
             Timer::StepRetry(i) => Draft::new(Event::Reoffered { step: self.board.steps[i as usize].path.clone(), undo: false }),
             Timer::StepWait(i) => self.wait_over(i),
+            Timer::Reassign(i) => self.offline_too_long(i),
             Timer::Gate(i) => {
                 let gate = self.board.gates.get(&i)?.gate;
                 self.judged(i, gate, false, None, 0, "limit", cx)

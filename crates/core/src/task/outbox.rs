@@ -80,7 +80,7 @@ impl Task {
     /// The task an event gives birth to.
     pub(super) fn birth(&self, event: &Event, submission: Submission) -> Birth {
         match event {
-            Event::ChildBorn { child, .. } => Birth { id: *child, submission },
+            Event::ChildBorn { child, .. } | Event::StallEscalated { task: child } => Birth { id: *child, submission },
             _ => Birth { id: TaskId::derived(self.id, self.version, 1), submission },
         }
     }
@@ -110,6 +110,7 @@ impl Task {
             previous_run: Some(self.id),
             external_id: None,
             retry_of: None,
+            related: None,
             depends_on: Vec::new(),
             // Coming again is no healing.
             healed: Default::default(),

@@ -55,10 +55,11 @@ impl Task {
                 let failed = Failed { work: work.clone(), attempt, class, retry_at: Some(cx.now), retry_after_ms: None };
                 Ok(Draft::because(Event::AttemptFailed(Box::new(failed)), "it ended because it was told to").into())
             }
-            (WorkKey::Step(path), Outcome::Blocked { message }) => {
-                Ok(Draft::because(Event::StepBlocked { step: path.clone(), attempt, reason: BlockReason::External }, &message)
-                    .into())
-            }
+            (WorkKey::Step(path), Outcome::Blocked { message }) => Ok(Draft::because(
+                Event::StepBlocked { step: path.clone(), attempt, reason: BlockReason::External, reassign_at: None },
+                &message,
+            )
+            .into()),
             (WorkKey::Gate(path, gate), Outcome::Judged(judgement)) => {
                 Ok(self.gate_judged_by(path, *gate, attempt, &judgement, cx))
             }
@@ -104,7 +105,8 @@ impl Task {
         }
         let then = self.facts.on_agent_lost.unwrap_or(cx.policy.on_agent_lost);
         if let (WorkKey::Step(path), OnAgentLost::Block) = (work, then) {
-            let blocked = Event::StepBlocked { step: path.clone(), attempt, reason: BlockReason::AgentOffline };
+            let reassign_at = cx.policy.reassign_after.map(|wait| cx.now.plus(wait.ms));
+            let blocked = Event::StepBlocked { step: path.clone(), attempt, reason: BlockReason::AgentOffline, reassign_at };
             return Ok(Draft::because(blocked, "its agent fell silent").into());
         }
         Ok(self.attempt_failed_with(work, attempt, &Failure::new(ErrorClass::AgentLost, "its agent fell silent"), cx))

@@ -46,6 +46,7 @@ impl Task {
             parent_task_id: facts.parent.as_ref().map(|p| p.task),
             hierarchical_id: facts.parent.as_ref().and_then(|p| word(&p.step)),
             retry_of: facts.retry_of,
+            related_task_id: facts.related,
             title: text.title.clone(),
             description: text.description.clone(),
             task_type: facts.task_type.to_string(),
@@ -403,7 +404,8 @@ mod tests {
     fn an_event_is_shown_as_its_word_and_its_facts() {
         use crate::event::Event;
         use crate::view::EventView;
-        let event = Event::StepBlocked { step: "1.2".into(), attempt: 2, reason: crate::status::BlockReason::External };
+        let reason = crate::status::BlockReason::External;
+        let event = Event::StepBlocked { step: "1.2".into(), attempt: 2, reason, reassign_at: None };
         assert_eq!(EventView::data_of(&event), json!({"step": "1.2", "attempt": 2, "reason": "EXTERNAL"}));
         assert_eq!(EventView::data_of(&Event::Resumed), serde_json::Value::Null);
     }

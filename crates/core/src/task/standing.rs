@@ -8,7 +8,6 @@ use crate::review::Question;
 use crate::spec::ExecutionMode;
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::Time;
-use crate::timers::Timer;
 
 impl Task {
     /// Where the facts say the task is (DESIGN §3, in order of precedence).
@@ -50,44 +49,9 @@ impl Task {
     }
 
     /// Whether a step or the plan can be claimed. Gates are part of REVIEW, an analysis of RETRYING.
-    fn steps_or_plan_wanted(&self) -> bool {
+    pub(super) fn steps_or_plan_wanted(&self) -> bool {
         let plan = self.plan_work.as_ref().is_some_and(|p| p.lease.is_none());
         self.may_hand_out() && (plan || (self.board.step_offers > 0 && self.steps_are_open()))
-    }
-
-    /// A task is stalled that sat in PENDING or SCHEDULED for too long, counted anew in each of them; before its due time
-    /// it sits there rightly. Whatever moves it on is the care that a stall asks for.
-    pub(super) fn mind_the_stall(&mut self, before: Status, at: Time) {
-        if self.version > 1 && before == self.status {
-            return;
-        }
-        self.soft.clear(Timer::Stall);
-        match self.status {
-            Status::Pending | Status::Scheduled => {
-                self.count_the_stall(at);
-            }
-            // A hold forgets nothing.
-            Status::Paused | Status::Stalled => {}
-            Status::Deliberating
-            | Status::Assigned
-            | Status::InProgress
-            | Status::Review
-            | Status::Blocked
-            | Status::Retrying
-            | Status::Escalated
-            | Status::Completed
-            | Status::Failed
-            | Status::Cancelled
-            | Status::Stopped => self.stalled = false,
-        }
-    }
-
-    /// Counts the time to a stall from now, or from the due time that is to come.
-    pub(super) fn count_the_stall(&mut self, at: Time) {
-        if let Some(ms) = self.facts.stall_ms {
-            let from = self.facts.due_at.filter(|due| !self.released && *due > at).unwrap_or(at);
-            self.soft.set(Timer::Stall, from.plus(ms));
-        }
     }
 
     /// When the clock has to look at it again.
@@ -98,7 +62,7 @@ impl Task {
         let more = self.has_more().then_some(self.touched_at);
         let firm = self.firm.first().map(|(at, _)| at);
         let soft = self.soft.first().map(|(at, _)| at).filter(|_| !self.is_held() && !self.is_deliberating());
-        more.into_iter().chain(firm).chain(soft).min()
+        more.into_iter().chain(firm).chain(soft).chain(self.stall_at).min()
     }
 
     /// Whether there is more to settle at once than one command should: the only things a task can have any number of.
@@ -171,7 +135,6 @@ impl Task {
             && (!self.is_held() || planted::is(Fault::PauseIgnored))
             && !self.is_deliberating()
             && !self.cancelling
-            && !self.stalled
             && !self.acceptance_owed
             && !strict_and_busy
     }

@@ -18,6 +18,7 @@ mod recurring;
 mod replans;
 mod reviews;
 mod rollback;
+mod stalls;
 mod time_limits;
 mod work;
 

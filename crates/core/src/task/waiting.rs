@@ -25,7 +25,14 @@ impl Task {
             return list;
         }
         let id = self.id;
-        let say = |reason: &str, what: String| Waiting { reason: reason.into(), what, step: None, until: None, act: None };
+        let say = |reason: &str, what: String| Waiting {
+            reason: reason.into(),
+            what,
+            step: None,
+            until: None,
+            act: None,
+            liveness: None,
+        };
         if self.paused.is_some() {
             let why = self.contents.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
             list.push(Waiting {
@@ -89,7 +96,7 @@ impl Task {
         if self.stalled {
             list.push(Waiting {
                 act: Some(format!("ephor task resume {id}")),
-                ..say("STALLED", "no agent came for too long".into())
+                ..say("STALLED", "no agent came for too long; it goes on as soon as one does".into())
             });
         }
         if let Some(at) = self.soft.get(Timer::TaskRetry) {
@@ -129,14 +136,22 @@ impl Task {
             step: Some(path(i)),
             until: None,
             act: None,
+            liveness: None,
         };
         for (i, reason) in self.board.blocked.iter().take(TOLD_MAX) {
             let why = self.contents.errors.get(&format!("step:{}", path(*i))).cloned().unwrap_or_default();
             let act = match reason {
                 BlockReason::HumanReview => format!("ephor task effects {id}"),
-                _ => format!("ephor task resume {id}"),
+                BlockReason::AgentOffline => format!("ephor task reassign {id}"),
+                BlockReason::Approval
+                | BlockReason::Dependency
+                | BlockReason::Decomposition
+                | BlockReason::CircuitOpen
+                | BlockReason::Budget
+                | BlockReason::External => format!("ephor task resume {id}"),
             };
-            list.push(Waiting { act: Some(act), ..at(*i, reason.word(), why) });
+            let until = self.soft.get(Timer::Reassign(*i)).map(WireTime);
+            list.push(Waiting { act: Some(act), until, ..at(*i, reason.word(), why) });
         }
         for (i, gate) in self.board.gates.iter().take(TOLD_MAX) {
             let spec = &self.board.steps[*i as usize].gates[usize::from(gate.gate)];
@@ -174,7 +189,7 @@ impl Task {
                         format!("ephor agent run --capability {words}"),
                     ),
                 };
-                list.push(Waiting { reason: "NO_AGENT".into(), what, step: None, until: None, act: Some(act) });
+                list.push(Waiting { reason: "NO_AGENT".into(), what, step: None, until: None, act: Some(act), liveness: None });
             }
         }
         for i in self.board.all().filter(|_| self.board.is_moving()) {

@@ -269,6 +269,7 @@ fn leaves(command: &Command) -> &'static [&'static str] {
         Command::Decide(decision) if decision.council => &["REVIEW_OPENED"],
         Command::Decide(_) => &["ESCALATION_DECIDED"],
         Command::Override { .. } => &["OVERRIDDEN"],
+        Command::Reassign { .. } => &["REASSIGNED"],
         Command::Guide { .. } => &["GUIDED"],
         Command::Signal { .. } => &["SIGNAL_RECEIVED"],
         Command::Vote { .. } => &["VOTE_CAST"],

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 mod actors;
+pub mod alarms;
 mod answers;
 mod chance;
 mod drain;
@@ -67,6 +68,7 @@ impl fmt::Display for Failure {
 
 /// Branches that have to be reached: a run in which a rare thing never happened has proven nothing about it.
 pub const BRANCHES: &[&str] = &[
+    "agent on probation",
     "answer lost",
     "approved by override",
     "attempt timed out",
@@ -111,6 +113,7 @@ pub const BRANCHES: &[&str] = &[
     "recurred",
     "run missed",
     "run replaced",
+    "reassigned",
     "report repeated",
     "result reviewed",
     "retries spent",
@@ -121,6 +124,8 @@ pub const BRANCHES: &[&str] = &[
     "signal early",
     "signal used",
     "solo review",
+    "stall escalated",
+    "stall noted",
     "stalled",
     "session ended",
     "breaker opened",

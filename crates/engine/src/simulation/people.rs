@@ -36,7 +36,8 @@ impl World {
             28..34 => Command::Escalate { priority: self.chance.percent(50).then_some(Priority::Critical), reason: reason() },
             34..40 => return self.decide(task),
             40..52 => return self.overrule(task),
-            52..56 => Command::Guide { text: "mind the gap".into() },
+            52..54 => Command::Guide { text: "mind the gap".into() },
+            54..56 => self.reassign(),
             56..70 => Command::Signal { name: self.chance.word(&SIGNALS).into(), payload: json!({"n": self.chance.below(9)}) },
             70..82 => return self.vote(task),
             82..90 => return self.confirm(task),
@@ -78,6 +79,13 @@ impl World {
             changes.expected_version = self.observer.task(task).map(|e| e.task.version);
         }
         Command::Modify(Box::new(changes))
+    }
+
+    /// Its work goes to anybody, or to somebody.
+    fn reassign(&mut self) -> Command {
+        let agents = self.agent_ids();
+        let agent = self.chance.pick(&agents).copied().filter(|_| self.chance.percent(40));
+        Command::Reassign { agent, reason: "somebody else".into() }
     }
 
     pub(super) fn decide(&mut self, task: TaskId) {
@@ -186,10 +194,14 @@ impl World {
     }
 
     pub(super) fn unblock(&mut self, task: TaskId) {
-        match self.chance.below(4) {
+        match self.chance.below(5) {
             0 => self.settle_effects(task),
             1 => self.confirm(task),
             2 => self.person_asks(task, Command::AcceptPlan),
+            3 => {
+                let command = self.reassign();
+                self.person_asks(task, command);
+            }
             _ => self.person_asks(task, Command::Resume),
         }
     }

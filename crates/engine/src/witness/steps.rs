@@ -279,14 +279,14 @@ impl Steps {
         (0..self.list.len()).any(|i| failed(i) && !self.is_left_out(i))
     }
 
-    /// From now on a person confirms each step that has not ended.
-    /// Gives an agent the steps that were for another one, or for any.
-    pub(super) fn hand_over(&mut self, from: Option<AgentId>, to: AgentId) {
+    /// Gives an agent, or anybody, the steps that were for another one, or for any.
+    pub(super) fn hand_over(&mut self, from: Option<AgentId>, to: Option<AgentId>) {
         for step in self.list.iter_mut().filter(|s| s.step.agent == from) {
-            step.step.agent = Some(to);
+            step.step.agent = to;
         }
     }
 
+    /// From now on a person confirms each step that has not ended.
     pub(super) fn confirm_each(&mut self) {
         let ended = |s: &Watched| match s.stage {
             Stage::Done | Stage::Skipped => true,

@@ -45,6 +45,8 @@ pub(super) struct Batch {
     /// Groups that are not written because a task in them contradicts the rules.
     spoiled: Vec<(GroupNo, TaskId)>,
     pub(super) unsettled: Vec<TaskId>,
+    /// Tasks that waited too long for an agent, to be told once that is written.
+    pub(super) stalls: Vec<(GroupNo, TaskId, Stall)>,
     /// How many jobs were decided in it.
     pub(super) jobs: usize,
 }
@@ -56,6 +58,31 @@ const JOBS_MAX: usize = 1_000;
 pub(super) struct Ask {
     pub(super) ticket: Ticket,
     pub(super) item: usize,
+}
+
+/// What followed from a task having waited too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// Nothing but a line in the log.
+    Noted,
+    /// It is STALLED.
+    Marked,
+    /// It is anybody's.
+    Reassigned,
+    /// Another task looks into it.
+    Escalated(TaskId),
+}
+
+impl Stall {
+    /// Tells it in the log.
+    pub(super) fn tell(self, task: TaskId) {
+        match self {
+            Self::Noted => tracing::warn!(%task, "no agent came for its work for too long"),
+            Self::Marked => tracing::warn!(%task, "no agent came for its work for too long: it is STALLED"),
+            Self::Reassigned => tracing::warn!(%task, "no agent began its work for too long: it is offered to anybody"),
+            Self::Escalated(by) => tracing::warn!(%task, investigation = %by, "no agent came for its work for too long"),
+        }
+    }
 }
 
 /// How far a batch is with the mail that waits in the store for a task.
@@ -123,6 +150,8 @@ pub(super) enum LeaseChange {
     Guide(String),
     /// An attempt failed in this way.
     Failed(WorkKey, u32, ErrorClass),
+    /// A person took hold of the task, or let it go.
+    HoldUp(bool),
 }
 
 impl Batch {
@@ -146,6 +175,7 @@ impl Batch {
             erase: Vec::new(),
             spoiled: Vec::new(),
             unsettled: Vec::new(),
+            stalls: Vec::new(),
             jobs: 0,
         }
     }

@@ -153,6 +153,9 @@ impl<S: Store> Writer<S> {
         if self.room(agent, 0, batch.now).is_none() {
             return Ok(u32::MAX);
         }
+        if self.leases().probation(agent).is_some() {
+            self.reach("agent on probation");
+        }
         // What it was given in the batch before is counted once that is written.
         self.settle()?;
         let given = batch.given.get(&agent).copied().unwrap_or(0);
@@ -204,7 +207,7 @@ impl<S: Store> Writer<S> {
 
     /// What the agent holds and has not reported yet, the oldest first.
     fn held(&mut self, batch: &mut Batch, claim: &Claim) -> Result<Vec<WorkItem>, StoreError> {
-        let held = self.leases().of_agent(claim.wish.agent_id, claim.wish.max as usize);
+        let held = self.leases().of_agent(claim.wish.agent_id, claim.wish.max as usize, batch.mono);
         let held = held.into_iter().map(|lease| (lease.task, lease.work)).collect();
         self.items(batch, held)
     }

@@ -61,7 +61,7 @@ impl<S: Store> Writer<S> {
             let Touched { live, group, follows, leases: changes, .. } = *touched;
             let granted = changes.iter().filter_map(|change| match change {
                 LeaseChange::Grant(granted) => Some((&granted.work, granted.attempt)),
-                LeaseChange::Stop(_) | LeaseChange::Guide(_) | LeaseChange::Failed(..) => None,
+                LeaseChange::Stop(_) | LeaseChange::Guide(_) | LeaseChange::Failed(..) | LeaseChange::HoldUp(_) => None,
             });
             let over = leases.held(id).chain(granted).filter(|(work, attempt)| !live.task.holds(work, *attempt));
             let over = over.map(|(work, attempt)| {
@@ -205,6 +205,7 @@ impl<S: Store> Writer<S> {
         for (_, mail) in batch.mail.iter().filter(|(group, _)| stands(*group)) {
             self.mailbox.extend(mail.target.task().filter(|task| !self.quarantine.contains_key(task)));
         }
+        batch.stalls.iter().filter(|(group, ..)| stands(*group)).for_each(|(_, task, then)| then.tell(*task));
         let mut lost = HashMap::new();
         let mut ended = Vec::new();
         for sent in tasks {
@@ -263,6 +264,7 @@ impl<S: Store> Writer<S> {
                 LeaseChange::Stop(stop) => leases.stop(task, stop),
                 LeaseChange::Guide(text) => leases.guide(task, &text),
                 LeaseChange::Failed(work, attempt, class) => failed.push((work, attempt, class)),
+                LeaseChange::HoldUp(held_up) => leases.hold_up(task, held_up),
             }
         }
         for Over { work, attempt, well, key } in over {

@@ -1,16 +1,17 @@
 //! One job at a time: the task is loaded, takes its mail, decides, and what came of it is encoded into the batch.
 
-use super::batch::{Ask, Batch, GroupNo, LeaseChange, Mail, Touched, TouchedAgent, TouchedNamespace};
+use super::batch::{Ask, Batch, GroupNo, LeaseChange, Mail, Stall, Touched, TouchedAgent, TouchedNamespace};
 use super::births::Nursery;
 use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, LETTERS_MAX, MAIL_MAX, Reply, Submit, Ticket, Writer};
 use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
+use crate::leases::Granted;
 use crate::live::Live;
 use crate::sealed::Sealed;
 use crate::store::{Guard, MailRow, NewEvent, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand};
 use ephor_core::command::{Answer, Birth, Command, Context, Handled, Move, Refusal};
-use ephor_core::event::{Actor, Event, Letter, Private, SCHEMA};
+use ephor_core::event::{Actor, Assigned, Event, Letter, Private, ReassignCause, SCHEMA};
 use ephor_core::id::{AgentId, StreamId, StreamKind, TaskId};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::planted::{self, Fault};
@@ -21,6 +22,7 @@ use ephor_core::work::WorkKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// Letters on their way, as the store keeps them.
 #[derive(Serialize, Deserialize)]
@@ -479,6 +481,7 @@ impl<S: Store> Writer<S> {
             touched.events.reserve_exact(moves.len());
         }
         for made in moves {
+            self.note_attempt(task, &made.event, &made.actor, batch.mono);
             let version = touched.follows + touched.events.len() as u64 + 1;
             let sealed = made
                 .private
@@ -490,7 +493,17 @@ impl<S: Store> Writer<S> {
             });
             let event = touched.live.encode(&made, batch.now, version, private);
             touched.events.push(event);
+            if let Event::Assigned(assigned) = &made.event {
+                let action = touched.live.task.action_of(&assigned.work);
+                let action =
+                    action.and_then(|action| self.leases.lock().expect("nobody panics while holding the leases").name(action));
+                touched.leases.push(LeaseChange::Grant(granted(assigned, action)));
+            }
             lease_changes(&made.event, made.private.as_ref(), &mut touched.leases);
+            if is_held_up(made.before) != is_held_up(made.after) {
+                touched.leases.push(LeaseChange::HoldUp(is_held_up(made.after)));
+            }
+            batch.stalls.extend(stall(&made.event).map(|then| (touched.group, task, then)));
             let mail = if planted::is(Fault::MailLost) { Vec::new() } else { made.mail };
             for (ordinal, (target, letter, output)) in mail.into_iter().enumerate() {
                 let body = serde_json::to_string(&Envelope { letter, output }).expect("letters are plain data");
@@ -648,16 +661,26 @@ pub(crate) fn external_key(namespace: &str, source: &str, external_id: &str) -> 
     format!("ext:{namespace}\n{source}\n{external_id}")
 }
 
+/// A lease as an event grants it.
+fn granted(assigned: &Assigned, action: Option<Arc<str>>) -> Granted {
+    Granted {
+        work: assigned.work.clone(),
+        attempt: assigned.attempt,
+        agent: assigned.agent,
+        claim: assigned.claim,
+        lease_ms: assigned.lease_ms,
+        action,
+    }
+}
+
+/// Whether a person holds a task that is there: nothing is expected of who works on it but signs of life.
+pub(super) fn is_held_up(status: Status) -> bool {
+    matches!(status, Status::Paused | Status::Escalated | Status::Deliberating)
+}
+
 /// What an event means for those who hold leases. Which of them have ended the task itself says once all is written.
 fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<LeaseChange>) {
     match event {
-        Event::Assigned(a) => changes.push(LeaseChange::Grant(crate::leases::Granted {
-            work: a.work.clone(),
-            attempt: a.attempt,
-            agent: a.agent,
-            claim: a.claim,
-            lease_ms: a.lease_ms,
-        })),
         Event::CancelRequested { .. } | Event::Paused { stop_running: true } => changes.push(LeaseChange::Stop(true)),
         Event::Resumed => changes.push(LeaseChange::Stop(false)),
         Event::Guided => {
@@ -667,11 +690,12 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         }
         Event::AttemptFailed(failed) => changes.push(LeaseChange::Failed(failed.work.clone(), failed.attempt, failed.class)),
         // Silence that is left to people.
-        Event::StepBlocked { step, attempt, reason: BlockReason::AgentOffline } => {
+        Event::StepBlocked { step, attempt, reason: BlockReason::AgentOffline, .. } => {
             changes.push(LeaseChange::Failed(WorkKey::Step(step.clone()), *attempt, ErrorClass::AgentLost));
         }
         Event::Submitted(_)
         | Event::StepBlocked { .. }
+        | Event::Assigned(_)
         | Event::Released
         | Event::RunMissed { .. }
         | Event::PlanAccepted
@@ -703,8 +727,11 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::Overridden { .. }
         | Event::SignalReceived { .. }
         | Event::Stalled
+        | Event::StallNoted
+        | Event::StallEscalated { .. }
         | Event::Unstalled
         | Event::SessionEnded
+        | Event::Reassigned(_)
         | Event::EffectGranted(_)
         | Event::EffectSettled { .. }
         | Event::MailTaken { .. }
@@ -716,6 +743,17 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::Archived
         | Event::Erased
         | Event::ReviewNoted => {}
+    }
+}
+
+/// What followed from a task having waited too long for an agent, where an event says so.
+fn stall(event: &Event) -> Option<Stall> {
+    match event {
+        Event::StallNoted => Some(Stall::Noted),
+        Event::Stalled => Some(Stall::Marked),
+        Event::StallEscalated { task } => Some(Stall::Escalated(*task)),
+        Event::Reassigned(what) if what.cause == ReassignCause::Stalled => Some(Stall::Reassigned),
+        _ => None,
     }
 }
 

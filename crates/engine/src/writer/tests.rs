@@ -11,8 +11,11 @@ use ephor_core::planted::{self, Fault};
 use ephor_core::request;
 use ephor_core::spec::Request;
 use ephor_core::task::Task;
-use ephor_core::work::{Outcome, Success};
+use ephor_core::work::{Heartbeat, Outcome, Success, Then};
 use serde_json::json;
+
+mod probation;
+mod stalls;
 
 const START: i64 = 1_800_000_000_000;
 /// From when on tickets belong to somebody.
@@ -26,9 +29,13 @@ struct Desk {
 }
 
 fn desk() -> Desk {
+    desk_of(Policy::default())
+}
+
+fn desk_of(policy: Policy) -> Desk {
     let store = MemoryStore::new();
     let leases = Arc::new(Mutex::new(Leases::default()));
-    let policy = Arc::new(Policy::default());
+    let policy = Arc::new(policy);
     let now = Time(START);
     let entropy = Box::new(SystemEntropy::default());
     let writer = Writer::start(store.clone(), policy, entropy, leases, 1 << 20, now, 0).unwrap();

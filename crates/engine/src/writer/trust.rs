@@ -275,13 +275,17 @@ impl<S: Store> Writer<S> {
     pub(super) fn room(&self, agent: AgentId, given: u32, now: Time) -> Option<u32> {
         let known = self.agents.get(&agent)?;
         let slots = known.agent.registration.as_ref().and_then(|said| said.slots).filter(|_| !planted::is(Fault::SlotsIgnored));
-        let most = match known.agent.breaker.state(now) {
-            BreakerState::Closed => slots?,
-            BreakerState::Open if planted::is(Fault::BreakerIgnored) => slots?,
-            BreakerState::Open => 0,
-            BreakerState::HalfOpen => 1,
+        let trusted = match known.agent.breaker.state(now) {
+            BreakerState::Closed => None,
+            BreakerState::Open if planted::is(Fault::BreakerIgnored) => None,
+            BreakerState::Open => Some(0),
+            BreakerState::HalfOpen => Some(1),
         };
-        let held = self.leases().count_of(agent) as u32 + given;
+        let leases = self.leases();
+        // Who fell silent gets little at a time until it has done some of it well.
+        let probation = leases.probation(agent).map(|_| self.policy.probation_slots);
+        let most = slots.into_iter().chain(trusted).chain(probation).min()?;
+        let held = leases.count_of(agent) as u32 + given;
         Some(most.saturating_sub(held))
     }
 

@@ -189,8 +189,16 @@ fn candidates(all: &[Candidate], cx: &mut Cx<'_>) {
 fn list(agents: &[AgentView], cx: &mut Cx<'_>) {
     let now = ephor_core::time::Time(SystemClock::default().wall_ms());
     let form = (cx.output(), cx.globals.ascii);
-    let columns =
-        [column("STATUS"), column("AGENT"), column("NAME"), wide("EXTERNAL ID"), column("HOLDS"), column("SEEN"), column("CAN")];
+    let columns = [
+        column("STATUS"),
+        column("LOOKS"),
+        column("AGENT"),
+        column("NAME"),
+        wide("EXTERNAL ID"),
+        column("HOLDS"),
+        column("SEEN"),
+        column("CAN"),
+    ];
     table::list(
         cx.terminal,
         form,
@@ -200,6 +208,7 @@ fn list(agents: &[AgentView], cx: &mut Cx<'_>) {
         |agent, _| {
             vec![
                 cell(show::word_of(&agent.status)),
+                maybe(agent.liveness.map(|liveness| liveness.word())),
                 cell(agent.id),
                 cell(&agent.name),
                 maybe(agent.external_id.as_ref()),
@@ -239,6 +248,18 @@ fn tell(agent: &AgentView, cx: &mut Cx<'_>) {
             let has: Vec<String> = agent.resources.iter().map(|(name, n)| format!("{name}={n}")).collect();
             if !has.is_empty() {
                 cx.terminal.out.line(format!("  has    {}", inert(&has.join(" "))));
+            }
+            if let Some(liveness) = agent.liveness {
+                cx.terminal.out.line(format!("  looks  {}", liveness.word()));
+            }
+            for lease in &agent.leases {
+                let word = |field: &str| inert(lease[field].as_str().unwrap_or_default());
+                let silent = text::duration(lease["silent_ms"].as_u64().unwrap_or_default());
+                cx.terminal.out.line(format!("         {}  {}  silent for {silent}", word("id"), word("liveness")));
+            }
+            if let Some(left) = agent.probation {
+                let what = format!("  its lease lapsed: it gets little at a time until it has done {left} more well");
+                cx.terminal.out.line(what);
             }
             let own = agent.external_id.as_deref().map(inert);
             own.iter().for_each(|own| cx.terminal.out.line(format!("  named  {own}")));

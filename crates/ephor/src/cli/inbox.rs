@@ -44,7 +44,18 @@ struct Asked {
 
 /// Whether only a person can answer.
 fn asks_a_person(reason: &str) -> bool {
-    matches!(reason, "REVIEW" | "ESCALATED" | "APPROVAL" | "DECOMPOSITION" | "HUMAN_REVIEW" | "EXTERNAL" | "BUDGET" | "STALLED")
+    matches!(
+        reason,
+        "REVIEW"
+            | "ESCALATED"
+            | "APPROVAL"
+            | "DECOMPOSITION"
+            | "HUMAN_REVIEW"
+            | "AGENT_OFFLINE"
+            | "EXTERNAL"
+            | "BUDGET"
+            | "STALLED"
+    )
 }
 
 pub(super) async fn run(cx: &mut Cx<'_>) -> Result<Exit, Failure> {

@@ -4,6 +4,7 @@ use super::failure::Failure;
 use crate::http::Limits;
 use clap::{Args, Command, FromArgMatches};
 use ephor_core::time::WireDuration;
+use serde::Deserialize;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,15 +15,18 @@ const PAYLOAD_MAX: u64 = 256 << 20;
 const CONNECTIONS_MAX: u64 = 1_000_000;
 const PATIENCE_MAX_MS: u64 = 600_000;
 
-/// Each has a flag, a name in the environment, and a default that `ephor config list` shows.
-#[derive(Clone, Debug, Default, PartialEq, Args)]
+/// Each has a flag, a name in the environment, a key of the section `limits` of the configuration file, and a default that
+/// `ephor config list` shows.
+#[derive(Clone, Debug, Default, PartialEq, Args, Deserialize)]
 #[command(next_help_heading = "Limits")]
-pub(super) struct LimitArgs {
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitArgs {
     /// Requests a second of one caller; 0 for no limit [default: none on this machine, elsewhere 100]
     #[arg(long, env = "EPHOR_REQUESTS_PER_SECOND", value_name = "NUMBER")]
     requests_per_second: Option<u32>,
     /// How many of them may come at once [default: 1000]
     #[arg(long, env = "EPHOR_REQUEST_BURST", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(deserialize_with = "from_file::burst")]
     request_burst: Option<u32>,
     /// Long polls one caller may have open [default: 10000 on this machine, elsewhere 100]
     #[arg(long, env = "EPHOR_WAITS_PER_CALLER", value_name = "NUMBER")]
@@ -35,18 +39,23 @@ pub(super) struct LimitArgs {
     streams_per_caller: Option<usize>,
     /// Connections there may be; more wait to be taken in [default: 10000]
     #[arg(long, env = "EPHOR_CONNECTIONS", value_name = "NUMBER", value_parser = connections)]
+    #[serde(deserialize_with = "from_file::connections")]
     connections: Option<usize>,
     /// How long a client may take for the head of a request, and again for its body [default: 30s]
     #[arg(long, env = "EPHOR_PATIENCE", value_name = "TIME", value_parser = patience)]
+    #[serde(deserialize_with = "from_file::patience")]
     patience: Option<Duration>,
     /// The largest body, and the longest line of a batch: 1MiB, 512KiB, 4096 [default: 1MiB]
     #[arg(long, env = "EPHOR_BODY_MAX", value_name = "SIZE", value_parser = |text: &str| size(text, BODY_MAX))]
+    #[serde(deserialize_with = "from_file::body")]
     body_max: Option<usize>,
     /// The largest batch [default: 64MiB]
     #[arg(long, env = "EPHOR_BATCH_MAX", value_name = "SIZE", value_parser = |text: &str| size(text, BATCH_MAX))]
+    #[serde(deserialize_with = "from_file::batch")]
     batch_max: Option<usize>,
     /// The largest payload; four may be in memory at once [default: 64MiB]
     #[arg(long, env = "EPHOR_PAYLOAD_MAX", value_name = "SIZE", value_parser = |text: &str| size(text, PAYLOAD_MAX))]
+    #[serde(deserialize_with = "from_file::payload")]
     payload_max: Option<usize>,
 }
 
@@ -56,6 +65,23 @@ impl LimitArgs {
         let command = Self::augment_args(Command::new("ephor serve"));
         let matches = command.try_get_matches_from(["ephor serve"]);
         matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    /// These, and what is not said by those.
+    pub(super) fn or(&self, those: Self) -> Self {
+        let these = self.clone();
+        Self {
+            requests_per_second: these.requests_per_second.or(those.requests_per_second),
+            request_burst: these.request_burst.or(those.request_burst),
+            waits_per_caller: these.waits_per_caller.or(those.waits_per_caller),
+            streams: these.streams.or(those.streams),
+            streams_per_caller: these.streams_per_caller.or(those.streams_per_caller),
+            connections: these.connections.or(those.connections),
+            patience: these.patience.or(those.patience),
+            body_max: these.body_max.or(those.body_max),
+            batch_max: these.batch_max.or(those.batch_max),
+            payload_max: these.payload_max.or(those.payload_max),
+        }
     }
 
     /// The limits of a server on this address.
@@ -132,6 +158,46 @@ fn patience(text: &str) -> Result<Duration, String> {
     match time.ms {
         100..=PATIENCE_MAX_MS => Ok(Duration::from_millis(time.ms)),
         _ => Err("100ms to 10m".into()),
+    }
+}
+
+/// The same bounds for values that stand in a file, as numbers or as text.
+mod from_file {
+    use super::{BATCH_MAX, BODY_MAX, Duration, PAYLOAD_MAX};
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde_json::Value;
+
+    fn read<'de, T, D: Deserializer<'de>>(from: D, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, D::Error> {
+        let text = match Value::deserialize(from)? {
+            Value::Null => return Ok(None),
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        parse(&text).map(Some).map_err(|allowed| D::Error::custom(format!("{text:?}: {allowed}")))
+    }
+
+    pub(super) fn burst<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+        read(from, |text| text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1".into()))
+    }
+
+    pub(super) fn connections<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+        read(from, super::connections)
+    }
+
+    pub(super) fn patience<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        read(from, super::patience)
+    }
+
+    pub(super) fn body<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+        read(from, |text| super::size(text, BODY_MAX))
+    }
+
+    pub(super) fn batch<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+        read(from, |text| super::size(text, BATCH_MAX))
+    }
+
+    pub(super) fn payload<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+        read(from, |text| super::size(text, PAYLOAD_MAX))
     }
 }
 

@@ -40,12 +40,14 @@ mod fake;
 mod tests;
 
 pub use failure::{Exit, Failure};
+pub(crate) use limits::LimitArgs;
 pub use live::{Scene, render};
 pub use style::Style;
 pub use table::Output;
 pub use terminal::{Interrupter, Interrupts, Stream, Terminal, Wishes};
 
 use crate::api::Api;
+use crate::config::Config;
 use crate::host::{Host, Need, Place};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use settings::{Origin, Profiles, Settings};
@@ -83,6 +85,9 @@ struct Globals {
     /// The file of the token that shows a server who asks; or the token itself in EPHOR_TOKEN
     #[arg(long, global = true, env = "EPHOR_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// The configuration of an engine in this process [default: ephor.yaml, if it is there]
+    #[arg(long, global = true, env = "EPHOR_CONFIG", hide_env_values = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Where tasks belong
     #[arg(long, global = true, env = "EPHOR_NAMESPACE", value_name = "NAME")]
     namespace: Option<String>,
@@ -291,13 +296,28 @@ impl Cx<'_> {
         self.settings.place()
     }
 
+    /// The configuration of an engine in this process.
+    fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::find(self.globals.config.as_deref().filter(|file| !file.as_os_str().is_empty()))?)
+    }
+
+    /// Where the engine is, with what it decides by where it is opened here.
+    fn house(&self) -> Result<Place, Failure> {
+        let place = self.place();
+        Ok(match &place.server {
+            Some(_) => place,
+            None => Place { policy: Some(self.config()?.house()), ..place },
+        })
+    }
+
     /// Opens the engine for one command and closes it again, however the command ends.
     async fn with_api<T>(
         &mut self,
         need: Need,
         command: impl AsyncFnOnce(&mut Self, &dyn Api) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let session = self.host.open(&self.place(), need).await?;
+        let place = if need == Need::Read { self.place() } else { self.house()? };
+        let session = self.host.open(&place, need).await?;
         let answer = command(self, session.api()).await;
         session.close().await;
         answer

@@ -133,8 +133,8 @@ fn list(profiles: &Profiles, cx: &mut Cx<'_>) {
 
 /// A setting in a list.
 #[derive(Serialize)]
-struct Said {
-    name: &'static str,
+struct Said<'a> {
+    name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
     from: String,
@@ -142,7 +142,8 @@ struct Said {
 
 pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let ConfigCommand::List = command;
-    let limits = LimitArgs::of_environment()?;
+    let config = cx.config()?;
+    let here = LimitArgs::of_environment()?;
     let named = std::env::var("EPHOR_LISTEN").ok().filter(|text| !text.is_empty());
     let listen = named.as_deref().map(str::parse::<SocketAddr>).transpose();
     let listen = serve::listening(listen.map_err(|e| Failure::usage(format!("EPHOR_LISTEN: {e}")))?)?;
@@ -175,8 +176,28 @@ pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Result<Exit, F
     let from = |said: bool| if said { Origin::Environment } else { Origin::Default }.to_string();
     let port_said = std::env::var("PORT").is_ok_and(|port| !port.is_empty());
     rows.push(Said { name: "listen", value: Some(listen.to_string()), from: from(named.is_some() || port_said) });
-    let server = limits.rows(listen).into_iter();
-    rows.extend(server.map(|(name, value, said)| Said { name, value: Some(value), from: from(said) }));
+    let in_file = config.file.as_ref().map_or_else(|| Origin::Default.to_string(), |file| format!("file {}", file.display()));
+    rows.push(Said {
+        name: "engine_config",
+        value: config.file.as_ref().map(|file| file.display().to_string()),
+        from: match (cx.globals.origins.get("config"), &config.file) {
+            (_, None) | (None, _) => Origin::Default.to_string(),
+            (Some(origin), Some(_)) => origin.to_string(),
+        },
+    });
+    let said_here = here.rows(listen).into_iter().map(|(_, _, said)| said);
+    let server = here.or(config.limits.clone()).rows(listen).into_iter().zip(said_here);
+    rows.extend(server.map(|((name, value, said), here)| Said {
+        name,
+        value: Some(value),
+        from: if said && !here { in_file.clone() } else { from(here) },
+    }));
+    let settings = config.settings();
+    rows.extend(settings.iter().map(|setting| Said {
+        name: &setting.name,
+        value: setting.value.clone(),
+        from: if setting.said { in_file.clone() } else { from(false) },
+    }));
     let form = (cx.output(), cx.globals.ascii);
     let columns = [column("NAME"), column("VALUE"), column("FROM")];
     table::list(

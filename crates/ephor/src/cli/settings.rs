@@ -155,7 +155,7 @@ pub(super) fn origins(matches: &ArgMatches) -> BTreeMap<&'static str, Origin> {
         };
         (name, from)
     };
-    ["profile", "server", "database", "namespace", "token_file", "output", "json", "quiet"].map(origin).into()
+    ["profile", "server", "database", "namespace", "token_file", "config", "output", "json", "quiet"].map(origin).into()
 }
 
 impl Settings {
@@ -202,6 +202,7 @@ impl Settings {
             server: self.server.value.clone(),
             token: self.token.value.clone(),
             namespace: self.namespace.value.clone(),
+            policy: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::live::Scene;
 use super::style::{Hue, Line, Style, step_mark, task_mark};
 use super::text::{ago, bytes, duration, inert, inert_lines, until, width};
+use ephor_core::liveness::Liveness;
 use ephor_core::status::{Status, StepStatus};
 use ephor_core::time::Time;
 use ephor_core::view::{OutputView, StepView, TaskView};
@@ -80,12 +81,14 @@ pub(super) fn word_of<T: serde::Serialize>(value: &T) -> String {
 
 /// What it waits for, each with the act that frees it.
 pub(super) fn waiting(scene: &Scene, now: Time, style: Style) -> Vec<Line> {
-    let waits = scene.waiting.iter().filter(|w| w.reason != "RUNNING");
+    // What runs stands in nobody's way, unless its agent looks as if it did not.
+    let odd = |w: &ephor_core::view::Waiting| w.liveness.is_some_and(|liveness| liveness != Liveness::Live);
+    let waits = scene.waiting.iter().filter(|w| w.reason != "RUNNING" || odd(w));
     let line = |w: &ephor_core::view::Waiting| {
         let step = w.step.as_ref().map(|step| format!("step {step}: ")).unwrap_or_default();
         let when = w.until.map(|at| format!(" ({})", until(at.0, now))).unwrap_or_default();
-        let line =
-            Line::new().with(Hue::Block, format!("  {:<14}", w.reason)).plain(style.own(&format!("{step}{}{when}", w.what)));
+        let word = w.liveness.map_or_else(|| w.reason.clone(), |liveness| liveness.word().to_owned());
+        let line = Line::new().with(Hue::Block, format!("  {word:<14}")).plain(style.own(&format!("{step}{}{when}", w.what)));
         match &w.act {
             Some(act) => line.with(Hue::Strong, style.own(&format!("   → {act}"))),
             None => line,

@@ -107,6 +107,17 @@ pub(super) enum TaskCommand {
         #[arg(long, value_parser = words::word::<Priority>)]
         priority: Option<Priority>,
     },
+    /// Take its work from the agents it is with, was with or is kept for
+    Reassign {
+        /// The task
+        task: String,
+        /// The only one who gets it; anybody where it is missing
+        #[arg(long, value_name = "AGENT")]
+        agent: Option<AgentId>,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
     /// Decide about an escalated task
     Decide {
         /// The task
@@ -377,6 +388,7 @@ pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, F
             ask(&task, Ask::Modify(Box::new(modification)), cx).await
         }
         TaskCommand::Escalate { task, reason, priority } => ask(&task, Ask::Escalate { priority, reason }, cx).await,
+        TaskCommand::Reassign { task, agent, reason } => ask(&task, Ask::Reassign { agent, reason }, cx).await,
         TaskCommand::Decide { task, decision, council, text } => {
             ask(&task, Ask::Decide { decision, changes: text.into(), council }, cx).await
         }

@@ -30,8 +30,10 @@ pub(super) async fn run(args: &WhyArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure
     match (waits.is_empty(), scene.task.status.is_final()) {
         (true, true) => cx.terminal.out.line("  it has ended and waits for nothing"),
         (true, false) => {
-            let running = scene.waiting.iter().map(|w| super::text::inert(&w.what));
-            running.for_each(|what| cx.terminal.out.line(format!("  {what}")));
+            for waits in &scene.waiting {
+                let looks = waits.liveness.map(|liveness| format!(" ({})", liveness.word())).unwrap_or_default();
+                cx.terminal.out.line(format!("  {}{looks}", super::text::inert(&waits.what)));
+            }
         }
         (false, _) => waits.iter().for_each(|line| cx.terminal.out.line(line.show(columns, style))),
     }

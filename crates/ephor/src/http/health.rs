@@ -5,6 +5,7 @@ use super::server::Server;
 use crate::api::ApiError;
 use axum::Json;
 use axum::extract::State;
+use ephor_core::time::WireTime;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ struct Ready {
     position: u64,
     /// Requests that wait for the writer.
     waiting: usize,
+    /// When the clock last looked for what is due: deadlines, stalls, waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checked_at: Option<WireTime>,
     /// The store and its settings: `synchronous` is `FULL`, or the engine does not start.
     store: BTreeMap<&'static str, String>,
 }
@@ -47,5 +51,7 @@ struct Ready {
     responses((status = 200, body = Ready), (status = 503, body = Problem)))]
 async fn ready(State(server): State<Arc<Server>>) -> Result<Json<Ready>, ApiError> {
     let about = server.about().await?;
-    Ok(Json(Ready { status: "ok", position: server.engine().position(), waiting: server.engine().waiting(), store: about }))
+    let engine = server.engine();
+    let checked_at = engine.checked_at().map(WireTime);
+    Ok(Json(Ready { status: "ok", position: engine.position(), waiting: engine.waiting(), checked_at, store: about }))
 }

@@ -42,6 +42,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/tasks/{id}/cancel", Steer),
     ("POST", "/api/v1/tasks/{id}/modify", Steer),
     ("POST", "/api/v1/tasks/{id}/escalate", Steer),
+    ("POST", "/api/v1/tasks/{id}/reassign", Steer),
     ("POST", "/api/v1/tasks/{id}/guide", Steer),
     ("POST", "/api/v1/tasks/{id}/signals/{name}", Steer),
     ("POST", "/api/v1/tasks/{id}/retry", Steer),

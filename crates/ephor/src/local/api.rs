@@ -11,6 +11,7 @@ use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
 use ephor_core::time::Time;
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
+use ephor_core::work::WorkKey;
 use ephor_engine::clock::{Clock, SystemClock};
 use ephor_engine::{Engine, EngineError};
 use std::time::Duration;
@@ -144,8 +145,9 @@ impl Api for LocalApi {
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {
         let engine = self.engine.clone();
         self.looking(move |look| {
-            let task = look.task(task)?;
-            Ok(engine.map_or_else(|| task.waiting(), |engine| engine.waiting_for(&task)))
+            let found = look.task(task)?;
+            let waiting = engine.as_ref().map_or_else(|| found.waiting(), |engine| engine.waiting_for(&found));
+            Ok(observed(waiting, task, engine.as_ref()))
         })
     }
 
@@ -231,4 +233,14 @@ pub(crate) fn trouble(error: EngineError, task: Option<TaskId>) -> ApiError {
         EngineError::Stopped(why) => ApiError::new(Kind::Unreachable, "STOPPED", format!("the engine has stopped: {why}")),
         EngineError::Store(error) => store(error),
     }
+}
+
+/// What a task waits for, with how the agents look that work on it, where an engine watches them.
+pub(crate) fn observed(mut waiting: Vec<Waiting>, task: TaskId, engine: Option<&Engine>) -> Vec<Waiting> {
+    let Some(engine) = engine else { return waiting };
+    for what in waiting.iter_mut().filter(|what| what.reason == "RUNNING") {
+        let lease = what.step.as_deref().and_then(|step| engine.lease(task, &WorkKey::Step(step.into())));
+        what.liveness = lease.map(|lease| lease.liveness);
+    }
+    waiting
 }

@@ -12,7 +12,7 @@ mod session;
 pub(crate) mod token;
 mod transport;
 
-pub(crate) use api::{LocalApi, trouble};
+pub(crate) use api::{LocalApi, observed, trouble};
 pub(crate) use look::{Look, PAGE, PAGE_MAX, event_view, store};
 pub(crate) use session::DATABASE;
 pub use session::LocalHost;

@@ -19,7 +19,7 @@ struct Serves {
 /// Starts the engine, then its agents, then listens.
 pub(super) async fn serve(place: &Place, serving: Serving) -> Result<Box<dyn Served>, ApiError> {
     let database = database(place)?;
-    let mut session = start(&database, place.namespace.clone()).await?;
+    let mut session = start(&database, place).await?;
     match begin(&mut session, &database, serving).await {
         Ok((running, token_file)) => Ok(Box::new(Serves { running, session, token_file })),
         Err(error) => {

@@ -5,9 +5,10 @@ use super::look::{Look, store};
 use super::transport::InProcess;
 use super::{check, selftest};
 use crate::api::{Answer, Api, ApiError, Kind};
+use crate::config::Config;
 use crate::host::{Check, Host, Lending, Lent, Migration, MigrationView, Need, Place, Served, Serving, Session, Workshop};
 use crate::remote;
-use ephor_agents::{Builtin, Config, http, sandbox, secrets, shell};
+use ephor_agents::{Builtin, http, sandbox, secrets, shell};
 use ephor_core::agent::Registration;
 use ephor_core::event::Actor;
 use ephor_core::policy::Policy;
@@ -43,15 +44,14 @@ impl Host for LocalHost {
                 return Ok(remote::open(remote::client(server, place)?));
             }
             let database = database(place)?;
-            let namespace = place.namespace.clone();
             let session: Box<dyn Session> = match need {
-                Need::Read => Box::new(look_at(&database, namespace)?),
-                Need::Decide => match start(&database, namespace).await {
+                Need::Read => Box::new(look_at(&database, place.namespace.clone())?),
+                Need::Decide => match start(&database, place).await {
                     Ok(session) => Box::new(session),
                     Err(error) => ask_the_holder(&database, place, error)?,
                 },
                 Need::Work(workshop) => {
-                    let mut session = start(&database, namespace).await?;
+                    let mut session = start(&database, place).await?;
                     session.employ(&database, workshop, Patience::Long).await?;
                     Box::new(session)
                 }
@@ -210,10 +210,10 @@ fn look_at(database: &Path, namespace: Option<String>) -> Result<LocalSession, A
     Ok(LocalSession { api, crew: None })
 }
 
-pub(super) async fn start(database: &Path, namespace: Option<String>) -> Result<LocalSession, ApiError> {
+pub(super) async fn start(database: &Path, place: &Place) -> Result<LocalSession, ApiError> {
+    let namespace = place.namespace.clone();
     let mut settings = Settings::new(database);
-    // Whoever has the database file may decide alone where no council exists; the review says so.
-    settings.policy = Policy { solo: true, ..Policy::default() };
+    settings.policy = Policy::clone(&place.policy.clone().unwrap_or_else(|| Config::default().house()));
     let engine = blocking(move || Engine::open(settings).map_err(store)).await?;
     let look = Look { reader: engine.reader() };
     let api = LocalApi { look, engine: Some(engine), actor: Actor::human(OPERATOR), namespace };
@@ -224,7 +224,7 @@ pub(super) async fn start(database: &Path, namespace: Option<String>) -> Result<
 pub(crate) fn builtin(work: &Path, workshop: Workshop) -> Result<Builtin, ApiError> {
     let broken = |e: &dyn std::fmt::Display| ApiError::new(Kind::Failed, "INTERNAL", e);
     let program = std::env::current_exe().map_err(|e| broken(&e))?;
-    let config = Config {
+    let config = ephor_agents::Config {
         read_roots: workshop.read,
         out: workshop.out,
         shell: shell::Config {

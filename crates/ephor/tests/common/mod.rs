@@ -52,7 +52,10 @@ impl House {
     pub(crate) fn command(&self, program: impl AsRef<Path>, args: &[&str]) -> Command {
         let mut command = Command::new(program.as_ref());
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
-        let own = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("EPHOR_"));
+        let own = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("EPHOR_") || name.starts_with("PLANEXE_")
+        });
         for name in own {
             command.env_remove(name);
         }
@@ -79,8 +82,14 @@ impl House {
 
     /// Starts a server, on a port of its own or on one that is named.
     pub(crate) fn serve(&self, listen: &str, more: &[&str]) -> Server {
+        self.serve_with(listen, more, &[])
+    }
+
+    /// The same, with more in the environment.
+    pub(crate) fn serve_with(&self, listen: &str, more: &[&str], environment: &[(&str, &str)]) -> Server {
         let args: Vec<&str> = ["serve", "--listen", listen].iter().chain(more).copied().collect();
-        let mut child = self.ephor(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            self.ephor(&args).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let first = BufReader::new(child.stdout.take().unwrap()).lines().next();
         let line = first.expect("the server says where it listens").unwrap();
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();

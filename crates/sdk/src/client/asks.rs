@@ -4,6 +4,7 @@ use super::call::Call;
 use super::{Client, ClientError};
 use ephor_core::ask::{Ask, Modification};
 use ephor_core::event::{DecisionWord, OverrideWord, TextChanges};
+use ephor_core::id::AgentId;
 use ephor_core::spec::{PlanSpec, Priority};
 use ephor_core::view::TaskView;
 use reqwest::Method;
@@ -56,6 +57,14 @@ impl Client {
     /// The server's no, or that it could not be reached.
     pub async fn escalate(&self, task: &str, reason: &str, priority: Option<Priority>) -> Result<TaskView, ClientError> {
         self.ask(task, &Ask::Escalate { priority, reason: reason.into() }).await
+    }
+
+    /// Takes a task's work from the agents it is with, was with or is kept for, and offers it to one alone or to anybody.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn reassign(&self, task: &str, agent: Option<AgentId>, reason: &str) -> Result<TaskView, ClientError> {
+        self.ask(task, &Ask::Reassign { agent, reason: reason.into() }).await
     }
 
     /// Decides about an escalated task.
@@ -127,6 +136,7 @@ fn call(task: &str, ask: &Ask) -> Call {
             return Call::post(["tasks", task, "retry"]).json(&json!({"step": step, "reason": reason}));
         }
         Ask::Override { .. } => "override",
+        Ask::Reassign { .. } => "reassign",
         Ask::Guide { .. } => "guide",
         Ask::Signal { name, payload } => return Call::post(["tasks", task, "signals", name]).json(payload),
         Ask::Vote { .. } => "vote",

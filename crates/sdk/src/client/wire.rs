@@ -5,6 +5,7 @@ use ephor_core::agent::{AgentStatus, Registration};
 use ephor_core::breaker::BreakerState;
 use ephor_core::id::{AgentId, ClaimId, TaskId};
 use ephor_core::key::Role;
+use ephor_core::liveness::Liveness;
 use ephor_core::spec::Risk;
 use ephor_core::status::Status;
 use ephor_core::time::WireTime;
@@ -159,6 +160,12 @@ pub struct AgentView {
     /// When it last said a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at: Option<WireTime>,
+    /// How it looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<Liveness>,
+    /// How many pieces of work it has to do well before it gets as much as others again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probation: Option<u32>,
     /// What it holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<Value>,

@@ -44,16 +44,18 @@ impl Task {
         let earlier = self.planned.then(|| std::mem::take(&mut self.board));
         self.board = Board::new(plan, earlier.as_ref());
         if let Some(agent) = self.facts.agent {
-            self.board.hand_over(None, agent);
+            self.board.hand_over(None, Some(agent));
         }
         self.board.keep_session(earlier.as_ref().and_then(Board::session));
         if let Some(old) = &earlier {
             self.listeners.clear();
             self.listening.clear();
+            self.offline.clear();
             for i in 0..old.steps.len() as u32 {
                 self.clear_attempt_timers(i);
                 self.soft.clear(Timer::StepWait(i));
                 self.soft.clear(Timer::Gate(i));
+                self.soft.clear(Timer::Reassign(i));
                 if !old.has_ended(i) {
                     self.unsettled_effects(&old.steps[i as usize].path);
                 }
@@ -81,7 +83,7 @@ impl Task {
         self.plan_version = version;
     }
 
-    pub(super) fn queue_steps(&mut self, at: Time) {
+    pub(in crate::task) fn queue_steps(&mut self, at: Time) {
         if !self.released || !self.board.has_queue_limits() {
             return;
         }

@@ -280,7 +280,7 @@ impl Task {
         self.let_go.push(child);
     }
 
-    pub(super) fn clear_attempt_timers(&mut self, i: u32) {
+    pub(in crate::task) fn clear_attempt_timers(&mut self, i: u32) {
         self.firm.clear(Timer::StepStart(i));
         if !planted::is(Fault::TimerKept) {
             self.firm.clear(Timer::StepTimeout(i));
@@ -306,7 +306,7 @@ impl Task {
     }
 
     /// Effects of a step whose attempt has ended without a word about them, or of which its holder did not know either.
-    pub(super) fn unsettled_effects(&mut self, path: &str) {
+    pub(in crate::task) fn unsettled_effects(&mut self, path: &str) {
         let remembered = !planted::is(Fault::EffectForgotten);
         let Some(open) = self.open_effects.get(path).filter(|_| remembered) else { return };
         let unclear = open.iter().filter(|id| {

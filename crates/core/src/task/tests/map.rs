@@ -112,6 +112,7 @@ fn approve(world: &mut World) {
 fn approved(steps: serde_json::Value) -> World {
     let mut world = World::new();
     world.policy.solo = true;
+    world.policy.stall_watch = true;
     world.policy.stall_strategy = StallStrategy::MarkStalled;
     world.submit(json!({"title": "x", "risk": "HIGH", "plan": {"steps": steps}}));
     world.vote("operator", VoteWord::Approve).unwrap();
@@ -164,15 +165,16 @@ fn every_move_besides_the_documents_belongs_to_a_real_path() {
     let blocked = given(json!({"title": "x", "plan": {"steps": one, "confidence": 0.1}}));
     seen.extend(walk(blocked).does(escalate).does(approve).seen);
 
-    seen.extend(walk(approved(one.clone())).does(|w| w.pass("1h")).does(modify).seen);
+    seen.extend(walk(approved(one.clone())).does(|w| w.pass("61m")).does(modify).seen);
     let mut stalled = World::new();
+    stalled.policy.stall_watch = true;
     stalled.policy.stall_strategy = StallStrategy::MarkStalled;
     stalled.submit(json!({"title": "x"}));
     let doubtful = |w: &mut World| {
         let plan = checked(json!({"steps": [{"action": "a"}], "confidence": 0.1}));
         w.by(&Actor::agent(agent(1)), Command::Propose(Box::new(plan))).unwrap();
     };
-    seen.extend(walk(stalled).does(|w| w.pass("1h")).does(doubtful).seen);
+    seen.extend(walk(stalled).does(|w| w.pass("61m")).does(doubtful).seen);
 
     let missing: Vec<_> = pairs(&BESIDES).into_iter().filter(|pair| !seen.contains(pair)).collect();
     assert!(missing.is_empty(), "no path walks {missing:?}");

@@ -165,6 +165,7 @@ fn a_run_that_is_later_than_it_may_be_is_left_out_and_its_deadline_moves_along()
 #[test]
 fn waiting_for_a_later_time_is_no_stall() {
     let mut world = World::new();
+    world.policy.stall_watch = true;
     world.policy.stall_strategy = crate::policy::StallStrategy::MarkStalled;
     world.submit(json!({"title": "x", "due_at": START.plus(ms("1h")).to_string()}));
     let changes = crate::command::Changes { due_at: Some(START.plus(ms("9h"))), ..Default::default() };
@@ -172,6 +173,6 @@ fn waiting_for_a_later_time_is_no_stall() {
     world.pass("8h");
     assert_eq!(world.status(), Status::Pending);
     world.pass("1h");
-    world.pass("1h");
+    world.pass("61m");
     assert_eq!(world.status(), Status::Stalled);
 }

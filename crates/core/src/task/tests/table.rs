@@ -133,9 +133,10 @@ const PLACES: [Place; 45] = [
     ("escalated, admission undecided", || before(&[])),
     ("stalled", || {
         let mut world = World::new();
+        world.policy.stall_watch = true;
         world.policy.stall_strategy = StallStrategy::MarkStalled;
         world.submit(json!({"title": "x"}));
-        world.pass("1h");
+        world.pass("61m");
         world
     }),
     ("completed", || {
@@ -379,6 +380,8 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
         (" skip_step", person(), overrule(OverrideWord::SkipStep, true)),
         (" retry_step", person(), overrule(OverrideWord::RetryStep, true)),
         (" pass_gate", person(), overrule(OverrideWord::PassGate, true)),
+        ("", person(), Command::Reassign { agent: None, reason: "somebody else".into() }),
+        (" to one", person(), Command::Reassign { agent: Some(agent(7)), reason: String::new() }),
         ("", person(), Command::Guide { text: "mind the gap".into() }),
         ("", person(), Command::Signal { name: "go".into(), payload: json!(1) }),
         (
@@ -419,6 +422,7 @@ fn is_known(command: &Command) -> bool {
         | Command::Escalate { .. }
         | Command::Decide(_)
         | Command::Override { .. }
+        | Command::Reassign { .. }
         | Command::Guide { .. }
         | Command::Signal { .. }
         | Command::Vote { .. }
@@ -431,7 +435,7 @@ fn is_known(command: &Command) -> bool {
         | Command::Note { .. } => true,
     }
 }
-const COMMANDS: usize = 25;
+const COMMANDS: usize = 26;
 
 /// What becomes of a command, in one line.
 fn line(world: &mut World, actor: &Actor, command: Command) -> String {

@@ -218,11 +218,14 @@ fn birth(rng: &mut Rng) -> World {
     world.policy.one_step_plan = rng.one_in(2);
     world.judges = judges(&["ann", "bob", "cid"][..rng.below(4) as usize]);
     if rng.one_in(3) {
-        world.policy.stall_strategy = StallStrategy::MarkStalled;
+        let strategies = [StallStrategy::LogOnly, StallStrategy::MarkStalled, StallStrategy::Reassign, StallStrategy::Escalate];
+        world.policy.stall_watch = true;
+        world.policy.stall_strategy = *rng.pick(&strategies);
         world.policy.stall_after.ms = 600_000;
     }
     if rng.one_in(4) {
         world.policy.on_agent_lost = OnAgentLost::Block;
+        world.policy.reassign_after = rng.one_in(2).then_some(WireDuration { ms: 900_000 });
     }
     if rng.one_in(3) {
         (world.policy.healings_max, world.policy.rollbacks_max, world.policy.refined_plans_max) = (3, 1, 1);
@@ -464,6 +467,10 @@ fn stir(rng: &mut Rng, world: &mut World) {
             let word = if rng.one_in(12) { *rng.pick(&[OverrideWord::Complete, OverrideWord::Fail]) } else { *rng.pick(&words) };
             let step = a_step(rng, world);
             drop(world.overrule(word, Some(&step)));
+        }
+        33 if rng.one_in(2) => {
+            let to = rng.one_in(2).then(|| agent(1 + rng.below(3) as u8));
+            drop(world.by(&person, Command::Reassign { agent: to, reason: "somebody else".into() }));
         }
         33 => drop(world.by(&person, Command::Guide { text: "mind the gap".into() })),
         34 | 35 => {

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use ephor_core::agent::{Agent, AgentStatus};
 use ephor_core::breaker::BreakerState;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::liveness::Liveness;
 use ephor_core::time::{Time, WireTime};
 use ephor_core::work::WorkKey;
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,12 @@ pub(crate) struct AgentView {
     /// When it was last heard of; missing where that was before the server started.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<WireTime>,
+    /// How it looks: as the worst of what it holds, or as one that waits; missing where nothing was heard of it since the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    liveness: Option<Liveness>,
+    /// How many pieces of work it has to do well before it gets as much as others again; missing where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probation: Option<u32>,
     /// What it holds, the oldest first.
     leases: Vec<HeldView>,
 }
@@ -101,6 +108,10 @@ struct HeldView {
     /// What it is doing.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// How long ago its last sign of life was, in milliseconds.
+    silent_ms: u64,
+    /// How it looks from there.
+    liveness: Liveness,
 }
 
 impl AgentView {
@@ -116,6 +127,8 @@ impl AgentView {
             lease_ms: lease.lease_ms,
             progress: lease.progress,
             message: lease.message,
+            silent_ms: lease.silent_ms,
+            liveness: lease.liveness,
         });
         Self {
             id: agent.id,
@@ -136,6 +149,8 @@ impl AgentView {
             in_process: said.in_process,
             registered_at: WireTime(made_at(agent.id)),
             last_seen_at: server.engine().agent_seen(agent.id).map(WireTime),
+            liveness: server.engine().liveness(agent.id),
+            probation: server.engine().probation(agent.id),
             leases: held.collect(),
         }
     }

@@ -30,7 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The events that interventions leave behind.
-const LEFT_BEHIND: [&str; 11] = [
+const LEFT_BEHIND: [&str; 12] = [
     "PAUSED",
     "RESUMED",
     "UNBLOCKED",
@@ -42,6 +42,7 @@ const LEFT_BEHIND: [&str; 11] = [
     "ESCALATION_DECIDED",
     "OVERRIDDEN",
     "GUIDED",
+    "REASSIGNED",
 ];
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {

@@ -9,7 +9,7 @@ use crate::http::auth::Caller;
 use crate::http::errors::Errors;
 use crate::http::query::Query;
 use crate::http::server::Server;
-use crate::local::{blocking, store};
+use crate::local::{blocking, observed, store};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -161,7 +161,7 @@ async fn effects(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) ->
     responses((status = 200, body = Vec<Waiting>), Errors))]
 async fn waiting(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) -> Result<Json<Vec<Waiting>>, ApiError> {
     let engine = server.engine().clone();
-    side(&server, task, move |task| engine.waiting_for(task)).await.map(Json)
+    side(&server, task, move |found| observed(engine.waiting_for(found), task, Some(&engine))).await.map(Json)
 }
 
 /// Who could do what it offers: each agent beside each piece of open work, those who may have it first, the best choice before the others

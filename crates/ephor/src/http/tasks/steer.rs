@@ -15,7 +15,7 @@ use axum::http::HeaderMap;
 use ephor_core::ask::{Ask, Modification};
 use ephor_core::command::Refusal;
 use ephor_core::event::OverrideWord;
-use ephor_core::id::TaskId;
+use ephor_core::id::{AgentId, TaskId};
 use ephor_core::view::TaskView;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -29,6 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(resume))
         .routes(routes!(cancel))
         .routes(routes!(modify))
+        .routes(routes!(reassign))
         .routes(routes!(guide))
         .routes(routes!(signal))
         .routes(routes!(retry))
@@ -136,6 +137,29 @@ async fn modify(
     Body(modification): Body<Modification>,
 ) -> Result<Stamped, ApiError> {
     carry_out(&server, &who, task, Ask::Modify(Box::new(modification)), &terms).await
+}
+
+/// Another agent.
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Reassign {
+    /// The only one who gets its work; anybody where it is missing.
+    agent: Option<AgentId>,
+    /// Why.
+    reason: String,
+}
+
+/// Take its work from the agents it is with, was with or is kept for, and offer it to another or to anybody
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/reassign", tag = "steering", params(("id" = String, Path, description = "The task")),
+    request_body = Reassign, responses((status = 200, body = TaskView), Errors))]
+async fn reassign(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(Reassign { agent, reason }): Body<Reassign>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Reassign { agent, reason }, &terms).await
 }
 
 /// Words for whoever works on a task.

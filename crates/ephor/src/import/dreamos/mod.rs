@@ -8,13 +8,16 @@ use super::error::Fault;
 use super::fields::{Fields, kind, list, object, scalar, text, texts};
 use super::report::Part;
 use super::text::{shorten, stem};
-use ephor_core::spec::{Priority, Request, StepSpec};
+use ephor_core::spec::{OnAgentLost, Priority, Request, StepSpec};
 use ephor_core::status::Status;
 use ephor_core::time::{Time, WireDuration};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 pub(super) use episode::{read as read_episode, read_index as read_episodes};
+
+/// How long the agents of a board may be silent (S3-97): half an hour with the grace of a quarter. Then its task is BLOCKED until somebody decides.
+const SILENCE_MS: u64 = 24 * 60_000;
 
 /// What a board writes where nobody thought of a name.
 const PLACEHOLDER_TITLE: &str = "Untitled Task";
@@ -280,6 +283,8 @@ impl Board {
             priority: self.priority.unwrap_or_default(),
             source: Some("dreamos".to_owned()),
             plan: Some(self.draft.finish(part)),
+            heartbeat_timeout: Some(WireDuration { ms: SILENCE_MS }),
+            on_agent_lost: Some(OnAgentLost::Block),
             ..request
         }))
     }

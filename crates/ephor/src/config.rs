@@ -1,0 +1,290 @@
+//! The configuration file of an engine, `ephor.yaml`: the numbers its house decides by, how much its server lets in, and when waiting
+//! work counts as stalled. What the file leaves out stands as it does without one; the environment outranks it, a flag both.
+
+use crate::api::{ApiError, Kind};
+use crate::cli::LimitArgs;
+use ephor_core::policy::{Policy, StallStrategy};
+use ephor_core::time::WireDuration;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The file that is read where none is named and one is there.
+pub const FILE: &str = "ephor.yaml";
+/// The largest file, in bytes: a configuration is written by hand.
+const BYTES_MAX: u64 = 1 << 20;
+/// How deep its values may nest.
+const DEPTH_MAX: usize = 16;
+
+/// What an engine is told before it starts.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: Option<PathBuf>,
+    /// The numbers to decide by, those of `monitoring` among them.
+    pub policy: Arc<Policy>,
+    /// How much a server lets in.
+    pub(crate) limits: LimitArgs,
+    /// When waiting work counts as stalled.
+    pub monitoring: Monitoring,
+    /// What the file says, to tell it from what stands by default.
+    said: Value,
+}
+
+/// When waiting work counts as stalled, and what follows (S2-56…61).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Monitoring {
+    /// Whether waiting work is watched at all.
+    pub enabled: bool,
+    /// How long the clock may sleep at most before it looks for stalled work, in seconds. It looks sooner: at the very instant.
+    pub check_interval_seconds: u64,
+    /// How long work may wait for an agent before it counts as stalled, in seconds.
+    pub pending_timeout_seconds: u64,
+    /// What follows: `log_only`, `mark_stalled`, `reassign` or `escalate`.
+    pub escalation_strategy: StallStrategy,
+}
+
+impl Default for Monitoring {
+    fn default() -> Self {
+        Self::of(&Policy::default())
+    }
+}
+
+impl Monitoring {
+    /// The keys, each with what it means.
+    pub const KEYS: [(&str, &str); 4] = [
+        ("enabled", "whether waiting work is watched at all"),
+        ("check_interval_seconds", "how long the clock may sleep at most before it looks for stalled work"),
+        ("pending_timeout_seconds", "how long work may wait for an agent before it counts as stalled"),
+        ("escalation_strategy", "what follows: log_only, mark_stalled, reassign or escalate"),
+    ];
+
+    fn of(policy: &Policy) -> Self {
+        Self {
+            enabled: policy.stall_watch,
+            check_interval_seconds: policy.check_interval.ms / 1_000,
+            pending_timeout_seconds: policy.stall_after.ms / 1_000,
+            escalation_strategy: policy.stall_strategy,
+        }
+    }
+}
+
+/// The file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    policy: Policy,
+    limits: LimitArgs,
+    monitoring: Option<Monitoring>,
+}
+
+/// One value of the configuration, for those who look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its section and key: `policy.lease`.
+    pub name: String,
+    /// Its value, as it would be written.
+    pub value: Option<String>,
+    /// Whether the file says so.
+    pub said: bool,
+}
+
+impl Config {
+    /// Reads the file that is named; where none is, `ephor.yaml` in this folder if it is there.
+    pub fn find(named: Option<&Path>) -> Result<Self, ApiError> {
+        match named {
+            Some(file) => Self::read(file),
+            None if Path::new(FILE).exists() => Self::read(Path::new(FILE)),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Reads a file. What makes no sense is told with its line and what is allowed.
+    pub fn read(file: &Path) -> Result<Self, ApiError> {
+        let broken = |error: std::io::Error| {
+            let kind = if error.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Failed };
+            ApiError::new(kind, "FILE", format!("{}: {error}", file.display()))
+        };
+        if std::fs::metadata(file).map_err(broken)?.len() > BYTES_MAX {
+            return Err(ApiError::new(Kind::Invalid, "CONFIG", format!("{}: more than {BYTES_MAX} bytes", file.display())));
+        }
+        let text = std::fs::read_to_string(file).map_err(broken)?;
+        let config = Self::from_text(&text).map_err(|why| {
+            ApiError::new(Kind::Invalid, "CONFIG", format!("{}: {why}", file.display())).then("ephor config list")
+        })?;
+        Ok(Self { file: Some(file.to_owned()), ..config })
+    }
+
+    /// Reads what stands in a file.
+    pub fn from_text(text: &str) -> Result<Self, String> {
+        // A file of comments alone says nothing.
+        let said: Value = from_yaml::<Option<Value>>(text)?.unwrap_or_default();
+        if said.is_null() {
+            return Ok(Self::default());
+        }
+        let Written { mut policy, limits, monitoring } = from_yaml(text)?;
+        let says = |section: &str, key: &str| said.get(section).is_some_and(|section| section.get(key).is_some());
+        for (key, own) in [
+            ("enabled", "stall_watch"),
+            ("check_interval_seconds", "check_interval"),
+            ("pending_timeout_seconds", "stall_after"),
+            ("escalation_strategy", "stall_strategy"),
+        ] {
+            if says("monitoring", key) && says("policy", own) {
+                return Err(format!("monitoring.{key} and policy.{own} are one number; give one of them"));
+            }
+        }
+        if let Some(monitoring) = monitoring {
+            let seconds = |key: &str, seconds: u64| match seconds {
+                1..=31_536_000 => Ok(WireDuration { ms: seconds * 1_000 }),
+                _ => Err(format!("monitoring.{key} is {seconds}; allowed are 1 to 31536000 seconds")),
+            };
+            if says("monitoring", "enabled") {
+                policy.stall_watch = monitoring.enabled;
+            }
+            if says("monitoring", "check_interval_seconds") {
+                policy.check_interval = seconds("check_interval_seconds", monitoring.check_interval_seconds)?;
+            }
+            if says("monitoring", "pending_timeout_seconds") {
+                policy.stall_after = seconds("pending_timeout_seconds", monitoring.pending_timeout_seconds)?;
+            }
+            if says("monitoring", "escalation_strategy") {
+                policy.stall_strategy = monitoring.escalation_strategy;
+            }
+        }
+        if let Some(problem) = policy.problems().into_iter().next() {
+            return Err(format!("policy.{problem}"));
+        }
+        Ok(Self { file: None, monitoring: Monitoring::of(&policy), policy: Arc::new(policy), limits, said })
+    }
+
+    /// Whether the file says something about a key of a section.
+    pub fn says(&self, section: &str, key: &str) -> bool {
+        self.said.get(section).is_some_and(|section| section.get(key).is_some())
+    }
+
+    /// The policy of an engine on this machine: whoever has the database file may decide alone where no council exists, and the
+    /// review says so; unless the file says otherwise.
+    pub fn house(&self) -> Arc<Policy> {
+        match self.says("policy", "solo") {
+            true => self.policy.clone(),
+            false => Arc::new(Policy { solo: true, ..(*self.policy).clone() }),
+        }
+    }
+
+    /// Every value of the sections `monitoring` and `policy`.
+    pub fn settings(&self) -> Vec<Setting> {
+        let monitoring = object(&self.monitoring);
+        let policy = object(&*self.house());
+        let of = |section: &str, key: &str, value: &Value, said: bool| Setting {
+            name: format!("{section}.{key}"),
+            value: match value {
+                Value::Null => None,
+                Value::String(text) => Some(text.clone()),
+                other => Some(other.to_string()),
+            },
+            said,
+        };
+        // One number may be said in either section.
+        let own = |key: &str| match key {
+            "enabled" => "stall_watch",
+            "check_interval_seconds" => "check_interval",
+            "pending_timeout_seconds" => "stall_after",
+            _ => "stall_strategy",
+        };
+        let shared = Monitoring::KEYS.map(|(key, _)| own(key));
+        let watched = Monitoring::KEYS.iter().filter_map(|(key, _)| {
+            let said = self.says("monitoring", key) || self.says("policy", own(key));
+            Some(of("monitoring", key, monitoring.get(*key)?, said))
+        });
+        let rest = policy.iter().filter(|(key, _)| !shared.contains(&key.as_str()));
+        watched.chain(rest.map(|(key, value)| of("policy", key, value, self.says("policy", key)))).collect()
+    }
+}
+
+fn object<T: Serialize>(value: &T) -> Map<String, Value> {
+    match serde_json::to_value(value).expect("a configuration is plain data") {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Reads YAML 1.2; an error says line, key and what is allowed.
+fn from_yaml<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        budget: serde_saphyr::budget! { max_depth: DEPTH_MAX, flow_nesting_limit: DEPTH_MAX, max_documents: 1 },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let line = error.location().map(|at| format!("line {}: ", at.line())).unwrap_or_default();
+        let told = error.without_snippet().to_string();
+        let message = told.split(" at line ").next().unwrap_or_default().trim_start_matches("error: ");
+        format!("{line}{message}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_said_is_the_default() {
+        for text in ["", "# nothing\n", "policy: {}\n", "monitoring: {}\nlimits: {}\n"] {
+            let config = Config::from_text(text).unwrap_or_else(|why| panic!("{text:?}: {why}"));
+            assert_eq!(*config.policy, Policy::default(), "{text:?}");
+            assert_eq!(config.monitoring, Monitoring::default());
+            assert_eq!(config.limits, LimitArgs::default());
+        }
+        let default = Monitoring::default();
+        assert_eq!(
+            (default.enabled, default.check_interval_seconds, default.pending_timeout_seconds, default.escalation_strategy),
+            (true, 300, 3_600, StallStrategy::LogOnly)
+        );
+    }
+
+    #[test]
+    fn what_is_said_stands_and_is_known_as_said() {
+        let text = "policy:\n  lease: 30s\n  on_agent_lost: block\nmonitoring:\n  pending_timeout_seconds: 120\n  \
+                    escalation_strategy: mark_stalled\nlimits:\n  body_max: 2MiB\n  streams: 7\n";
+        let config = Config::from_text(text).unwrap();
+        assert_eq!((config.policy.lease.ms, config.policy.stall_after.ms), (30_000, 120_000));
+        assert_eq!(config.policy.stall_strategy, StallStrategy::MarkStalled);
+        assert!(config.says("policy", "lease") && !config.says("policy", "gate_wait"));
+        let settings = config.settings();
+        let of = |name: &str| settings.iter().find(|s| s.name == name).map(|s| (s.value.as_deref(), s.said)).unwrap();
+        assert_eq!(of("policy.lease"), (Some("30s"), true));
+        assert_eq!(of("policy.gate_wait"), (Some("30m"), false));
+        assert_eq!(of("policy.solo"), (Some("true"), false));
+        assert_eq!(of("monitoring.pending_timeout_seconds"), (Some("120"), true));
+        assert_eq!(of("monitoring.check_interval_seconds"), (Some("300"), false));
+    }
+
+    #[test]
+    fn an_error_names_the_line_the_key_and_what_is_allowed() {
+        for (text, parts) in [
+            ("policy:\n  leese: 30s\n", ["line 2", "leese", "lease"]),
+            ("monitoring:\n  enabled: true\n  strategy: x\n", ["line 3", "strategy", "escalation_strategy"]),
+            ("colour: red\n", ["line 1", "colour", "monitoring"]),
+            ("limits:\n  body_max: much\n", ["line 2", "64MiB", "512KiB"]),
+            ("limits:\n  bodies: 2\n", ["line 2", "bodies", "body_max"]),
+            ("monitoring:\n  escalation_strategy: shout\n", ["line 2", "shout", "mark_stalled"]),
+            ("policy:\n  lease: 10ms\n", ["policy.lease", "10ms", "500ms"]),
+            ("policy:\n  confidence_min: 3\n", ["policy.confidence_min", "3", "0 to 1"]),
+            ("monitoring:\n  pending_timeout_seconds: 0\n", ["pending_timeout_seconds", "is 0", "1 to 31536000"]),
+            ("policy:\n  stall_after: 5m\nmonitoring:\n  pending_timeout_seconds: 9\n", ["stall_after", "one number", "pending"]),
+        ] {
+            let why = Config::from_text(text).unwrap_err();
+            for part in parts {
+                assert!(why.contains(part), "{part:?} is missing in {why:?} for {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_has_the_file_decides_alone_unless_the_configuration_says_otherwise() {
+        assert!(Config::default().house().solo);
+        assert!(!Config::from_text("policy: {solo: false}").unwrap().house().solo);
+    }
+}

@@ -1,0 +1,120 @@
+//! The configuration file: the documented one is read, what it says is in force, and what makes no sense stops the command.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod common;
+
+use common::{House, text};
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// The whole example of docs/operations.md.
+fn documented() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, from) = page.split_once("```yaml configuration\n").expect("the page shows a whole file");
+    from.split_once("```").unwrap().0.to_owned()
+}
+
+/// What `ephor config list` says of each name: its value, and where it comes from.
+fn listed(mut command: Command) -> impl Fn(&str) -> (String, String) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    move |name: &str| {
+        let row = rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name} is not in {rows:?}"));
+        let word = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
+        (word("value"), word("from"))
+    }
+}
+
+#[test]
+fn the_documented_file_is_read_and_says_every_key() {
+    let house = House::new();
+    std::fs::write(house.path("documented.yaml"), documented()).unwrap();
+    let output = house.run(&["config", "list", "--json", "--config", "documented.yaml"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let ours = |row: &&Value| {
+        let name = row["name"].as_str().unwrap();
+        name.starts_with("policy.") || name.starts_with("monitoring.")
+    };
+    let missing: Vec<&Value> = rows.iter().filter(ours).filter(|row| row["from"] != "file documented.yaml").collect();
+    assert!(missing.is_empty(), "the example leaves out {missing:?}");
+    assert!(rows.iter().filter(ours).count() > 20);
+}
+
+#[test]
+fn a_flag_outranks_the_environment_which_outranks_the_file() {
+    let house = House::new();
+    std::fs::write(house.path("ephor.yaml"), "limits: {streams: 7, body_max: 2MiB}\npolicy: {lease: 30s}\n").unwrap();
+    let said = listed(house.ephor(&["config", "list", "--json"]));
+    assert_eq!(said("streams"), ("7".into(), "file ephor.yaml".into()), "the file in this folder is found by itself");
+    assert_eq!(said("policy.lease"), ("30s".into(), "file ephor.yaml".into()));
+    assert_eq!(said("monitoring.pending_timeout_seconds"), ("3600".into(), "default".into()));
+    let mut command = house.ephor(&["config", "list", "--json"]);
+    command.env("EPHOR_STREAMS", "9");
+    let said = listed(command);
+    assert_eq!((said("streams"), said("body_max").0), (("9".into(), "environment".into()), "2MiB".into()));
+    std::fs::write(house.path("other.yaml"), "limits: {streams: 3}\n").unwrap();
+    let mut command = house.ephor(&["config", "list", "--json", "--config", "other.yaml"]);
+    command.env("EPHOR_CONFIG", "missing.yaml");
+    let said = listed(command);
+    assert_eq!((said("streams").0, said("engine_config")), ("3".into(), ("other.yaml".into(), "flag".into())));
+    let server = house.serve("127.0.0.1:0", &["--no-agents", "--body-max", "1KiB"]);
+    let long = json!({"title": "x".repeat(2_000)}).to_string();
+    let sent = house.run(&["api", "POST", "/api/v1/tasks", "-d", &long, "--server", &server.url, "--json"]);
+    assert!(text(&sent.stderr).contains("TOO_LARGE"), "{}", text(&sent.stderr));
+}
+
+#[test]
+fn what_makes_no_sense_is_told_with_its_line_and_nothing_is_opened() {
+    let house = House::new();
+    std::fs::write(house.path("ephor.yaml"), "policy:\n  lease: 30s\n  leese: 30s\n").unwrap();
+    for args in [&["config", "list"][..], &["serve", "--listen", "127.0.0.1:0"], &["task", "create", "--title", "x"]] {
+        let told = house.run(args);
+        assert_eq!(told.status.code(), Some(1), "{args:?}");
+        let told = text(&told.stderr);
+        assert!(told.contains("ephor.yaml") && told.contains("line 3") && told.contains("leese"), "{args:?}: {told}");
+    }
+    assert!(!house.path("data").exists());
+    let missing = house.run(&["config", "list", "--config", "no.yaml"]);
+    assert_eq!((missing.status.code(), text(&missing.stderr).contains("no.yaml")), (Some(3), true));
+    assert!(house.run(&["version"]).status.success(), "what needs no engine needs no file");
+}
+
+#[test]
+fn the_policy_of_the_file_is_that_of_the_engine() {
+    let house = House::new();
+    std::fs::write(house.path("ephor.yaml"), "policy: {max_retries: 2}\n").unwrap();
+    let request = json!({"title": "x", "action": "do"});
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let task = house.submit(&server, &request);
+    let shown = house.json(&["api", "GET", &format!("/api/v1/tasks/{task}"), "--server", &server.url]);
+    assert_eq!(shown["max_retries"], 2, "{shown}");
+}
+
+#[test]
+fn plan_executions_can_be_switched_off() {
+    let house = House::new();
+    let status = |server: &common::Server| {
+        let asked = house.run(&["api", "GET", "/api/executions", "--server", &server.url, "--json"]);
+        (asked.status.code(), text(&asked.stderr).to_owned())
+    };
+    let on = house.serve("127.0.0.1:0", &["--no-agents"]);
+    assert_eq!(status(&on).0, Some(0));
+    drop(on);
+    for (args, environment) in [(&["--executions", "false"][..], None), (&[][..], Some("false"))] {
+        let mut more = vec!["--no-agents"];
+        more.extend(args);
+        let off = match environment {
+            Some(value) => house.serve_with("127.0.0.1:0", &more, &[("PLANEXE_EXECUTION_ENABLED", value)]),
+            None => house.serve("127.0.0.1:0", &more),
+        };
+        let (code, told) = status(&off);
+        assert_eq!(code, Some(3), "{told}");
+        assert!(told.contains("PLANEXE_EXECUTION_ENABLED=false"), "{told}");
+        let health = house.run(&["api", "GET", "/api/v1/tasks", "--server", &off.url]);
+        assert!(health.status.success(), "the rest is served");
+    }
+}
