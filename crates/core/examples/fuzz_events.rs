@@ -102,7 +102,13 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
             6 => (Command::Wake, Actor::clock()),
             7..=9 => {
                 let capabilities: Vec<Box<str>> = vec!["plan".into(), "work".into(), "x".into()];
-                let claim = Claim { agent, capabilities: capabilities.into(), claim: ClaimId::new(now.0, [2; 10]), start: true };
+                let claim = Claim {
+                    agent,
+                    capabilities: capabilities.into(),
+                    claim: ClaimId::new(now.0, [2; 10]),
+                    start: true,
+                    limits: Vec::new(),
+                };
                 (Command::Claim(claim), Actor::agent(agent))
             }
             _ => {

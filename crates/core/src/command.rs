@@ -2,6 +2,7 @@
 
 use crate::event::{Actor, DecisionWord, Letter, OverrideWord, Submitted, TextChanges};
 use crate::event::{Event, Private, RequestText};
+use crate::flow::Place;
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
 use crate::plan::{Plan, Problem, StepText};
 use crate::review::{Judge, VoteWord};
@@ -215,6 +216,8 @@ pub struct Claim {
     pub claim: ClaimId,
     /// Whether the work begins at once.
     pub start: bool,
+    /// The limits it is counted under.
+    pub limits: Vec<Place>,
 }
 
 /// A change of what was submitted; what is missing stays.
@@ -339,6 +342,9 @@ pub enum Refusal {
     /// The caller may not.
     #[error("{0}")]
     Forbidden(String),
+    /// A hold is over it.
+    #[error("{0}")]
+    Held(String),
     /// No effect is allowed here.
     #[error("no outside effect is allowed: {0}")]
     NoEffect(String),
@@ -369,6 +375,7 @@ impl Refusal {
             Self::LimitReached { .. } => "LIMIT_REACHED",
             Self::QueueFull => "QUEUE_FULL",
             Self::Forbidden(_) => "FORBIDDEN",
+            Self::Held(_) => "HELD",
             Self::NoEffect(_) => "EFFECT_REFUSED",
             Self::Corrupt { .. } => "CORRUPT",
         }

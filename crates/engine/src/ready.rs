@@ -1,16 +1,16 @@
 //! Who has work, best first. Hints in memory, never rows: an entry may be out of date, because only `Assigned` in a stream grants a
 //! lease. Bounded; what does not fit is found again in the index.
 
+use crate::flow::{Share, Shares};
 use crate::ids::IdMap;
 use ephor_core::id::{AgentId, TaskId};
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The most tasks remembered. Beyond it the worst are forgotten, and fetched from the index when the better ones are gone.
 const TASKS_MAX: usize = 100_000;
 
-/// Where a task stands among those that offer the same: priority, then due time or birth, then id.
-pub(crate) type Rank = (Reverse<i64>, i64, TaskId);
+/// Where a task stands among those that offer the same: as `Task::rank` says, then its id.
+pub(crate) type Rank = (i64, TaskId);
 
 /// Tasks that offer the same, by namespace: of those there are few.
 type Offers = BTreeMap<Box<str>, BTreeSet<Rank>>;
@@ -42,8 +42,8 @@ impl Ready {
     }
 
     /// Notes what a task offers now. Answers whether it offers something it did not offer before.
-    pub(crate) fn update(&mut self, task: TaskId, namespace: &str, open: Option<&str>, priority: i64, due: i64) -> bool {
-        let rank = (Reverse(priority), due, task);
+    pub(crate) fn update(&mut self, task: TaskId, namespace: &str, open: Option<&str>, rank: i64) -> bool {
+        let rank = (rank, task);
         if let Some(known) = self.tasks.get(&task) {
             if known.rank == rank && open == Some(known.open.as_str()) {
                 return false;
@@ -57,7 +57,7 @@ impl Ready {
             if worst <= rank {
                 return true;
             }
-            self.remove(worst.2);
+            self.remove(worst.1);
         }
         for key in open.lines() {
             if !self.by_key.contains_key(key) {
@@ -108,16 +108,19 @@ impl Ready {
         namespace: Option<&str>,
         capabilities: &[Box<str>],
         not: &HashSet<TaskId>,
-    ) -> Option<TaskId> {
-        let of = |set: &BTreeSet<Rank>| set.iter().find(|rank| !not.contains(&rank.2)).copied();
+        shares: &Shares,
+    ) -> Option<(Share, Rank)> {
+        let of = |(name, set): (&str, &BTreeSet<Rank>)| {
+            set.iter().find(|rank| !not.contains(&rank.1)).map(|rank| (shares.of(name), *rank))
+        };
         let first = |offers: &Offers| match namespace {
-            Some(own) => offers.get(own).and_then(of),
-            None => offers.values().filter_map(of).min(),
+            Some(own) => offers.get(own).and_then(|set| of((own, set))),
+            None => offers.iter().filter_map(|(name, set)| of((name, set))).min(),
         };
         let plain = capabilities.iter().filter_map(|c| first(self.by_key.get(c)?));
         let special =
             self.special.iter().filter(|key| fits(key, agent, capabilities)).filter_map(|key| first(self.by_key.get(key)?));
-        plain.chain(special).min().map(|rank| rank.2)
+        plain.chain(special).min()
     }
 
     /// Whether some task of a namespace offers work under this key.
@@ -156,43 +159,43 @@ mod tests {
     fn caps(words: &[&str]) -> Vec<Box<str>> {
         words.iter().map(|w| (*w).into()).collect()
     }
-    fn nobody() -> HashSet<TaskId> {
-        HashSet::new()
+    fn best(ready: &Ready, agent: AgentId, namespace: Option<&str>, words: &[&str]) -> Option<TaskId> {
+        ready.best(agent, namespace, &caps(words), &HashSet::new(), &Shares::default()).map(|(_, rank)| rank.1)
     }
 
     #[test]
-    fn the_higher_priority_comes_first_then_the_earlier() {
+    fn the_lower_rank_comes_first_then_the_earlier() {
         let mut ready = Ready::default();
-        ready.update(task(1), "a", Some("x\n"), 1, 10);
-        ready.update(task(2), "a", Some("x\n"), 1, 5);
-        ready.update(task(3), "a", Some("x\n"), 2, 99);
+        ready.update(task(1), "a", Some("x\n"), 10);
+        ready.update(task(2), "a", Some("x\n"), 5);
+        ready.update(task(3), "a", Some("x\n"), 5);
         let mut order = Vec::new();
-        while let Some(next) = ready.best(agent(), None, &caps(&["x"]), &nobody()) {
+        while let Some(next) = best(&ready, agent(), None, &["x"]) {
             order.push(next);
             ready.remove(next);
         }
-        assert_eq!(order, [task(3), task(2), task(1)]);
+        assert_eq!(order, [task(2), task(3), task(1)]);
     }
 
     #[test]
     fn a_key_of_several_capabilities_wants_them_all_and_a_pinned_one_its_agent() {
         let mut ready = Ready::default();
-        ready.update(task(1), "a", Some("x+y\n"), 1, 1);
-        assert_eq!(ready.best(agent(), None, &caps(&["x"]), &nobody()), None);
-        assert_eq!(ready.best(agent(), None, &caps(&["x", "y"]), &nobody()), Some(task(1)));
-        ready.update(task(1), "a", Some(&format!("x@{}\n", agent())), 1, 1);
-        assert_eq!(ready.best(agent(), None, &caps(&["x"]), &nobody()), Some(task(1)));
-        assert_eq!(ready.best(AgentId::new(2, [8; 10]), None, &caps(&["x"]), &nobody()), None);
+        ready.update(task(1), "a", Some("x+y\n"), 1);
+        assert_eq!(best(&ready, agent(), None, &["x"]), None);
+        assert_eq!(best(&ready, agent(), None, &["x", "y"]), Some(task(1)));
+        ready.update(task(1), "a", Some(&format!("x@{}\n", agent())), 1);
+        assert_eq!(best(&ready, agent(), None, &["x"]), Some(task(1)));
+        assert_eq!(best(&ready, AgentId::new(2, [8; 10]), None, &["x"]), None);
     }
 
     #[test]
     fn who_belongs_to_a_namespace_gets_only_its_work() {
         let mut ready = Ready::default();
-        ready.update(task(1), "a", Some("x\n"), 2, 1);
-        ready.update(task(2), "b", Some("x\n"), 1, 1);
-        assert_eq!(ready.best(agent(), None, &caps(&["x"]), &nobody()), Some(task(1)));
-        assert_eq!(ready.best(agent(), Some("b"), &caps(&["x"]), &nobody()), Some(task(2)));
-        assert_eq!(ready.best(agent(), Some("c"), &caps(&["x"]), &nobody()), None);
+        ready.update(task(1), "a", Some("x\n"), 1);
+        ready.update(task(2), "b", Some("x\n"), 2);
+        assert_eq!(best(&ready, agent(), None, &["x"]), Some(task(1)));
+        assert_eq!(best(&ready, agent(), Some("b"), &["x"]), Some(task(2)));
+        assert_eq!(best(&ready, agent(), Some("c"), &["x"]), None);
         ready.remove(task(2));
         assert!(ready.offers("a", "x") && !ready.offers("b", "x"));
     }
@@ -200,9 +203,26 @@ mod tests {
     #[test]
     fn what_offers_nothing_any_more_is_forgotten() {
         let mut ready = Ready::default();
-        assert!(ready.update(task(1), "a", Some("x\n"), 1, 1));
-        assert!(!ready.update(task(1), "a", Some("x\n"), 1, 1));
-        ready.update(task(1), "a", None, 1, 1);
-        assert_eq!((ready.best(agent(), None, &caps(&["x"]), &nobody()), ready.len()), (None, 0));
+        assert!(ready.update(task(1), "a", Some("x\n"), 1));
+        assert!(!ready.update(task(1), "a", Some("x\n"), 1));
+        ready.update(task(1), "a", None, 1);
+        assert_eq!((best(&ready, agent(), None, &["x"]), ready.len()), (None, 0));
+    }
+
+    #[test]
+    fn namespaces_take_turns_whatever_waits_longest() {
+        let mut ready = Ready::default();
+        let mut shares = Shares::default();
+        for n in 1..=4 {
+            ready.update(task(n), "a", Some("x\n"), i64::from(n));
+        }
+        ready.update(task(9), "b", Some("x\n"), 9);
+        let mut order = Vec::new();
+        while let Some((_, (_, next))) = ready.best(agent(), None, &caps(&["x"]), &HashSet::new(), &shares) {
+            shares.follow(if next == task(9) { "b" } else { "a" }, 0, 1);
+            order.push(next);
+            ready.remove(next);
+        }
+        assert_eq!(order, [task(1), task(9), task(2), task(3), task(4)]);
     }
 }

@@ -19,7 +19,7 @@ impl Task {
             return list;
         }
         let id = self.id;
-        let say = |reason: &str, what: String| Waiting { reason: reason.into(), what, step: None, until: None, act: None };
+        let say = |reason: &str, what: String| Waiting { reason: reason.into(), what, ..Waiting::default() };
         if self.paused.is_some() {
             let why = self.contents.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
             list.push(Waiting {
@@ -121,8 +121,7 @@ impl Task {
             reason: reason.into(),
             what,
             step: Some(path(i)),
-            until: None,
-            act: None,
+            ..Waiting::default()
         };
         for (i, reason) in self.board.blocked.iter().take(TOLD_MAX) {
             let why = self.contents.errors.get(&format!("step:{}", path(*i))).cloned().unwrap_or_default();
@@ -162,7 +161,7 @@ impl Task {
                         (format!("no agent able to {key} has come for its work"), format!("ephor agent run --capability {key}"))
                     }
                 };
-                list.push(Waiting { reason: "NO_AGENT".into(), what, step: None, until: None, act: Some(act) });
+                list.push(Waiting { reason: "NO_AGENT".into(), what, act: Some(act), ..Waiting::default() });
             }
         }
         for i in self.board.all().filter(|_| self.board.is_moving()) {

@@ -17,6 +17,7 @@ mod actors;
 mod answers;
 mod chance;
 mod drain;
+mod flow;
 mod observer;
 mod people;
 mod process;
@@ -97,6 +98,7 @@ pub const BRANCHES: &[&str] = &[
     "gate judged by agent",
     "gate judged by person",
     "healing spent",
+    "hold placed",
     "house decided",
     "idempotency mismatch",
     "idempotent answer repeated",
@@ -108,6 +110,7 @@ pub const BRANCHES: &[&str] = &[
     "plan escalated or replaced at its limit",
     "plan proposed",
     "queue full",
+    "rate opened",
     "recurred",
     "run missed",
     "run replaced",
@@ -117,6 +120,7 @@ pub const BRANCHES: &[&str] = &[
     "review rejected",
     "review undecided",
     "rolled back",
+    "set aside",
     "settled in parts",
     "signal early",
     "signal used",

@@ -2,6 +2,7 @@
 //! writer has decoded, with the mail in the store, with the witness, and with what anybody was ever told.
 
 use super::Counts;
+use super::flow::May;
 use super::world::Checked;
 use crate::examine::{Examined, Taken};
 use crate::live::{self, Live};
@@ -12,7 +13,7 @@ use crate::writer::{Writer, decide};
 use ephor_core::agent::AgentEvent;
 use ephor_core::command::{self, Answer, Command, Context};
 use ephor_core::event::{Actor, Event, Letter};
-use ephor_core::id::{AgentId, ClaimId, EffectId, StreamId, TaskId};
+use ephor_core::id::{AgentId, ClaimId, EffectId, StreamId, StreamKind, TaskId};
 use ephor_core::policy::Policy;
 use ephor_core::spec::ErrorClass;
 use ephor_core::status::BlockReason;
@@ -321,6 +322,9 @@ impl Observer {
         if stored.version != *version {
             return Err(format!("{} has version {} after {}", stored.stream, stored.version, *version - 1));
         }
+        if stored.stream.kind != StreamKind::Agent {
+            return Ok(());
+        }
         let event: AgentEvent = serde_json::from_str(&stored.data).map_err(|e| e.to_string())?;
         if let AgentEvent::AgentRegistered(said) = event
             && said.in_process
@@ -412,8 +416,12 @@ impl Observer {
 
     /// No agent waits for work that is there.
     pub(super) fn nobody_waits_beside_work(&self, writer: &Writer<MemoryStore>, now: Time) -> Checked {
+        let flow = writer.flow();
+        let facts = flow.facts();
+        let held = self.unfinished().map(|(_, examined)| (&examined.task, examined.witness.leases.len()));
+        let may = May::count(&facts, &flow, now, held);
         for (agent, capabilities) in writer.waiting_agents() {
-            if let Some(task) = self.work_for(agent, capabilities, now) {
+            if let Some(task) = self.work_for(agent, capabilities, now, &may) {
                 return Err(format!("{agent} waits for work although {task} has some"));
             }
         }
@@ -421,17 +429,18 @@ impl Observer {
     }
 
     /// A task that would give this agent something now.
-    pub(super) fn work_for(&self, agent: AgentId, capabilities: &Arc<[Box<str>]>, now: Time) -> Option<TaskId> {
+    fn work_for(&self, agent: AgentId, capabilities: &Arc<[Box<str>]>, now: Time, may: &May<'_>) -> Option<TaskId> {
         let actor = Actor::agent(agent);
         let claim = command::Claim {
             agent,
             capabilities: capabilities.clone(),
             claim: ephor_core::id::ClaimId::from_bits(1),
             start: true,
+            limits: Vec::new(),
         };
         let gives = |(id, examined): (TaskId, &Examined)| {
             let keys = examined.task.open_keys()?;
-            keys.lines().find(|key| crate::ready::fits(key, agent, capabilities))?;
+            keys.lines().find(|key| crate::ready::fits(key, agent, capabilities)).filter(|_| may.have(agent, &examined.task))?;
             let cx = Context {
                 now,
                 actor: &actor,

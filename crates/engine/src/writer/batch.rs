@@ -8,6 +8,7 @@ use crate::sealed::Sealed;
 use crate::store::{Blob, Guard, MailRow, NewEvent, UniqueRow};
 use ephor_core::agent::Agent;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::namespace::NamespaceEvent;
 use ephor_core::status::Status;
 use ephor_core::time::Time;
 use std::collections::{BTreeMap, HashMap};
@@ -90,6 +91,8 @@ pub(super) struct TouchedAgent {
 
 /// A namespace this batch has touched.
 pub(super) struct TouchedNamespace {
+    /// What happened to holds and limits, and by whom.
+    pub(super) flow: Vec<(NamespaceEvent, String)>,
     pub(super) hash: [u8; 32],
     pub(super) follows: u64,
     pub(super) group: GroupNo,

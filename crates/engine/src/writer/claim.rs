@@ -28,7 +28,12 @@ impl<S: Store> Writer<S> {
             Ok(items) if items.is_empty() && claim.until > batch.mono => {
                 self.reach("claim parked");
                 let known = &self.agents[&claim.wish.agent_id];
+                let agent = claim.wish.agent_id;
                 self.parked.park(ticket, claim, known.namespace(), known.capabilities.clone());
+                if self.turns.more {
+                    // It has not seen all there is, and goes on when others had their turn.
+                    self.parked.wake_those(|waiting| waiting == agent);
+                }
                 return Ok(());
             }
             other => other,
@@ -40,13 +45,26 @@ impl<S: Store> Writer<S> {
     /// Serves those who wait and for whom something may have come, and sends home those who have waited long enough.
     pub(super) fn serve_parked(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         // Each of them looks once; what the first leaves of an offer is for the next who can do it.
-        let mut looked = HashSet::new();
+        self.open_due(batch.now);
+        let (mut looked, mut later) = (HashSet::new(), Vec::new());
         while let Some(Woken { ticket, claim, offers }) = self.parked.take_woken() {
-            looked.insert(ticket);
+            if !looked.insert(ticket) {
+                later.push((ticket, claim, offers));
+                continue;
+            }
             self.claim(batch, ticket, claim)?;
-            for (namespace, key) in offers.iter().filter(|(namespace, key)| self.ready.offers(namespace, key)) {
+            let there = |(namespace, key): &&(Box<str>, Box<str>)| {
+                self.ready.offers(namespace, key) || self.turns.lanes.offers(namespace, key)
+            };
+            for (namespace, key) in offers.iter().filter(there) {
                 self.parked.wake_for(namespace, key, |ticket| !looked.contains(&ticket));
             }
+        }
+        // Those who were woken again go on in the next batch.
+        for (ticket, claim, offers) in later {
+            let known = &self.agents[&claim.wish.agent_id];
+            self.parked.park(ticket, claim, known.namespace(), known.capabilities.clone());
+            self.parked.wake_again(ticket, offers);
         }
         for ticket in self.parked.take_late(batch.mono) {
             batch.replies.push((ticket, Reply::Work(Ok(Vec::new()))));
@@ -75,6 +93,7 @@ impl<S: Store> Writer<S> {
             }
             _ => return Ok(Err(Refusal::NotFound { what: "agent", id: wish.agent_id.to_string() })),
         };
+        self.turns.more = false;
         let again = self.repeated(batch, claim)?;
         if !again.is_empty() {
             self.reach("claim repeated");
@@ -86,16 +105,25 @@ impl<S: Store> Writer<S> {
                 return Ok(Ok(held));
             }
         }
-        let asked =
-            command::Claim { agent: wish.agent_id, capabilities: capabilities.clone(), claim: wish.claim_id, start: wish.start };
+        if self.turns.facts.over_agent(wish.agent_id).is_some() && !planted::is(Fault::HoldIgnored) {
+            return Ok(Ok(Vec::new()));
+        }
+        let asked = command::Claim {
+            agent: wish.agent_id,
+            capabilities: capabilities.clone(),
+            claim: wish.claim_id,
+            start: wish.start,
+            limits: Vec::new(),
+        };
         let actor = Actor::agent(wish.agent_id);
         let mut items = Vec::new();
         let mut without = TaskSet::new();
         let mut searched = false;
         while items.len() < wish.max.min(CLAIM_MAX) as usize {
-            let Some(task) = self.ready.best(wish.agent_id, namespace.as_deref(), &capabilities, &without) else {
+            let Some(task) = self.pick(batch, wish.agent_id, namespace.as_deref(), &capabilities, &without)? else {
                 // What is not in memory may be in the index: a fresh start, or more than memory should hold.
-                if !self.ready.incomplete || searched {
+                let incomplete = self.ready.incomplete || self.turns.search.is_some() || self.turns.lanes.hungry;
+                if !incomplete || searched || self.turns.more {
                     break;
                 }
                 searched = true;
@@ -162,12 +190,19 @@ impl<S: Store> Writer<S> {
         capabilities: &Arc<[Box<str>]>,
     ) -> Result<(), StoreError> {
         self.settle()?;
-        let mut after: Option<Cursor> = None;
+        // Where much is set aside, what is free may lie behind more than one claim looks through: the next one goes on from here.
+        let mut after: Option<Cursor> = self.turns.search.take();
+        let idle = self.turns.is_idle();
+        if after.is_none() && !idle {
+            // Where it stopped is kept; what is dropped from here on is noted anew.
+            self.ready.incomplete = false;
+            self.turns.lanes.read_anew();
+        }
         let mut looked = 0;
         loop {
             let page = self.reader.open_work(after, INDEX_PAGE)?;
             looked += page.len() as u32;
-            after = page.last().map(|w| w.cursor);
+            after = page.last().map(|w| w.cursor).or(after);
             let whole = page.len() < INDEX_PAGE as usize;
             let mut found = 0;
             for work in page {
@@ -176,15 +211,17 @@ impl<S: Store> Writer<S> {
                 if batch.tasks.get(&task).is_some_and(|touched| !touched.events.is_empty()) {
                     continue;
                 }
-                let mine = namespace.is_none_or(|own| own == work.namespace);
+                let free = self.offer_row(task, &work, batch.now);
+                let mine = free && namespace.is_none_or(|own| own == work.namespace);
                 found += u32::from(mine && work.open.lines().any(|key| crate::ready::fits(key, agent, capabilities)));
-                self.ready.update(task, &work.namespace, Some(&work.open), work.cursor.priority, work.cursor.rank);
             }
             if whole {
-                self.ready.incomplete = self.ready.is_full();
+                self.ready.incomplete = self.ready.is_full() || (!idle && self.ready.incomplete);
                 return Ok(());
             }
             if found > 0 || looked >= INDEX_LOOKS {
+                self.turns.search = after.filter(|_| !idle);
+                self.turns.more = found == 0 && !idle;
                 return Ok(());
             }
         }

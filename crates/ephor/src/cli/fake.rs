@@ -114,6 +114,7 @@ impl World {
             capabilities: ["echo", "fail.once", "fail.always", "noop"].map(Into::into).into(),
             claim: ClaimId::new(1, [1; 10]),
             start: true,
+            limits: Vec::new(),
         };
         for id in ids {
             let Ok(Said::Work(item)) = self.handle(id, Command::Claim(claim()), &Actor::agent(agent)).answer else { continue };

@@ -13,6 +13,7 @@ mod body;
 mod case;
 mod errors;
 mod events;
+mod flow;
 mod guard;
 mod health;
 mod lifecycle;
@@ -57,6 +58,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::with_openapi(openapi::head())
         .merge(health::routes())
         .merge(access::routes())
+        .merge(flow::routes())
         .merge(tasks::routes())
         .merge(agents::routes())
         .merge(work::routes())

@@ -87,7 +87,12 @@ fn take_in(keys: &mut BTreeMap<KeyId, Known>, stored: &StoredEvent) -> Result<()
                 known.revoked_at = Some(Time(stored.at));
             }
         }
-        NamespaceEvent::SubmissionRefused { .. } => {}
+        NamespaceEvent::SubmissionRefused { .. }
+        | NamespaceEvent::HoldPlaced(_)
+        | NamespaceEvent::HoldReleased(_)
+        | NamespaceEvent::HoldLifted { .. }
+        | NamespaceEvent::LimitSet(_)
+        | NamespaceEvent::LimitRemoved { .. } => {}
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod api;
 mod check;
+pub(crate) mod flow;
 pub(crate) mod keys;
 mod list;
 mod look;

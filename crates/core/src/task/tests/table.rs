@@ -335,8 +335,13 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
     };
     let mut able: Vec<Box<str>> = ["a", "analyse", "b", "gate.code_style", "plan", "work"].into_iter().map(Into::into).collect();
     able.sort();
-    let claim =
-        crate::command::Claim { agent: agent(3), capabilities: Arc::from(able), claim: ClaimId::new(9, [9; 10]), start: true };
+    let claim = crate::command::Claim {
+        agent: agent(3),
+        capabilities: Arc::from(able),
+        claim: ClaimId::new(9, [9; 10]),
+        start: true,
+        limits: Vec::new(),
+    };
     let request = serde_json::from_value(json!({"title": "x"})).unwrap();
     let submission = crate::request::check(&request, world.now, &world.policy).unwrap();
     let effects = world.task.effects().keys().next().copied().unwrap_or(EffectId::new(9, [9; 10]));

@@ -277,7 +277,13 @@ impl World {
         self.claims = self.claims.wrapping_add(1);
         let mut words: Vec<Box<str>> = capabilities.iter().map(|c| (*c).into()).collect();
         words.sort();
-        Claim { agent: agent(n), capabilities: words.into(), claim: ClaimId::new(3_000, [self.claims; 10]), start }
+        Claim {
+            agent: agent(n),
+            capabilities: words.into(),
+            claim: ClaimId::new(3_000, [self.claims; 10]),
+            start,
+            limits: Vec::new(),
+        }
     }
 
     pub(super) fn try_claim(&mut self, n: u8, capabilities: &[&str]) -> Result<WorkItem, Refusal> {

@@ -156,8 +156,12 @@ async fn effects(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) ->
 /// What it waits for, most pressing first
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/waiting", tag = "tasks", params(("id" = String, Path, description = "The task")),
     responses((status = 200, body = Vec<Waiting>), Errors))]
-async fn waiting(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) -> Result<Json<Vec<Waiting>>, ApiError> {
-    side(&server, task, Task::waiting).await.map(Json)
+async fn waiting(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+) -> Result<Json<Vec<Waiting>>, ApiError> {
+    server.api(&who).waiting(task).await.map(Json)
 }
 
 /// Where a task is and what may follow.
