@@ -108,6 +108,7 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
                     closed: [].into(),
                     claim: ClaimId::new(now.0, [2; 10]),
                     start: true,
+                    limits: Vec::new(),
                 };
                 (Command::Claim(claim), Actor::agent(agent))
             }

@@ -2,6 +2,7 @@
 
 use crate::event::{Actor, DecisionWord, Letter, OverrideWord, Submitted, TextChanges};
 use crate::event::{Event, Private, RequestText};
+use crate::flow::Place;
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
 use crate::matching::Able;
 use crate::plan::{Plan, Problem, StepText};
@@ -226,6 +227,8 @@ pub struct Claim {
     pub claim: ClaimId,
     /// Whether the work begins at once.
     pub start: bool,
+    /// The limits it is counted under.
+    pub limits: Vec<Place>,
 }
 
 /// A change of what was submitted; what is missing stays.
@@ -350,6 +353,9 @@ pub enum Refusal {
     /// The caller may not.
     #[error("{0}")]
     Forbidden(String),
+    /// A hold is over it.
+    #[error("{0}")]
+    Held(String),
     /// No effect is allowed here.
     #[error("no outside effect is allowed: {0}")]
     NoEffect(String),
@@ -380,6 +386,7 @@ impl Refusal {
             Self::LimitReached { .. } => "LIMIT_REACHED",
             Self::QueueFull => "QUEUE_FULL",
             Self::Forbidden(_) => "FORBIDDEN",
+            Self::Held(_) => "HELD",
             Self::NoEffect(_) => "EFFECT_REFUSED",
             Self::Corrupt { .. } => "CORRUPT",
         }

@@ -645,6 +645,9 @@ pub struct Assigned {
     /// When the attempt is over time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_at: Option<Time>,
+    /// The limits it is counted under.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<crate::flow::Place>,
 }
 
 /// A step's attempt that worked.

@@ -37,6 +37,8 @@ kinds! {
     ReviewKind ReviewId "review";
     /// Names a key; the key itself is something else.
     KeyKind KeyId "key";
+    /// Names a hold.
+    HoldKind HoldId "hold";
 }
 
 /// A typed id; compare, sort and print it, nothing else.

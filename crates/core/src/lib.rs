@@ -15,6 +15,7 @@ pub mod contents;
 pub mod event;
 #[cfg(feature = "rules")]
 pub mod expr;
+pub mod flow;
 #[cfg(feature = "rules")]
 pub mod gate;
 pub mod id;

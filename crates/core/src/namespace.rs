@@ -1,8 +1,9 @@
 //! What is a fact for a whole namespace and belongs to no task: submissions that were refused (no task is stored for them, but that
-//! somebody tried is), and keys.
+//! somebody tried is), keys, holds and limits.
 
 use crate::breaker::{BreakerOf, Opened};
-use crate::id::KeyId;
+use crate::flow::{Hold, Limit, Release};
+use crate::id::{HoldId, KeyId};
 use crate::key::Key;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,25 @@ pub enum NamespaceEvent {
     KeyRevoked {
         /// Which one.
         id: KeyId,
+    },
+    /// Work is kept back.
+    HoldPlaced(Box<Hold>),
+    /// Some of it goes on although the hold stands.
+    HoldReleased(Box<Release>),
+    /// It is kept back no more.
+    HoldLifted {
+        /// Which hold.
+        id: HoldId,
+    },
+    /// A limit was made, or changed.
+    LimitSet(Box<Limit>),
+    /// A limit is gone.
+    LimitRemoved {
+        /// The namespace it was about; all where it is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<Box<str>>,
+        /// Its name.
+        name: Box<str>,
     },
     /// A tool or model failed one task after the other and is left alone here.
     BreakerOpened {
@@ -69,6 +89,11 @@ impl NamespaceEvent {
             Self::BreakerOpened { .. } => "BREAKER_OPENED",
             Self::BreakerHalfOpened { .. } => "BREAKER_HALF_OPENED",
             Self::BreakerClosed { .. } => "BREAKER_CLOSED",
+            Self::HoldPlaced(_) => "HOLD_PLACED",
+            Self::HoldReleased(_) => "HOLD_RELEASED",
+            Self::HoldLifted { .. } => "HOLD_LIFTED",
+            Self::LimitSet(_) => "LIMIT_SET",
+            Self::LimitRemoved { .. } => "LIMIT_REMOVED",
         }
     }
 }

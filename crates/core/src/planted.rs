@@ -57,6 +57,10 @@ faults! {
     DependencyIgnored;
     /// Work is handed out while the task is held.
     PauseIgnored;
+    /// Work is handed out, and acts, under a hold.
+    HoldIgnored;
+    /// Work is handed out where a limit leaves no room.
+    LimitIgnored;
     /// Resuming a task settles the decision that is owed about it.
     HoldForgotten;
     /// A report about a task that has ended is applied.

@@ -771,7 +771,7 @@ pub struct OutputView {
 }
 
 /// One thing a task waits for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Waiting {
     /// A word for programs: `APPROVAL`, `NO_AGENT`, `DUE`.
@@ -790,4 +790,8 @@ pub struct Waiting {
     /// How the agent looks that works on it, where a running engine was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liveness: Option<Liveness>,
+    /// Which one it is among the tasks of its namespace that offer the same work, from 1: where an agent is what it waits for. No more
+    /// than 100,000 are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<u64>,
 }

@@ -39,7 +39,6 @@ impl Cache {
     }
 
     /// Looks at a task and leaves it where it is.
-    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn peek(&self, task: TaskId) -> Option<&Live> {
         self.tasks.get(&task).map(|kept| &*kept.live)
     }

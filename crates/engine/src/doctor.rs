@@ -13,7 +13,10 @@ use ephor_core::event::{Event, Letter};
 use ephor_core::id::{AgentId, StreamId, StreamKind, TaskId};
 use ephor_core::status::Status;
 use ephor_core::time::Time;
+use flow::{Kept, Ledger};
 use std::collections::HashMap;
+
+mod flow;
 
 /// How many rows or events are read at once.
 const PAGE: u32 = 500;
@@ -60,8 +63,12 @@ fn then(rule: Rule) -> &'static str {
 
 /// Examines a database. `now` is the engine's time, for keys that have run out.
 pub fn doctor(reader: &dyn Reader, now: Time) -> Result<Report, StoreError> {
-    let mut doctor = Doctor { reader, now, report: Report::default(), letters: HashMap::new() };
+    let mut doctor = Doctor { reader, now, report: Report::default(), letters: HashMap::new(), ledger: None };
+    doctor.ledger = Ledger::begin(reader)?;
     doctor.tasks()?;
+    for Kept { stream, version, what } in doctor.ledger.take().map(Ledger::judge).unwrap_or_default() {
+        doctor.wrong(Rule::Skipped, stream, version, what);
+    }
     doctor.agents()?;
     for kind in [StreamKind::Constitution, StreamKind::Schedule, StreamKind::Namespace] {
         doctor.pages(kind, |doctor, listed| doctor.links(listed.stream, |_, _| ()))?;
@@ -85,6 +92,8 @@ struct Doctor<'a> {
     now: Time,
     report: Report,
     letters: HashMap<TaskId, OnTheirWay>,
+    /// What was handed out, where there ever was a hold or a limit.
+    ledger: Option<Ledger>,
 }
 
 impl Doctor<'_> {
@@ -131,6 +140,7 @@ impl Doctor<'_> {
         let stream = listed.stream;
         let Some(id) = stream.task() else { return Ok(()) };
         let mut examined = Examined::new(id);
+        self.ledger.as_mut().into_iter().for_each(Ledger::turn_page);
         let snapshot = self.reader.snapshot(stream)?;
         let mut after = 0;
         loop {
@@ -184,6 +194,9 @@ impl Doctor<'_> {
     fn event(&mut self, id: TaskId, examined: &mut Examined, stored: &StoredEvent) -> Result<(), StoreError> {
         self.report.events += 1;
         let taken = examined.take(stored);
+        if let (Some(ledger), Some(event)) = (&mut self.ledger, &taken.event) {
+            ledger.see(stored, event, examined);
+        }
         self.breached(stored.stream, stored.version, taken.breaches);
         for (target, letter) in taken.sent {
             *self.letters.entry(target).or_default().entry(text(&letter)).or_default() += 1;

@@ -4,6 +4,7 @@
 use crate::clock::{self, Clock, EngineTime, Entropy, SystemClock, SystemEntropy};
 use crate::directory::Directory;
 use crate::feed::Feed;
+use crate::flow::Flow;
 use crate::intake::{Intake, Item, NotTaken};
 use crate::leases::{LeaseView, Leases};
 use crate::lock::Lock;
@@ -17,12 +18,14 @@ pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
 use ephor_core::event::{Actor, ActorKind, Private};
-use ephor_core::id::{AgentId, EffectId, TaskId};
+use ephor_core::flow::{EVERYWHERE, Facts, HoldView, LimitView, limit_id};
+use ephor_core::id::{AgentId, EffectId, HoldId, TaskId};
 use ephor_core::liveness::{self, Liveness};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
 use ephor_core::request;
 use ephor_core::spec::{ExecutionMode, Request};
+use ephor_core::task::{Task, Waiting};
 use ephor_core::time::Time;
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, WorkItem,
@@ -103,6 +106,7 @@ pub(crate) struct Inner {
     pub(crate) ticker: ticker::Bell,
     directory: Arc<Directory>,
     breakers: Breakers,
+    flow: Arc<Flow>,
     logs: Mutex<WorkLogs>,
     pub(crate) policy: Arc<Policy>,
     entropy: Mutex<Box<dyn Entropy>>,
@@ -160,6 +164,7 @@ impl Engine {
             ticker: ticker::Bell::default(),
             directory: writer.directory(),
             breakers: writer.breakers(),
+            flow: writer.flow(),
             logs: Mutex::default(),
             policy,
             entropy: Mutex::new(entropy),
@@ -294,7 +299,7 @@ impl Engine {
 
     /// Asks something of a task.
     pub async fn command(&self, task: TaskId, command: Command, actor: Actor) -> Result<Done, EngineError> {
-        one(self.ask("default", Job::Task { task, command, actor }).await?)
+        one(self.ask(EVERYWHERE, Job::Task { task, command, actor }).await?)
     }
 
     /// The same under terms: refused when the task is at another version, and harmless to say again under the same key.
@@ -309,7 +314,7 @@ impl Engine {
         for (_, actor) in asked.iter().filter(|(_, actor)| actor.kind == ActorKind::Ai) {
             actor.id.parse().into_iter().for_each(|agent| self.heard(agent));
         }
-        let done = one(self.ask("default", Job::Asked(Box::new(Asked { task, asked, terms }))).await?)?;
+        let done = one(self.ask(EVERYWHERE, Job::Asked(Box::new(Asked { task, asked, terms }))).await?)?;
         if erases {
             self.logs().forget(task);
         }
@@ -323,7 +328,7 @@ impl Engine {
         let hash = move || (payload_key(task, &salt, &body), body);
         let (key, body) = tokio::task::spawn_blocking(hash).await.map_err(|e| EngineError::Stopped(e.to_string()))?;
         let reference = format!("{}{key}", hex(&salt));
-        one(self.ask("default", Job::Keep { task, blob: Blob { key, body } }).await?)?;
+        one(self.ask(EVERYWHERE, Job::Keep { task, blob: Blob { key, body } }).await?)?;
         Ok(reference)
     }
 
@@ -359,7 +364,7 @@ impl Engine {
 
     /// Asks something of an agent.
     pub async fn agent(&self, id: AgentId, command: AgentCommand, actor: Actor) -> Result<Done, EngineError> {
-        one(self.ask("default", Job::Agent { id, command, actor }).await?)
+        one(self.ask(EVERYWHERE, Job::Agent { id, command, actor }).await?)
     }
 
     /// The agent that goes by this name of its own.
@@ -434,7 +439,7 @@ impl Engine {
         let agent = wish.agent_id;
         self.heard(agent);
         let until = self.inner.clock.mono_ms() + wish.wait_ms.min(WAIT_MAX);
-        let (ticket, answer) = self.push("default", Job::Claim(Claim { wish, until, held_first }))?;
+        let (ticket, answer) = self.push(&self.desk_of(agent), Job::Claim(Claim { wish, until, held_first }))?;
         let asks = self.inner.directory.begins_to_ask(agent).then_some(agent);
         Ok(Wish { answer, leaving: Leaving { engine: self, ticket: Some(ticket), asks }, agent })
     }
@@ -509,7 +514,7 @@ impl Engine {
                 Err(refusal) => answers.push(Some(Err(refusal))),
             }
         }
-        let mut decided = self.ask_many(jobs).await?.into_iter();
+        let mut decided = self.ask_many(&self.desk_of(agent), jobs).await?.into_iter();
         let fill = |slot: Option<_>| slot.or_else(|| decided.next()).expect("there is one answer for each job");
         Ok(answers.into_iter().map(fill).collect())
     }
@@ -537,7 +542,7 @@ impl Engine {
 
     /// Deletes what was private of a task that has ended; the chain stays whole.
     pub async fn erase(&self, task: TaskId, actor: Actor) -> Result<Done, EngineError> {
-        let done = one(self.ask("default", Job::Erase { task, actor }).await?)?;
+        let done = one(self.ask(EVERYWHERE, Job::Erase { task, actor }).await?)?;
         self.logs().forget(task);
         Ok(done)
     }
@@ -545,6 +550,38 @@ impl Engine {
     /// Records a fact about a namespace.
     pub async fn namespace(&self, name: &str, event: NamespaceEvent, actor: Actor) -> Result<Done, EngineError> {
         one(self.ask(name, Job::Namespace { name: name.into(), event, actor }).await?)
+    }
+
+    /// The holds and limits that stand.
+    pub fn flow(&self) -> Arc<Facts> {
+        self.inner.flow.facts()
+    }
+
+    /// What holds and limits say to a task now, as reasons why it waits.
+    pub fn held_back(&self, task: &Task) -> Vec<Waiting> {
+        self.inner.flow.reasons(task, self.now())
+    }
+
+    /// The limits, with how much each counts now.
+    pub fn limits(&self) -> Vec<LimitView> {
+        let (facts, now) = (self.flow(), self.now());
+        let counts = self.inner.flow.counts();
+        let view = |set: &ephor_core::flow::Set| {
+            let id = limit_id(set.limit.namespace.as_deref(), &set.limit.name);
+            let (counted, full) = counts.of(&id, &facts, now);
+            LimitView { counted, full, ..set.view() }
+        };
+        facts.limits().map(view).collect()
+    }
+
+    /// The holds, the oldest first.
+    pub fn holds(&self) -> Vec<HoldView> {
+        self.flow().holds().map(ephor_core::flow::Standing::view).collect()
+    }
+
+    /// A new hold's id.
+    pub fn new_hold_id(&self) -> HoldId {
+        HoldId::new(self.now().0, self.random())
     }
 
     /// Events after a position, then those to come: no gap, no double.
@@ -637,10 +674,16 @@ impl Engine {
         bytes
     }
 
-    async fn ask_many(&self, jobs: Vec<Job>) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
+    /// In whose queue an agent asks: in that of its namespace; those that work for all have one of their own.
+    fn desk_of(&self, agent: AgentId) -> Box<str> {
+        let known = self.inner.directory.get(agent);
+        known.and_then(|known| known.registration.as_ref()?.namespace.clone()).unwrap_or_else(|| EVERYWHERE.into())
+    }
+
+    async fn ask_many(&self, desk: &str, jobs: Vec<Job>) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
         match jobs.is_empty() {
             true => Ok(Vec::new()),
-            false => self.many(self.ask("default", Job::Many(jobs)).await?),
+            false => self.many(self.ask(desk, Job::Many(jobs)).await?),
         }
     }
 

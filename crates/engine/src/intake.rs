@@ -1,8 +1,8 @@
-//! What waits to be written. Bounded, and fair: namespaces take turns, so that one that submits a million tasks does not keep the
-//! others waiting.
+//! What waits to be written. Bounded, and fair: whose namespace was asked for least comes first, so that one that submits a million tasks
+//! does not keep the others waiting. A batch counts as many as it has in it.
 
 use crate::writer::{Job, Reply, Ticket};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -22,6 +22,16 @@ pub(crate) enum Item {
     Sweep,
 }
 
+impl Item {
+    /// How much it asks for.
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Job(job, _) => job.count().max(1) as u64,
+            Self::Gone(_) | Self::Written | Self::Note | Self::Sweep => 1,
+        }
+    }
+}
+
 /// The queue in front of the writer.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -32,12 +42,24 @@ pub(crate) struct Intake {
 
 #[derive(Debug, Default)]
 struct State {
-    queues: BTreeMap<Box<str>, VecDeque<(Ticket, Item)>>,
-    /// The namespace whose turn was last.
-    last: Box<str>,
+    queues: BTreeMap<Box<str>, Queue>,
+    /// Whose turn it is: namespaces with something in their queue, by what they have had.
+    turns: BTreeSet<(u64, Box<str>)>,
+    /// What whoever came last had had. Who comes anew starts from there: who asked for nothing has saved up nothing.
+    had: u64,
     len: usize,
     tickets: Ticket,
     closed: bool,
+}
+
+/// How many namespaces that ask for nothing are remembered before those that owe nothing are forgotten.
+const IDLE_MAX: usize = 64;
+
+/// What waits of one namespace, and what it has had.
+#[derive(Debug, Default)]
+struct Queue {
+    items: VecDeque<(Ticket, Item)>,
+    had: u64,
 }
 
 /// Why something was not taken in.
@@ -67,11 +89,17 @@ impl Intake {
         }
         state.tickets += 1;
         let ticket = state.tickets;
-        match state.queues.get_mut(namespace) {
-            Some(queue) => queue.push_back((ticket, item)),
-            None => {
-                state.queues.insert(namespace.into(), VecDeque::from([(ticket, item)]));
-            }
+        let least = state.had;
+        let queue = match state.queues.get_mut(namespace) {
+            Some(queue) => queue,
+            None => state.queues.entry(namespace.into()).or_default(),
+        };
+        let first = queue.items.is_empty();
+        queue.items.push_back((ticket, item));
+        if first {
+            queue.had = queue.had.max(least);
+            let turn = (queue.had, namespace.into());
+            state.turns.insert(turn);
         }
         state.len += 1;
         drop(state);
@@ -94,14 +122,21 @@ impl Intake {
         }
         let mut taken = Vec::with_capacity(state.len.min(most));
         while taken.len() < most {
-            let turn = state.queues.range::<str, _>((std::ops::Bound::Excluded(&*state.last), std::ops::Bound::Unbounded)).next();
-            let Some(name) = turn.or_else(|| state.queues.iter().next()).map(|(name, _)| name.clone()) else { break };
-            let queue = state.queues.get_mut(&name).expect("it was found by this name");
-            taken.extend(queue.pop_front());
-            if queue.is_empty() {
-                state.queues.remove(&name);
+            let Some((had, name)) = state.turns.pop_first() else { break };
+            state.had = had;
+            let queue = state.queues.get_mut(&name).expect("whose turn it is has a queue");
+            let first = queue.items.pop_front();
+            queue.had += first.as_ref().map_or(1, |(_, item)| item.cost());
+            let (had, empty) = (queue.had, queue.items.is_empty());
+            taken.extend(first);
+            if !empty {
+                state.turns.insert((had, name));
             }
-            state.last = name;
+        }
+        if state.queues.len() > IDLE_MAX + 2 * state.turns.len() {
+            // Who has had more than others is remembered until they have had as much.
+            let least = state.had;
+            state.queues.retain(|_, queue| !queue.items.is_empty() || queue.had > least);
         }
         state.len -= taken.len();
         Some(taken)
@@ -118,6 +153,7 @@ impl Intake {
         let mut state = self.state();
         state.closed = true;
         state.queues.clear();
+        state.turns.clear();
         state.len = 0;
     }
 
@@ -147,6 +183,26 @@ mod tests {
         }
         assert_eq!(tickets(&intake, 4), [1, 4, 5, 2]);
         assert_eq!(tickets(&intake, 4), [3]);
+    }
+
+    #[test]
+    fn a_batch_counts_as_many_as_it_has_in_it() {
+        let intake = Intake::new(100);
+        let many = |n: usize| {
+            let keep = |_| Job::Namespace {
+                name: "a".into(),
+                event: ephor_core::namespace::NamespaceEvent::SubmissionRefused { fields: Vec::new(), unrecorded: 0 },
+                actor: ephor_core::event::Actor::settle(),
+            };
+            Item::Job(Job::Many((0..n).map(keep).collect()), None)
+        };
+        for _ in 0..2 {
+            intake.push("a", many(3)).unwrap();
+        }
+        for _ in 0..5 {
+            intake.push("b", Item::Note).unwrap();
+        }
+        assert_eq!(tickets(&intake, 9), [1, 3, 4, 5, 2, 6, 7]);
     }
 
     #[test]

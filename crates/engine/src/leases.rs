@@ -66,6 +66,8 @@ struct Watch {
     heard: usize,
     progress: Option<f64>,
     message: Option<String>,
+    /// Whether a hold tells its holder to stop.
+    held: bool,
 }
 
 /// A live lease, for those who look.
@@ -143,6 +145,7 @@ impl Leases {
             heard: held.guidance.len(),
             progress: None,
             message: None,
+            held: false,
         });
     }
 
@@ -234,6 +237,20 @@ impl Leases {
         self.probation.get(&agent).copied()
     }
 
+    /// Tells those holders of a task to stop whom a hold stops, and the others that they need not.
+    pub(crate) fn hold(&mut self, task: TaskId, stops: impl Fn(AgentId) -> bool) {
+        for watch in self.tasks.get_mut(&task).into_iter().flat_map(|held| &mut held.leases) {
+            watch.held = stops(watch.agent);
+        }
+    }
+
+    /// The tasks of which something is held, in order.
+    pub(crate) fn tasks(&self) -> Vec<TaskId> {
+        let mut tasks: Vec<TaskId> = self.tasks.keys().copied().collect();
+        tasks.sort_unstable();
+        tasks
+    }
+
     /// Tells the holders of a task what somebody said.
     pub(crate) fn guide(&mut self, task: TaskId, text: &str) {
         if let Some(held) = self.tasks.get_mut(&task) {
@@ -315,8 +332,9 @@ impl Leases {
         }
         let guidance = held.guidance[watch.heard..].to_vec();
         watch.heard = held.guidance.len();
+        let stop = held.stop || watch.held;
         self.unwritten.insert((beat.task_id, beat.work.clone()));
-        HeartbeatAnswer { then: if held.stop { Then::Cancel } else { Then::Continue }, guidance }
+        HeartbeatAnswer { then: if stop { Then::Cancel } else { Then::Continue }, guidance }
     }
 
     /// Leases whose holders have been silent for longer than lease and grace.
@@ -497,7 +515,7 @@ mod tests {
         }
         assert_eq!(leases.worked(task(), &WorkKey::Step("1".into()), 1, 5), None);
         leases.put_on_probation(agent(), 0);
-        assert_eq!((leases.probation(agent()), leases.count(agent())), (None, 1));
+        assert_eq!((leases.probation(agent()), leases.count_of(agent())), (None, 1));
     }
 
     #[test]

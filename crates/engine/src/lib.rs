@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod engine;
 mod examine;
 pub mod feed;
+pub mod flow;
 mod ids;
 mod intake;
 mod leases;

@@ -149,11 +149,10 @@ impl Live {
     /// The index row as it should be now; `None` when the store's is good enough.
     pub(crate) fn row(&self, open: Option<&str>, now: Time) -> Option<Row> {
         let (task, facts) = (&self.task, &self.task.facts);
-        let born = task.born_at().unwrap_or_default();
         let late = if planted::is(Fault::WakeLate) { 60_000 } else { 0 };
         let wake_at = task.wake_at().map(|t| t.0 + late);
         let ended_at = task.end().map(|e| e.at.0);
-        let rank = facts.due_at.unwrap_or(born).0;
+        let rank = task.rank();
         let title = if task.is_erased() { "" } else { &task.contents.text.title };
         let Some(old) = &self.row else {
             return Some(row_of(task, open.map(str::to_owned)));
@@ -200,7 +199,7 @@ pub(crate) fn row_of(task: &Task, open: Option<String>) -> Row {
         namespace: facts.namespace.to_string(),
         status: Some(task.status()),
         priority: task.priority() as i64,
-        rank: facts.due_at.unwrap_or(born).0,
+        rank: task.rank(),
         wake_at: task.wake_at().map(|t| t.0),
         open,
         created_at: born.0,

@@ -41,7 +41,7 @@ impl Engine {
     }
 
     /// Whether an agent holds work of a task.
-    pub fn holds(&self, agent: AgentId, task: TaskId) -> bool {
+    pub fn holds_any_of(&self, agent: AgentId, task: TaskId) -> bool {
         self.leases_of(agent, usize::MAX).iter().any(|lease| lease.task == task)
     }
 
@@ -170,10 +170,9 @@ impl Engine {
             return Some(Waiting {
                 reason: "CIRCUIT_OPEN".into(),
                 what: format!("the {of} {} failed one task after the other and is left alone for a while", tool.name),
-                step: None,
-                liveness: None,
                 until: Some(WireTime(until)),
                 act: Some(format!("ephor breaker reset {of} {} --namespace {}", tool.name, tool.namespace)),
+                ..Waiting::default()
             });
         }
         let all = self.beside(task, key);
@@ -194,14 +193,7 @@ impl Engine {
                 .collect();
             let what = format!("no agent that is known may have it: {}", near.join("; "));
             let act = Some(format!("ephor agent run --capability {words}"));
-            return (!near.is_empty()).then(|| Waiting {
-                reason: "NO_AGENT".into(),
-                what,
-                step: None,
-                until: None,
-                liveness: None,
-                act,
-            });
+            return (!near.is_empty()).then(|| Waiting { reason: "NO_AGENT".into(), what, act, ..Waiting::default() });
         }
         let named: Vec<String> = able.iter().take(NAMED_MAX).map(|one| told(one)).collect();
         let more = able.len().saturating_sub(NAMED_MAX);
@@ -210,13 +202,11 @@ impl Engine {
         Some(Waiting {
             reason: if busy { "AGENTS_BUSY".into() } else { "NO_AGENT".into() },
             what: format!("{} of {} agents are able to {words}: {}{rest}", able.len(), all.len(), named.join("; ")),
-            step: None,
-            liveness: None,
-            until: None,
             act: Some(match busy {
                 true => format!("ephor agent show {}", first.agent.id),
                 false => format!("ephor agent run --capability {words}"),
             }),
+            ..Waiting::default()
         })
     }
 }

@@ -1,17 +1,17 @@
 //! Who has work, best first. Hints in memory, never rows: an entry may be out of date, because only `Assigned` in a stream grants a
 //! lease. Bounded; what does not fit is found again in the index.
 
+use crate::flow::{Share, Shares};
 use crate::ids::IdMap;
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::matching::{Able, fits, is_special};
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The most tasks remembered. Beyond it the worst are forgotten, and fetched from the index when the better ones are gone.
 const TASKS_MAX: usize = 100_000;
 
-/// Where a task stands among those that offer the same: priority, then due time or birth, then id.
-pub(crate) type Rank = (Reverse<i64>, i64, TaskId);
+/// Where a task stands among those that offer the same: as `Task::rank` says, then its id.
+pub(crate) type Rank = (i64, TaskId);
 
 /// Tasks that offer the same, by namespace: of those there are few.
 type Offers = BTreeMap<Box<str>, BTreeSet<Rank>>;
@@ -43,8 +43,8 @@ impl Ready {
     }
 
     /// Notes what a task offers now. Answers whether it offers something it did not offer before.
-    pub(crate) fn update(&mut self, task: TaskId, namespace: &str, open: Option<&str>, priority: i64, due: i64) -> bool {
-        let rank = (Reverse(priority), due, task);
+    pub(crate) fn update(&mut self, task: TaskId, namespace: &str, open: Option<&str>, rank: i64) -> bool {
+        let rank = (rank, task);
         if let Some(known) = self.tasks.get(&task) {
             if known.rank == rank && open == Some(known.open.as_str()) {
                 return false;
@@ -58,7 +58,7 @@ impl Ready {
             if worst <= rank {
                 return true;
             }
-            self.remove(worst.2);
+            self.remove(worst.1);
         }
         for key in open.lines() {
             if !self.by_key.contains_key(key) {
@@ -110,19 +110,25 @@ impl Ready {
         namespace: Option<&str>,
         able: &Able,
         not: &HashSet<TaskId>,
+        shares: &Shares,
         is_shut: impl Fn(&str, &str) -> bool,
-    ) -> Option<TaskId> {
-        let of = |set: &BTreeSet<Rank>| set.iter().find(|rank| !not.contains(&rank.2)).copied();
+    ) -> Option<(Share, Rank)> {
+        let of = |(name, set): (&str, &BTreeSet<Rank>)| {
+            set.iter().find(|rank| !not.contains(&rank.1)).map(|rank| (shares.of(name), *rank))
+        };
         let first = |key: &str| {
             let offers = self.by_key.get(key)?;
             match namespace {
-                Some(own) => offers.get(own).filter(|_| !is_shut(own, key)).and_then(of),
-                None => offers.iter().filter(|(name, _)| !is_shut(name, key)).filter_map(|(_, set)| of(set)).min(),
+                Some(own) => offers.get(own).filter(|_| !is_shut(own, key)).and_then(|set| of((own, set))),
+                None => {
+                    let open = offers.iter().filter(|(name, _)| !is_shut(name, key));
+                    open.filter_map(|(name, set)| of((name, set))).min()
+                }
             }
         };
         let plain = able.capabilities.iter().filter_map(|c| first(c));
         let special = self.special.iter().filter(|key| fits(key, agent, able)).filter_map(|key| first(key));
-        plain.chain(special).min().map(|rank| rank.2)
+        plain.chain(special).min()
     }
 
     /// Whether some task of a namespace offers work under this key.
@@ -157,43 +163,43 @@ mod tests {
     fn open(_: &str, _: &str) -> bool {
         false
     }
-    fn nobody() -> HashSet<TaskId> {
-        HashSet::new()
+    fn best(ready: &Ready, agent: AgentId, namespace: Option<&str>, words: &[&str]) -> Option<TaskId> {
+        ready.best(agent, namespace, &able(words), &HashSet::new(), &Shares::default(), open).map(|(_, rank)| rank.1)
     }
 
     #[test]
-    fn the_higher_priority_comes_first_then_the_earlier() {
+    fn the_lower_rank_comes_first_then_the_earlier() {
         let mut ready = Ready::default();
-        ready.update(task(1), "a", Some("x\n"), 1, 10);
-        ready.update(task(2), "a", Some("x\n"), 1, 5);
-        ready.update(task(3), "a", Some("x\n"), 2, 99);
+        ready.update(task(1), "a", Some("x\n"), 10);
+        ready.update(task(2), "a", Some("x\n"), 5);
+        ready.update(task(3), "a", Some("x\n"), 5);
         let mut order = Vec::new();
-        while let Some(next) = ready.best(agent(), None, &able(&["x"]), &nobody(), open) {
+        while let Some(next) = best(&ready, agent(), None, &["x"]) {
             order.push(next);
             ready.remove(next);
         }
-        assert_eq!(order, [task(3), task(2), task(1)]);
+        assert_eq!(order, [task(2), task(3), task(1)]);
     }
 
     #[test]
     fn a_key_of_several_capabilities_wants_them_all_and_a_pinned_one_its_agent() {
         let mut ready = Ready::default();
-        ready.update(task(1), "a", Some("x+y\n"), 1, 1);
-        assert_eq!(ready.best(agent(), None, &able(&["x"]), &nobody(), open), None);
-        assert_eq!(ready.best(agent(), None, &able(&["x", "y"]), &nobody(), open), Some(task(1)));
-        ready.update(task(1), "a", Some(&format!("x@{}\n", agent())), 1, 1);
-        assert_eq!(ready.best(agent(), None, &able(&["x"]), &nobody(), open), Some(task(1)));
-        assert_eq!(ready.best(AgentId::new(2, [8; 10]), None, &able(&["x"]), &nobody(), open), None);
+        ready.update(task(1), "a", Some("x+y\n"), 1);
+        assert_eq!(best(&ready, agent(), None, &["x"]), None);
+        assert_eq!(best(&ready, agent(), None, &["x", "y"]), Some(task(1)));
+        ready.update(task(1), "a", Some(&format!("x@{}\n", agent())), 1);
+        assert_eq!(best(&ready, agent(), None, &["x"]), Some(task(1)));
+        assert_eq!(best(&ready, AgentId::new(2, [8; 10]), None, &["x"]), None);
     }
 
     #[test]
     fn who_belongs_to_a_namespace_gets_only_its_work() {
         let mut ready = Ready::default();
-        ready.update(task(1), "a", Some("x\n"), 2, 1);
-        ready.update(task(2), "b", Some("x\n"), 1, 1);
-        assert_eq!(ready.best(agent(), None, &able(&["x"]), &nobody(), open), Some(task(1)));
-        assert_eq!(ready.best(agent(), Some("b"), &able(&["x"]), &nobody(), open), Some(task(2)));
-        assert_eq!(ready.best(agent(), Some("c"), &able(&["x"]), &nobody(), open), None);
+        ready.update(task(1), "a", Some("x\n"), 1);
+        ready.update(task(2), "b", Some("x\n"), 2);
+        assert_eq!(best(&ready, agent(), None, &["x"]), Some(task(1)));
+        assert_eq!(best(&ready, agent(), Some("b"), &["x"]), Some(task(2)));
+        assert_eq!(best(&ready, agent(), Some("c"), &["x"]), None);
         ready.remove(task(2));
         assert!(ready.offers("a", "x") && !ready.offers("b", "x"));
     }
@@ -201,19 +207,40 @@ mod tests {
     #[test]
     fn what_is_shut_in_one_namespace_is_offered_in_another() {
         let mut ready = Ready::default();
-        ready.update(task(1), "a", Some("x\n"), 2, 1);
-        ready.update(task(2), "b", Some("x\n"), 1, 1);
+        ready.update(task(1), "a", Some("x\n"), 1);
+        ready.update(task(2), "b", Some("x\n"), 2);
         let shut = |namespace: &str, key: &str| (namespace, key) == ("a", "x");
-        assert_eq!(ready.best(agent(), None, &able(&["x"]), &nobody(), shut), Some(task(2)));
-        assert_eq!(ready.best(agent(), Some("a"), &able(&["x"]), &nobody(), shut), None);
+        let best = |namespace| {
+            let found = ready.best(agent(), namespace, &able(&["x"]), &HashSet::new(), &Shares::default(), shut);
+            found.map(|(_, rank)| rank.1)
+        };
+        assert_eq!(best(None), Some(task(2)));
+        assert_eq!(best(Some("a")), None);
     }
 
     #[test]
     fn what_offers_nothing_any_more_is_forgotten() {
         let mut ready = Ready::default();
-        assert!(ready.update(task(1), "a", Some("x\n"), 1, 1));
-        assert!(!ready.update(task(1), "a", Some("x\n"), 1, 1));
-        ready.update(task(1), "a", None, 1, 1);
-        assert_eq!((ready.best(agent(), None, &able(&["x"]), &nobody(), open), ready.len()), (None, 0));
+        assert!(ready.update(task(1), "a", Some("x\n"), 1));
+        assert!(!ready.update(task(1), "a", Some("x\n"), 1));
+        ready.update(task(1), "a", None, 1);
+        assert_eq!((best(&ready, agent(), None, &["x"]), ready.len()), (None, 0));
+    }
+
+    #[test]
+    fn namespaces_take_turns_whatever_waits_longest() {
+        let mut ready = Ready::default();
+        let mut shares = Shares::default();
+        for n in 1..=4 {
+            ready.update(task(n), "a", Some("x\n"), i64::from(n));
+        }
+        ready.update(task(9), "b", Some("x\n"), 9);
+        let mut order = Vec::new();
+        while let Some((_, (_, next))) = ready.best(agent(), None, &able(&["x"]), &HashSet::new(), &shares, open) {
+            shares.follow(if next == task(9) { "b" } else { "a" }, 0, 1);
+            order.push(next);
+            ready.remove(next);
+        }
+        assert_eq!(order, [task(1), task(9), task(2), task(3), task(4)]);
     }
 }

@@ -73,8 +73,12 @@ pub trait Reader: Send + Sync {
     /// The earliest `wake_at` there is.
     fn next_wake(&self) -> Result<Option<i64>, StoreError>;
 
-    /// Tasks that offer work, best first (priority, then rank, then number), after a cursor, at most `limit`.
+    /// Tasks that offer work, best first (rank, then number), after a cursor, at most `limit`.
     fn open_work(&self, after: Option<Cursor>, limit: u32) -> Result<Vec<OpenWork>, StoreError>;
+
+    /// How many tasks of a namespace that offer exactly this stand before a place in the order of open work; no more than `most` are
+    /// counted.
+    fn ahead(&self, of: Cursor, namespace: &str, open: &str, most: u32) -> Result<u64, StoreError>;
 
     /// How many tasks there are in each status.
     fn counts(&self) -> Result<Vec<(Status, u64)>, StoreError>;
@@ -215,9 +219,9 @@ pub struct Row {
     pub namespace: String,
     /// The status of a task.
     pub status: Option<Status>,
-    /// Rank of its priority, higher first.
+    /// Its priority, the higher the greater.
     pub priority: i64,
-    /// The order within a priority: due time or birth, in milliseconds.
+    /// Its place in the order of open work, lowest first: when it was due or born, in milliseconds, moved ahead by its priority.
     pub rank: i64,
     /// When the clock has to look at it again. May be earlier than needed, never later.
     pub wake_at: Option<i64>,
@@ -470,11 +474,9 @@ impl Filter {
     }
 }
 
-/// Where a walk over open work stands: priority, rank, number of the last one seen.
+/// Where a walk over open work stands: rank and number of the last one seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Its priority.
-    pub priority: i64,
     /// Its rank.
     pub rank: i64,
     /// Its number.
@@ -492,6 +494,8 @@ pub struct OpenWork {
     pub open: String,
     /// Where it belongs.
     pub namespace: String,
+    /// The kind of task.
+    pub task_type: String,
 }
 
 /// The latest sign of life of a piece of work.

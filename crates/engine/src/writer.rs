@@ -44,6 +44,7 @@ mod probation;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod turns;
 mod underway;
 
 pub(crate) use asked::Asked;
@@ -53,6 +54,7 @@ use parked::Parked;
 use pen::Pen;
 use trust::Trust;
 pub(crate) use trust::{Board as Breakers, Tool};
+use turns::Turns;
 use underway::Underway;
 
 /// The most letters one event takes in (DESIGN §1).
@@ -96,7 +98,7 @@ pub(crate) type Jobs = VecDeque<(Ticket, Job)>;
 
 impl Job {
     /// How many things it asks for.
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         if let Self::Many(jobs) = self { jobs.len() } else { 1 }
     }
 
@@ -198,6 +200,7 @@ pub(crate) struct Writer<S> {
     cache: Cache,
     ready: Ready,
     leases: Arc<Mutex<Leases>>,
+    turns: Turns,
     agents: BTreeMap<AgentId, Known>,
     /// The same for those who look.
     directory: Arc<Directory>,
@@ -282,6 +285,7 @@ impl<S: Store> Writer<S> {
             cache: Cache::new(cache_bytes),
             ready: Ready::unread(),
             leases,
+            turns: Turns::default(),
             agents: BTreeMap::new(),
             directory: Arc::default(),
             judges: Vec::new(),
@@ -302,7 +306,9 @@ impl<S: Store> Writer<S> {
         writer.read_agents()?;
         writer.read_trust(now, mono)?;
         writer.read_mailbox()?;
+        writer.read_flow(now)?;
         writer.read_leases(now, mono)?;
+        writer.turns.stale = true;
         Ok(writer)
     }
 
@@ -426,11 +432,16 @@ impl<S: Store> Writer<S> {
         let mut batch = match self.open.take() {
             Some(open) => open,
             None => {
+                if self.turns.stale {
+                    self.settle()?;
+                    self.refresh()?;
+                }
                 self.undone = None;
                 Batch::new(now, mono)
             }
         };
         batch.mono = mono;
+        self.turns.mono = mono;
         let mut left: usize = jobs.iter().map(|(_, job)| job.count()).sum();
         while let Some((ticket, job)) = jobs.pop_front() {
             left -= job.count();
@@ -509,12 +520,14 @@ impl<S: Store> Writer<S> {
             || !self.trust.errands.is_empty()
             || !self.again.is_empty()
             || self.parked.has_woken()
+            || self.turns.stale
     }
 
-    /// When the first parked claim has waited long enough, or a rest is over for which one waits, on the monotonic clock.
+    /// When the first parked claim has waited long enough, a rate has room again, or a rest is over for which one waits, on the monotonic
+    /// clock.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let rest = self.trust.next_end().filter(|_| !self.parked.is_empty());
-        self.parked.next_deadline().into_iter().chain(rest).min()
+        self.parked.next_deadline().into_iter().chain(self.turns.next_deadline()).chain(rest).min()
     }
 
     /// The earliest time the clock was asked to look at something since this was last asked.
@@ -525,6 +538,11 @@ impl<S: Store> Writer<S> {
     /// Who is known, for those who look.
     pub(crate) fn directory(&self) -> Arc<Directory> {
         self.directory.clone()
+    }
+
+    /// What stands and what is counted, for those who look.
+    pub(crate) fn flow(&self) -> Arc<crate::flow::Flow> {
+        self.turns.flow.clone()
     }
 
     /// The position of the last event written.
@@ -576,7 +594,12 @@ impl<S: Store> Writer<S> {
 
     /// Gauges for those who watch: cached tasks, tasks with open work, live leases, parked claims.
     pub(crate) fn gauges(&self) -> Gauges {
-        Gauges { cached: self.cache.len(), ready: self.ready.len(), leases: self.leases().len(), parked: self.parked.len() }
+        Gauges {
+            cached: self.cache.len(),
+            ready: self.ready.len() + self.turns.lanes.len(),
+            leases: self.leases().len(),
+            parked: self.parked.len(),
+        }
     }
 }
 
@@ -585,7 +608,7 @@ impl<S: Store> Writer<S> {
 pub struct Gauges {
     /// Decoded tasks in memory.
     pub cached: usize,
-    /// Tasks known to offer work.
+    /// Tasks known to offer work, those set aside among them.
     pub ready: usize,
     /// Live leases.
     pub leases: usize,

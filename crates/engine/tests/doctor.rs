@@ -346,3 +346,23 @@ async fn doctor_beside_a_running_engine_sees_one_moment() {
     assert!(still.load(house.submit(json!({"action": "work"})).await.into()).unwrap().is_none());
     house.engine.stop();
 }
+
+#[tokio::test]
+async fn doctor_names_what_was_handed_out_under_a_hold_or_beyond_a_limit() {
+    use ephor_core::flow::{Hold, NewLimit, Running, Scope};
+    use ephor_core::namespace::NamespaceEvent;
+    let house = House::new().await;
+    let (one, two) = (house.submit(json!({"action": "work"})).await, house.submit(json!({"action": "work"})).await);
+    let limit = NewLimit { namespace: None, task_type: None, max: 1, per: None, by: None }.limit("l");
+    let tell = async |event| drop(house.engine.namespace("*", event, Actor::human("ann")).await.unwrap());
+    tell(NamespaceEvent::LimitSet(Box::new(limit))).await;
+    assert_eq!(house.claim().await.task_id, one);
+    let hold = Hold { id: house.engine.new_hold_id(), scope: Scope::default(), running: Running::Stop, reason: "fire".into() };
+    tell(NamespaceEvent::HoldPlaced(Box::new(hold))).await;
+    house.close();
+    let assigned = json!({"ASSIGNED": {"work": "step:1", "attempt": 1, "agent": house.agent, "claim": house.engine.new_claim_id(),
+        "lease_ms": 60_000, "started": true, "limits": [{"limit": "*/l"}]}});
+    house.forge(two, assigned, &agent(house.agent));
+    house.named(Rule::Skipped, Some(two), "work was handed out under hold_");
+    house.named(Rule::Skipped, Some(two), "2 are at work under */l, which allows 1");
+}

@@ -588,13 +588,13 @@ fn what_is_due_comes_earliest_first(mut kit: Kit) {
 
 fn open_work_comes_best_first_and_a_cursor_walks_all_of_it(mut kit: Kit) {
     let offering = |n: u64, open: Option<&str>| {
-        let (priority, rank) = ((n / 4) as i64 % 3 - 1, (n / 2) as i64 % 2);
-        Change { row: Some(Row { priority, rank, open: open.map(Into::into), ..row(Status::Scheduled) }.into()), ..birth(n) }
+        let rank = (n / 2) as i64 % 5;
+        Change { row: Some(Row { rank, open: open.map(Into::into), ..row(Status::Scheduled) }.into()), ..birth(n) }
     };
     kit.write(group((1..=24).map(|n| offering(n, (n % 7 != 0).then_some("step\n"))).collect::<Vec<_>>()));
     let whole = kit.reader.open_work(None, 99).unwrap();
     assert_eq!(whole.len(), 21);
-    let order: Vec<_> = whole.iter().map(|work| (-work.cursor.priority, work.cursor.rank, work.cursor.number)).collect();
+    let order: Vec<_> = whole.iter().map(|work| (work.cursor.rank, work.cursor.number)).collect();
     assert!(order.is_sorted(), "{order:?}");
     for size in 1..=5 {
         let (mut walked, mut cursor) = (Vec::new(), None);
@@ -605,6 +605,11 @@ fn open_work_comes_best_first_and_a_cursor_walks_all_of_it(mut kit: Kit) {
         assert_eq!(walked, whole);
     }
     assert_eq!((whole[0].open.as_str(), whole[0].namespace.as_str()), ("step\n", "default"));
+    for (place, work) in whole.iter().enumerate() {
+        assert_eq!(kit.reader.ahead(work.cursor, "default", "step\n", 99).unwrap(), place as u64);
+        assert_eq!(kit.reader.ahead(work.cursor, "other", "step\n", 99).unwrap(), 0);
+    }
+    assert_eq!(kit.reader.ahead(whole[20].cursor, "default", "step\n", 7).unwrap(), 7);
 
     let taken = Change { row: Some(row(Status::Assigned).into()), ..change(whole[0].stream, 1, &["claimed"]) };
     kit.write(group([taken]));

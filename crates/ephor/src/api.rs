@@ -6,7 +6,8 @@
 
 use ephor_core::ask::Ask;
 use ephor_core::command::Refusal;
-use ephor_core::id::{KeyId, TaskId};
+use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
+use ephor_core::id::{HoldId, KeyId, TaskId};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
 use ephor_core::spec::Request;
@@ -85,11 +86,52 @@ pub trait Api: Send + Sync {
     fn revoke_key(&self, _key: KeyId) -> Answer<'_, KeyView> {
         no_keys()
     }
+
+    /// Holds that stand, the oldest first.
+    fn holds(&self) -> Answer<'_, Vec<HoldView>> {
+        no_flow()
+    }
+
+    /// Keeps work back.
+    fn place_hold(&self, _wish: NewHold) -> Answer<'_, HoldView> {
+        no_flow()
+    }
+
+    /// Lets some of what a hold keeps back go on.
+    fn release_hold(&self, _hold: HoldId, _wish: NewRelease) -> Answer<'_, HoldView> {
+        no_flow()
+    }
+
+    /// Lifts a hold.
+    fn lift_hold(&self, _hold: HoldId) -> Answer<'_, HoldView> {
+        no_flow()
+    }
+
+    /// Limits, and how much each counts now where the engine runs here.
+    fn limits(&self) -> Answer<'_, Vec<LimitView>> {
+        no_flow()
+    }
+
+    /// Sets a limit, or changes it.
+    fn set_limit<'a>(&'a self, _name: &'a str, _wish: NewLimit) -> Answer<'a, LimitView> {
+        no_flow()
+    }
+
+    /// Removes a limit of a namespace, or of all.
+    fn remove_limit<'a>(&'a self, _name: &'a str, _namespace: Option<String>) -> Answer<'a, LimitView> {
+        no_flow()
+    }
 }
 
 /// Where nobody looks after keys.
 fn no_keys<'a, T: Send + 'a>() -> Answer<'a, T> {
     let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "keys are not looked after here");
+    Box::pin(std::future::ready(Err(error)))
+}
+
+/// Where nobody looks after holds and limits.
+fn no_flow<'a, T: Send + 'a>() -> Answer<'a, T> {
+    let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "holds and limits are not looked after here");
     Box::pin(std::future::ready(Err(error)))
 }
 
@@ -196,6 +238,7 @@ impl From<Refusal> for ApiError {
             | Refusal::AlreadySettled { .. }
             | Refusal::VersionConflict { .. }
             | Refusal::IdempotencyMismatch => error(Kind::Conflict),
+            Refusal::Held(_) => error(Kind::Conflict).then("ephor hold list"),
             Refusal::Duplicate { existing } => error(Kind::Conflict).then(format!("ephor task show {existing}")),
             Refusal::LimitReached { .. } | Refusal::QueueFull => error(Kind::Busy),
             Refusal::Forbidden(_) | Refusal::NoEffect(_) => error(Kind::Forbidden),

@@ -118,6 +118,8 @@ pub struct Serving {
     pub workshop: Option<Workshop>,
     /// How often agents of plan executions are to ask for work, in seconds; that interface is switched off where it is missing.
     pub executions_poll_s: Option<u32>,
+    /// Whether everything is held from the start.
+    pub safe_mode: bool,
 }
 
 /// Where the engine is.

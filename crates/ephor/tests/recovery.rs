@@ -90,7 +90,14 @@ impl Job {
         let (agent, claim) = (AgentId::new(1, [1; 10]), ClaimId::new(1, [1; 10]));
         let capabilities: Vec<Box<str>> = self.agents.capabilities().iter().map(|c| c.as_str().into()).collect();
         while self.task.end().is_none() && self.task.status() != Status::Escalated {
-            let wish = Claim { agent, able: Able::of_words(capabilities.clone()), closed: [].into(), claim, start: true };
+            let wish = Claim {
+                agent,
+                able: Able::of_words(capabilities.clone()),
+                closed: [].into(),
+                claim,
+                start: true,
+                limits: Vec::new(),
+            };
             let Some(item) = self.handle(Command::Claim(wish)) else {
                 let Some(at) = self.task.wake_at().filter(|at| *at > self.now) else { panic!("{:#?}", self.task.waiting()) };
                 self.now = at;

@@ -201,3 +201,56 @@ fn an_address_that_others_reach_takes_a_key_first() {
     assert!(revoked.status.success() && told(&revoked).contains("revoked"), "{}", told(&revoked));
     assert_eq!(ephor(&["serve", "--listen", "0.0.0.0:0"]).status.code(), Some(4));
 }
+
+#[test]
+fn a_server_in_safe_mode_lets_go_bit_by_bit_what_the_operator_releases() {
+    let server = Server::start(&[], &["--safe-mode", "--no-agents"]);
+    let ephor = |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ephor"));
+        command.args(line.split(' ')).current_dir(server.folder.path());
+        let said =
+            command.env_remove("EPHOR_SERVER").env_remove("EPHOR_DATABASE").env_remove("EPHOR_NAMESPACE").output().unwrap();
+        assert!(said.status.success(), "{line}: {}", told(&said));
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let json = |line: &str| serde_json::from_str::<Value>(&ephor(&format!("{line} --json"))).unwrap();
+    let holds = json("hold list");
+    assert_eq!(holds[0]["reason"], "started in safe mode", "{holds}");
+    let hold = holds[0]["id"].as_str().unwrap();
+
+    let submit = |task_type: &str| {
+        let made = server.ask("POST", "/api/v1/tasks", &[], &json!({"title": "t", "action": "work", "task_type": task_type}));
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let (one, two, other) = (submit("mail"), submit("mail"), submit("other"));
+    server.ask("POST", "/api/v1/agents", &[], &json!({"name": "w", "external_id": "w", "capabilities": ["work"]}));
+    let next = || {
+        let given = server.ask("POST", "/api/v1/agents/w/work/claim", &[], &json!({"wait": "0s", "max": 9}));
+        given.as_array().unwrap().iter().map(|item| item["task_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(next(), [""; 0]);
+    let why = ephor(&format!("why {one}"));
+    assert!(why.contains("HOLD") && why.contains(&format!("ephor hold lift {hold}")), "{why}");
+
+    let released = ephor(&format!("hold release {hold} --type mail --rate 1/h"));
+    assert!(released.contains("type mail at 1/1h"), "{released}");
+    assert_eq!(next(), [one.as_str()]);
+    let why = ephor(&format!("why {two}"));
+    assert!(why.contains("LIMIT") && why.contains("rate of its release"), "{why}");
+
+    assert!(ephor("limit set one --max 1").contains("one"));
+    ephor(&format!("hold lift {hold}"));
+    assert_eq!(json("hold list"), json!([]));
+    assert_eq!(next(), [""; 0], "one piece of work is with an agent already");
+    let limits = json("limit list");
+    assert_eq!((&limits[0]["counted"], &limits[0]["full"]), (&json!(1), &json!(1)), "{limits}");
+    ephor("limit remove one");
+
+    let killed = ephor(&format!("kill --task {other} --reason no"));
+    assert!(killed.contains("PAUSED"), "{killed}");
+    let killed = json("kill --agent w --finish --reason no");
+    assert_eq!(killed[0]["running"], "finish", "{killed}");
+    assert_eq!(next(), [""; 0]);
+    ephor(&format!("hold lift {}", killed[0]["id"].as_str().unwrap()));
+    assert_eq!(next(), [two.as_str()]);
+}

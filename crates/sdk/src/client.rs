@@ -21,6 +21,7 @@ mod agents;
 mod asks;
 mod call;
 mod error;
+mod flow;
 mod sse;
 mod stream;
 mod tasks;

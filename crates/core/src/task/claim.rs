@@ -50,6 +50,7 @@ impl Task {
             started: claim.start,
             start_by: step.and_then(|s| s.start_ms).filter(|_| !claim.start).map(|ms| cx.now.plus(ms)),
             timeout_at: claim.start.then(|| cx.now.plus(limit)),
+            limits: claim.limits.clone(),
         };
         let item = self.item(offer, &work, attempt, assigned.lease_ms, Some(limit));
         let assigned = Draft::new(Event::Assigned(Box::new(assigned)));

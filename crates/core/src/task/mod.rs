@@ -17,6 +17,7 @@ mod decide;
 mod effects;
 mod escalation;
 mod evolve;
+mod facts;
 mod healing;
 mod intervene;
 mod next;
@@ -30,6 +31,7 @@ mod tests;
 mod undo;
 mod waiting;
 
+pub use facts::AGEING_MS;
 pub use waiting::Waiting;
 
 use crate::board::{Board, Lease};

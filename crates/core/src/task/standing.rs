@@ -104,7 +104,7 @@ impl Task {
     }
 
     /// Live leases of every kind.
-    pub(super) fn leases(&self) -> u32 {
+    pub fn leases(&self) -> u32 {
         let undo = u32::from(self.undoing.lease.is_some());
         self.board.leases + undo + self.sides().filter(|s| s.lease.is_some()).count() as u32
     }

@@ -25,14 +25,7 @@ impl Task {
             return list;
         }
         let id = self.id;
-        let say = |reason: &str, what: String| Waiting {
-            reason: reason.into(),
-            what,
-            step: None,
-            until: None,
-            act: None,
-            liveness: None,
-        };
+        let say = |reason: &str, what: String| Waiting { reason: reason.into(), what, ..Waiting::default() };
         if self.paused.is_some() {
             let why = self.contents.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
             list.push(Waiting {
@@ -134,9 +127,7 @@ impl Task {
             reason: reason.into(),
             what,
             step: Some(path(i)),
-            until: None,
-            act: None,
-            liveness: None,
+            ..Waiting::default()
         };
         for (i, reason) in self.board.blocked.iter().take(TOLD_MAX) {
             let why = self.contents.errors.get(&format!("step:{}", path(*i))).cloned().unwrap_or_default();
@@ -189,7 +180,7 @@ impl Task {
                         format!("ephor agent run --capability {words}"),
                     ),
                 };
-                list.push(Waiting { reason: "NO_AGENT".into(), what, step: None, until: None, act: Some(act), liveness: None });
+                list.push(Waiting { reason: "NO_AGENT".into(), what, act: Some(act), ..Waiting::default() });
             }
         }
         for i in self.board.all().filter(|_| self.board.is_moving()) {

@@ -7,6 +7,7 @@ use ephor_core::agent::AgentCommand;
 use ephor_core::command::{Answer, Command, Refusal};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::namespace::NamespaceEvent;
 use ephor_core::request;
 use ephor_core::spec::Request;
 use ephor_core::work::{ClaimRequest, Report};
@@ -28,6 +29,7 @@ pub(super) enum What {
     Claim { worker: usize, wish: ClaimRequest, until: u64 },
     Agent { id: AgentId, command: AgentCommand },
     Erase { task: TaskId },
+    Fact { event: NamespaceEvent },
 }
 
 impl World {
@@ -50,6 +52,7 @@ impl World {
             }
             What::Claim { wish, until, .. } => (shared(), Job::Claim(Claim { wish, until, held_first: false })),
             What::Agent { id, command } => (shared(), Job::Agent { id, command, actor: Actor::human("ann") }),
+            What::Fact { event } => (shared(), Job::Namespace { name: "*".into(), event, actor: Actor::human("ann") }),
             What::Erase { task } => (shared(), Job::Erase { task, actor: Actor::human("ann") }),
         })
     }
@@ -74,7 +77,7 @@ impl World {
     /// The answer was lost, or the process ended: nobody knows whether it was done. What can be asked again is asked again.
     fn unanswered(&mut self, what: What) {
         match &what {
-            What::Submit { key: None, .. } => {}
+            What::Submit { key: None, .. } | What::Fact { .. } => {}
             What::Claim { worker, .. } => self.workers[*worker].waiting = false,
             What::Report { worker, report } => {
                 let (worker, report) = (*worker, report.clone());
@@ -116,7 +119,8 @@ impl World {
             (What::Command { task, command, actor }, answer) => self.commanded(task, &command, &actor, answer),
             (What::Report { worker, report }, answer) => self.reported(worker, report, answer),
             (What::Agent { id, .. }, Ok(done)) => self.observer.agent_reached(id, done.version),
-            (What::Agent { .. }, Err(_)) => Ok(()),
+            (What::Agent { .. }, Err(_)) | (What::Fact { .. }, Ok(_)) => Ok(()),
+            (What::Fact { event }, Err(refusal)) => Err(format!("{event:?} was refused: {refusal}")),
             (What::Erase { task }, Ok(done)) => {
                 self.observer.reached(task, done.version)?;
                 let events = self.reader.stream_events(task.into(), 0, u32::MAX).map_err(|e| e.to_string())?;

@@ -22,6 +22,7 @@ impl World {
     pub(super) fn drain(&mut self) -> Checked {
         self.calm = true;
         self.say("calm".into());
+        self.let_all_go();
         let all: Vec<&str> = SKILLS.iter().chain(&GATES).copied().chain(["plan", "analyse"]).collect();
         for n in 0..2 {
             let worker = Worker::new(&mut self.chance, 100 + n, &all);
@@ -37,6 +38,10 @@ impl World {
         }
         for round in 0..ROUNDS_MAX {
             self.step += 1;
+            // What nobody heard of is said again.
+            if self.process.writer.flow().facts().holds().next().is_some() {
+                self.let_all_go();
+            }
             if self.observer.unfinished().next().is_none() && self.asked.iter().all(|a| matches!(a.what, What::Claim { .. })) {
                 return Ok(());
             }

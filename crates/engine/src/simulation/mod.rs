@@ -18,6 +18,7 @@ pub mod alarms;
 mod answers;
 mod chance;
 mod drain;
+mod flow;
 mod observer;
 mod people;
 mod process;
@@ -99,6 +100,7 @@ pub const BRANCHES: &[&str] = &[
     "gate judged by agent",
     "gate judged by person",
     "healing spent",
+    "hold placed",
     "house decided",
     "idempotency mismatch",
     "idempotent answer repeated",
@@ -110,6 +112,7 @@ pub const BRANCHES: &[&str] = &[
     "plan escalated or replaced at its limit",
     "plan proposed",
     "queue full",
+    "rate opened",
     "recurred",
     "run missed",
     "run replaced",
@@ -120,6 +123,7 @@ pub const BRANCHES: &[&str] = &[
     "review rejected",
     "review undecided",
     "rolled back",
+    "set aside",
     "settled in parts",
     "signal early",
     "signal used",

@@ -2,6 +2,7 @@
 //! writer has decoded, with the mail in the store, with the witness, and with what anybody was ever told.
 
 use super::Counts;
+use super::flow::May;
 use super::world::Checked;
 use crate::examine::{Examined, Taken};
 use crate::live::{self, Live};
@@ -366,7 +367,14 @@ impl Observer {
                 NamespaceEvent::BreakerHalfOpened { of, name } | NamespaceEvent::BreakerClosed { of, name } => {
                     self.shut.remove(&(stored.stream, of, name));
                 }
-                NamespaceEvent::SubmissionRefused { .. } | NamespaceEvent::KeyCreated(_) | NamespaceEvent::KeyRevoked { .. } => {}
+                NamespaceEvent::SubmissionRefused { .. }
+                | NamespaceEvent::KeyCreated(_)
+                | NamespaceEvent::KeyRevoked { .. }
+                | NamespaceEvent::HoldPlaced(_)
+                | NamespaceEvent::HoldReleased(_)
+                | NamespaceEvent::HoldLifted { .. }
+                | NamespaceEvent::LimitSet(_)
+                | NamespaceEvent::LimitRemoved { .. } => {}
             }
             return Ok(());
         }
@@ -481,9 +489,13 @@ impl Observer {
 
     /// No agent waits for work that is there.
     pub(super) fn nobody_waits_beside_work(&self, writer: &Writer<MemoryStore>, now: Time) -> Checked {
+        let flow = writer.flow();
+        let facts = flow.facts();
+        let held = self.unfinished().map(|(_, examined)| (&examined.task, examined.witness.leases.len()));
+        let may = May::count(&facts, &flow, now, held);
         for (agent, able) in writer.waiting_agents(now) {
             let is_shut = |namespace: &str, key: &str| writer.is_shut(namespace, key, now);
-            if let Some(task) = self.work_for(agent, able, is_shut, now) {
+            if let Some(task) = self.work_for(agent, able, is_shut, now, &may) {
                 return Err(format!("{agent} waits for work although {task} has some"));
             }
         }
@@ -491,12 +503,13 @@ impl Observer {
     }
 
     /// A task that would give this agent something now.
-    pub(super) fn work_for(
+    fn work_for(
         &self,
         agent: AgentId,
         able: &Arc<Able>,
         is_shut: impl Fn(&str, &str) -> bool,
         now: Time,
+        may: &May<'_>,
     ) -> Option<TaskId> {
         let actor = Actor::agent(agent);
         let claim = command::Claim {
@@ -505,12 +518,13 @@ impl Observer {
             closed: [].into(),
             claim: ephor_core::id::ClaimId::from_bits(1),
             start: true,
+            limits: Vec::new(),
         };
         let gives = |(id, examined): (TaskId, &Examined)| {
             let keys = examined.task.open_keys()?;
             let namespace = &*examined.task.facts.namespace;
             let (shut, open): (Vec<&str>, Vec<&str>) = keys.lines().partition(|key| is_shut(namespace, key));
-            open.iter().find(|key| fits(key, agent, able))?;
+            open.iter().find(|key| fits(key, agent, able)).filter(|_| may.have(agent, &examined.task))?;
             let claim = command::Claim { closed: shut.into_iter().map(Into::into).collect(), ..claim.clone() };
             let cx = Context {
                 now,

@@ -15,6 +15,9 @@ use serde_json::json;
 impl World {
     /// Somebody does something about some task.
     pub(super) fn person(&mut self) {
+        if self.flowing && self.chance.percent(8) {
+            return self.steer_flow();
+        }
         let Some(task) = self.some_task() else { return };
         let Some(status) = self.observer.task(task).map(|e| e.task.status()) else { return };
         // People mostly do what is called for.

@@ -47,6 +47,8 @@ pub(super) struct World {
     pub(super) calm: bool,
     /// Whether everything that is said is kept, not only what went wrong.
     pub(super) talkative: bool,
+    /// Whether somebody places holds and sets limits.
+    pub(super) flowing: bool,
     /// What somebody noticed while acting.
     pub(super) wrong: Option<String>,
     /// Lapses that were seen but not told yet.
@@ -63,6 +65,7 @@ impl World {
         let clock = Arc::new(Hand::default());
         clock.wall.store(BEGINNING, Ordering::Relaxed);
         let policy = Arc::new(policy(&mut chance));
+        let flowing = chance.percent(40);
         let store = MemoryStore::new();
         let reader = store.reader();
         let process = Process::start(store.clone(), policy.clone(), clock.clone(), chance.fork()).expect("an empty store opens");
@@ -81,6 +84,7 @@ impl World {
             log: VecDeque::new(),
             calm: false,
             talkative: false,
+            flowing,
             wrong: None,
             suspects: Vec::new(),
             keys: Vec::new(),

@@ -4,7 +4,6 @@ use super::check::{Counters, Facts, Standing, Stop, check};
 use super::*;
 use crate::codec::{self, GENESIS};
 use ephor_core::id::StreamKind;
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -176,7 +175,7 @@ struct State {
     /// By `wake_at` and number.
     due: BTreeSet<(i64, i64)>,
     /// By priority, rank and number.
-    open: BTreeSet<(Reverse<i64>, i64, i64)>,
+    open: BTreeSet<(i64, i64)>,
     /// How many tasks there are in each status.
     counts: BTreeMap<Status, u64>,
 
@@ -288,14 +287,14 @@ impl State {
     fn index(&mut self, number: i64, row: Row) {
         let had_ended = self.stream(number).has_ended();
         let before = std::mem::replace(&mut self.stream_mut(number).row, row);
-        let Row { wake_at, ref open, priority, rank, status, .. } = before;
+        let Row { wake_at, ref open, rank, status, .. } = before;
         wake_at.map(|at| self.due.remove(&(at, number)));
-        open.as_ref().map(|_| self.open.remove(&(Reverse(priority), rank, number)));
+        open.as_ref().map(|_| self.open.remove(&(rank, number)));
         status.and_then(|status| self.counts.get_mut(&status)).into_iter().for_each(|count| *count -= 1);
 
-        let Row { wake_at, ref open, priority, rank, status, .. } = self.streams[place(number.unsigned_abs())].row;
+        let Row { wake_at, ref open, rank, status, .. } = self.streams[place(number.unsigned_abs())].row;
         wake_at.map(|at| self.due.insert((at, number)));
-        open.as_ref().map(|_| self.open.insert((Reverse(priority), rank, number)));
+        open.as_ref().map(|_| self.open.insert((rank, number)));
         status.into_iter().for_each(|status| *self.counts.entry(status).or_default() += 1);
 
         if self.stream(number).has_ended() && !had_ended {
@@ -484,17 +483,25 @@ impl Reader for MemoryReader {
     fn open_work(&self, after: Option<Cursor>, limit: u32) -> Result<Vec<OpenWork>, StoreError> {
         use std::ops::Bound::{Excluded, Unbounded};
         let state = lock(&self.0);
-        let from = after.map_or(Unbounded, |c| Excluded((Reverse(c.priority), c.rank, c.number)));
-        let work = state.open.range((from, Unbounded)).take(limit as usize).map(|(Reverse(priority), rank, number)| {
+        let from = after.map_or(Unbounded, |c| Excluded((c.rank, c.number)));
+        let work = state.open.range((from, Unbounded)).take(limit as usize).map(|(rank, number)| {
             let Stream { id, row, .. } = state.stream(*number);
             OpenWork {
                 stream: *id,
-                cursor: Cursor { priority: *priority, rank: *rank, number: *number },
+                cursor: Cursor { rank: *rank, number: *number },
                 open: row.open.clone().expect("only rows with open work are in its index"),
                 namespace: row.namespace.clone(),
+                task_type: row.task_type.clone(),
             }
         });
         Ok(work.collect())
+    }
+
+    fn ahead(&self, of: Cursor, namespace: &str, open: &str, most: u32) -> Result<u64, StoreError> {
+        let state = lock(&self.0);
+        let before = state.open.range(..(of.rank, of.number)).map(|(_, number)| &state.stream(*number).row);
+        let alike = before.filter(|row| row.namespace == namespace && row.open.as_deref() == Some(open));
+        Ok(alike.take(most as usize).count() as u64)
     }
 
     fn counts(&self) -> Result<Vec<(Status, u64)>, StoreError> {

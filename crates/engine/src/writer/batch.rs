@@ -124,6 +124,8 @@ pub(super) struct TouchedAgent {
 
 /// A namespace this batch has touched.
 pub(super) struct TouchedNamespace {
+    /// What happened to holds and limits, and by whom.
+    pub(super) flow: Vec<(NamespaceEvent, String)>,
     pub(super) hash: [u8; 32],
     pub(super) follows: u64,
     pub(super) group: GroupNo,

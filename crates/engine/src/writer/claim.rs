@@ -35,6 +35,10 @@ impl<S: Store> Writer<S> {
                 if self.room(agent, 0, batch.now) == Some(0) {
                     self.trust.full.insert(agent);
                 }
+                if self.turns.more {
+                    // It has not seen all there is, and goes on when others had their turn.
+                    self.parked.wake_those(|waiting| waiting == agent);
+                }
                 return Ok(());
             }
             other => other,
@@ -46,15 +50,25 @@ impl<S: Store> Writer<S> {
     /// Serves those who wait and for whom something may have come, and sends home those who have waited long enough.
     pub(super) fn serve_parked(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         // Each of them looks once; what the first leaves of an offer is for the next who can do it.
-        let mut looked = HashSet::new();
+        self.open_due(batch.now);
+        let (mut looked, mut later) = (HashSet::new(), Vec::new());
         while let Some(Woken { ticket, claim, offers }) = self.parked.take_woken() {
-            looked.insert(ticket);
+            if !looked.insert(ticket) {
+                later.push((ticket, claim, offers));
+                continue;
+            }
             self.claim(batch, ticket, claim)?;
             for (namespace, key) in offers {
-                if self.ready.offers(&namespace, &key) {
+                if self.ready.offers(&namespace, &key) || self.turns.lanes.offers(&namespace, &key) {
                     self.wake_for(&namespace, &key, |ticket| !looked.contains(&ticket));
                 }
             }
+        }
+        // Those who were woken again go on in the next batch.
+        for (ticket, claim, offers) in later {
+            let known = &self.agents[&claim.wish.agent_id];
+            self.parked.park(ticket, claim, known.namespace(), known.able.clone());
+            self.parked.wake_again(ticket, offers);
         }
         for ticket in self.parked.take_late(batch.mono) {
             batch.replies.push((ticket, Reply::Work(Ok(Vec::new()))));
@@ -89,6 +103,7 @@ impl<S: Store> Writer<S> {
             }
             _ => return Ok(Err(Refusal::NotFound { what: "agent", id: wish.agent_id.to_string() })),
         };
+        self.turns.more = false;
         let again = self.repeated(batch, claim)?;
         if !again.is_empty() {
             self.reach("claim repeated");
@@ -100,6 +115,9 @@ impl<S: Store> Writer<S> {
                 return Ok(Ok(held));
             }
         }
+        if self.turns.facts.over_agent(wish.agent_id).is_some() && !planted::is(Fault::HoldIgnored) {
+            return Ok(Ok(Vec::new()));
+        }
         let most = wish.max.min(CLAIM_MAX).min(self.room_in(batch, wish.agent_id)?);
         let asked = command::Claim {
             agent: wish.agent_id,
@@ -107,16 +125,17 @@ impl<S: Store> Writer<S> {
             closed: self.none.clone(),
             claim: wish.claim_id,
             start: wish.start,
+            limits: Vec::new(),
         };
         let actor = Actor::agent(wish.agent_id);
         let mut items = Vec::new();
         let mut without = TaskSet::new();
         let mut searched = false;
         while items.len() < most as usize {
-            let shut = |namespace: &str, key: &str| self.is_shut_in(batch, namespace, key);
-            let Some(task) = self.ready.best(wish.agent_id, namespace.as_deref(), &able, &without, shut) else {
+            let Some(task) = self.pick(batch, wish.agent_id, namespace.as_deref(), &able, &without)? else {
                 // What is not in memory may be in the index: a fresh start, or more than memory should hold.
-                if !self.ready.incomplete || searched {
+                let incomplete = self.ready.incomplete || self.turns.search.is_some() || self.turns.lanes.hungry;
+                if !incomplete || searched || self.turns.more {
                     break;
                 }
                 searched = true;
@@ -163,7 +182,7 @@ impl<S: Store> Writer<S> {
     }
 
     /// Whether work under this key is not given out in this batch.
-    fn is_shut_in(&self, batch: &Batch, namespace: &str, key: &str) -> bool {
+    pub(super) fn is_shut_in(&self, batch: &Batch, namespace: &str, key: &str) -> bool {
         if self.trust.is_open() {
             return false;
         }
@@ -225,12 +244,19 @@ impl<S: Store> Writer<S> {
     /// Fills the ready queue from the index with what this agent can do.
     fn search_index(&mut self, batch: &Batch, agent: AgentId, namespace: Option<&str>, able: &Able) -> Result<(), StoreError> {
         self.settle()?;
-        let mut after: Option<Cursor> = None;
+        // Where much is set aside, what is free may lie behind more than one claim looks through: the next one goes on from here.
+        let mut after: Option<Cursor> = self.turns.search.take();
+        let idle = self.turns.is_idle();
+        if after.is_none() && !idle {
+            // Where it stopped is kept; what is dropped from here on is noted anew.
+            self.ready.incomplete = false;
+            self.turns.lanes.read_anew();
+        }
         let mut looked = 0;
         loop {
             let page = self.reader.open_work(after, INDEX_PAGE)?;
             looked += page.len() as u32;
-            after = page.last().map(|w| w.cursor);
+            after = page.last().map(|w| w.cursor).or(after);
             let whole = page.len() < INDEX_PAGE as usize;
             let mut found = 0;
             for work in page {
@@ -239,15 +265,17 @@ impl<S: Store> Writer<S> {
                 if batch.tasks.get(&task).is_some_and(|touched| !touched.events.is_empty()) {
                     continue;
                 }
-                let mine = namespace.is_none_or(|own| own == work.namespace);
+                let free = self.offer_row(task, &work, batch.now);
+                let mine = free && namespace.is_none_or(|own| own == work.namespace);
                 found += u32::from(mine && work.open.lines().any(|key| fits(key, agent, able)));
-                self.ready.update(task, &work.namespace, Some(&work.open), work.cursor.priority, work.cursor.rank);
             }
             if whole {
-                self.ready.incomplete = self.ready.is_full();
+                self.ready.incomplete = self.ready.is_full() || (!idle && self.ready.incomplete);
                 return Ok(());
             }
             if found > 0 || looked >= INDEX_LOOKS {
+                self.turns.search = after.filter(|_| !idle);
+                self.turns.more = found == 0 && !idle;
                 return Ok(());
             }
         }

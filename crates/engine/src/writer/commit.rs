@@ -215,6 +215,7 @@ impl<S: Store> Writer<S> {
             if !stands(sent.group) {
                 self.cache.take(sent.id);
                 self.ready.clear();
+                self.turns.stale = true;
                 // What it took of its mail is still in the store.
                 if !sent.born && !self.quarantine.contains_key(&sent.id) {
                     self.mailbox.insert(sent.id);
@@ -236,6 +237,9 @@ impl<S: Store> Writer<S> {
             self.agents.insert(id, Known::new(touched.agent, touched.hash));
             self.count_helpers();
             self.parked.wake_those(|waiting| waiting == id);
+        }
+        for (_, touched) in batch.namespaces.into_iter().filter(|(_, t)| stands(t.group)) {
+            touched.flow.iter().for_each(|(event, by)| self.turns.take_in(event, batch.now, by));
         }
         self.again.extend(batch.unsettled.into_iter().filter(|task| !self.quarantine.contains_key(task)));
         let mut answers = Answers { conflicts: HashSet::new(), spoiled: HashMap::new(), lost, quarantine: &self.quarantine };
@@ -294,6 +298,7 @@ impl<S: Store> Writer<S> {
     /// Nothing of a batch stands: its tasks are gone from memory with it, and what was noted about them is read again.
     pub(super) fn forget(&mut self) {
         self.ready.clear();
+        self.turns.stale = true;
         self.parked.wake_those(|_| true);
         // Mail that was taken in memory is still in the store.
         if let Err(error) = self.read_mailbox() {

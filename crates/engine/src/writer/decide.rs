@@ -2,6 +2,7 @@
 
 use super::batch::{Ask, Batch, GroupNo, LeaseChange, Mail, Stall, Touched, TouchedAgent, TouchedNamespace};
 use super::births::Nursery;
+use super::turns::held;
 use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, LETTERS_MAX, MAIL_MAX, Reply, Submit, Ticket, Writer};
 use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
@@ -253,7 +254,19 @@ impl<S: Store> Writer<S> {
         if let Some(refusal) = self.corrupt(task) {
             return Ok(Err(refusal));
         }
-        self.run(batch, task, command, actor, &[])
+        if self.turns.is_idle() {
+            return self.run(batch, task, command, actor, &[]);
+        }
+        match self.admit(&batch.tasks[&task].live.task, command, actor, batch.now) {
+            Ok((command, places)) => {
+                let done = self.run(batch, task, command, actor, &[])?;
+                if done.is_ok() {
+                    self.began(&places, batch.now);
+                }
+                Ok(done)
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     /// What a task that contradicts the rules is answered with.
@@ -392,6 +405,7 @@ impl<S: Store> Writer<S> {
         ended: &[(TaskId, Status)],
     ) -> Result<Result<Done, Refusal>, StoreError> {
         let mut touched = batch.tasks.remove(&task).expect("it was touched before");
+        let held_before = held(&touched.live.task);
         let counter = match &command {
             Command::LeaseLapsed { work, attempt, .. } => self.leases().counter(task, work, *attempt).unwrap_or(0),
             _ => 0,
@@ -435,22 +449,8 @@ impl<S: Store> Writer<S> {
         let touched = batch.tasks.get_mut(&task).expect("it was touched before");
         touched.open = touched.live.task.open_keys();
         let (status, version) = (touched.live.task.status(), touched.live.task.version);
-        let rank = touched.live.task.facts.due_at.or(touched.live.task.born_at()).unwrap_or_default();
-        let namespace = &*touched.live.task.facts.namespace;
         if !planted::is(Fault::OfferForgotten) {
-            let priority = touched.live.task.priority() as i64;
-            let new = self.ready.update(task, namespace, touched.open.as_deref(), priority, rank.0);
-            match &touched.open {
-                Some(open) if (new || moved) && !self.parked.is_empty() => {
-                    let leases = self.leases.lock().expect("nobody panics while holding the leases");
-                    let standing = |agent| Self::standing(&leases, &self.directory, agent);
-                    match new {
-                        true => self.parked.wake(namespace, open, standing),
-                        false => self.parked.wake_judges(namespace, open, standing),
-                    }
-                }
-                Some(_) | None => {}
-            }
+            self.offer(&touched.live.task, touched.open.as_deref(), held_before, moved, batch.now);
         }
         Ok(answer.map(|answer| Done { task: Some(task), status, version, answer, repeated: false }))
     }
@@ -578,9 +578,8 @@ impl<S: Store> Writer<S> {
             let head = self.reader.head(stream)?;
             let (follows, hash) = head.map_or((0, GENESIS), |h| (h.version, h.hash));
             let group = batch.group();
-            batch
-                .namespaces
-                .insert(name.into(), TouchedNamespace { hash, follows, group, events: Vec::new(), facts: Vec::new() });
+            let touched = TouchedNamespace { flow: Vec::new(), hash, follows, group, events: Vec::new(), facts: Vec::new() };
+            batch.namespaces.insert(name.into(), touched);
         }
         let now = batch.now;
         let touched = batch.namespaces.get_mut(name).expect("it was made sure of just now");
@@ -588,6 +587,9 @@ impl<S: Store> Writer<S> {
         let data = serde_json::to_string(event).expect("an event is plain data");
         let made = plain_event(stream, version, &touched.hash, event.kind(), data, actor, now);
         touched.hash = made.hash;
+        if event.kind().starts_with("HOLD_") || event.kind().starts_with("LIMIT_") {
+            touched.flow.push((event.clone(), made.actor.clone()));
+        }
         touched.events.push(made);
         touched.facts.push(event.clone());
         let group = touched.group;

@@ -102,6 +102,11 @@ impl Parked {
         }
     }
 
+    /// Somebody who was woken is to be served later.
+    pub(super) fn wake_again(&mut self, ticket: Ticket, offers: Vec<Offer>) {
+        self.woken.insert(ticket, offers);
+    }
+
     /// Whether somebody was woken.
     pub(super) fn has_woken(&self) -> bool {
         !self.woken.is_empty()

@@ -16,6 +16,7 @@ use serde_json::json;
 
 mod probation;
 mod stalls;
+mod turns;
 
 const START: i64 = 1_800_000_000_000;
 /// From when on tickets belong to somebody.
@@ -50,7 +51,7 @@ impl Desk {
     /// One batch; the answers in the order of the jobs.
     fn batch(&mut self, jobs: Vec<Job>) -> Vec<Reply> {
         let mut jobs: Jobs = (FIRST..).zip(jobs).collect();
-        let mut replies = self.writer.batch(&mut jobs, self.now, 0).unwrap();
+        let mut replies = self.writer.batch(&mut jobs, self.now, (self.now.0 - START) as u64).unwrap();
         replies.sort_by_key(|(ticket, _)| *ticket);
         replies.into_iter().map(|(_, reply)| reply).collect()
     }

@@ -223,7 +223,14 @@ fn turn_of(event: &NamespaceEvent) -> Option<(BreakerOf, &str, Turn)> {
         NamespaceEvent::BreakerOpened { of, name, opened } => Some((*of, name, Turn::Open(*opened))),
         NamespaceEvent::BreakerHalfOpened { of, name } => Some((*of, name, Turn::HalfOpen)),
         NamespaceEvent::BreakerClosed { of, name } => Some((*of, name, Turn::Close)),
-        NamespaceEvent::SubmissionRefused { .. } | NamespaceEvent::KeyCreated(_) | NamespaceEvent::KeyRevoked { .. } => None,
+        NamespaceEvent::SubmissionRefused { .. }
+        | NamespaceEvent::KeyCreated(_)
+        | NamespaceEvent::KeyRevoked { .. }
+        | NamespaceEvent::HoldPlaced(_)
+        | NamespaceEvent::HoldReleased(_)
+        | NamespaceEvent::HoldLifted { .. }
+        | NamespaceEvent::LimitSet(_)
+        | NamespaceEvent::LimitRemoved { .. } => None,
     }
 }
 

@@ -115,6 +115,7 @@ impl World {
             closed: [].into(),
             claim: ClaimId::new(1, [1; 10]),
             start: true,
+            limits: Vec::new(),
         };
         for id in ids {
             let Ok(Said::Work(item)) = self.handle(id, Command::Claim(claim()), &Actor::agent(agent)).answer else { continue };

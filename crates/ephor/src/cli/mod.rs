@@ -6,6 +6,7 @@
 mod agent;
 mod breaker;
 mod failure;
+mod flow;
 mod follow;
 mod graph;
 mod inbox;
@@ -142,6 +143,14 @@ enum Command {
     /// Make keys, list them, take them back
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Keep work back, and let it go on
+    #[command(subcommand)]
+    Hold(flow::HoldCommand),
+    /// Stop at once: a task, or all of an agent, a type, a namespace, or everything
+    Kill(flow::KillArgs),
+    /// How much is done at once, or begun in a time
+    #[command(subcommand)]
+    Limit(flow::LimitCommand),
     /// Why a task does not move, and what would free it
     Why(why::WhyArgs),
     /// The statuses of a task, and what may follow which
@@ -261,6 +270,9 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Man(args) => papers::man(&args, Cli::command(), cx),
         Command::Breaker(command) => breaker::run(command, cx).await,
         Command::Key(command) => key::run(command, cx).await,
+        Command::Hold(command) => flow::hold(command, cx).await,
+        Command::Kill(args) => flow::kill(args, cx).await,
+        Command::Limit(command) => flow::limit(command, cx).await,
         Command::Why(args) => why::run(&args, cx).await,
         Command::Lifecycle => Ok(lifecycle::run(cx)),
         Command::Doctor => maintenance::doctor(cx).await,

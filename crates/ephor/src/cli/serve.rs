@@ -22,6 +22,9 @@ pub(super) struct ServeArgs {
     /// A further name to answer to; may be said more than once
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
+    /// Start with everything held: nothing is handed out until the hold is released or lifted
+    #[arg(long, env = "EPHOR_SAFE_MODE", value_parser = BoolishValueParser::new(), action = ArgAction::SetTrue)]
+    safe_mode: bool,
     /// Let no built-in agents work here
     #[arg(long)]
     no_agents: bool,
@@ -66,11 +69,14 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
     let workshop = (!args.no_agents).then_some(Workshop { agents: args.agents, read: args.read, out: args.out });
     let executions_poll_s = args.executions.then_some(args.agent_poll_interval);
     let limits = Some(args.limits.or(cx.config()?.limits).on(listen));
-    let serving = Serving { listen, hosts: args.allow_host, limits, workshop, executions_poll_s };
+    let serving = Serving { listen, hosts: args.allow_host, limits, workshop, executions_poll_s, safe_mode: args.safe_mode };
     let served = cx.host.serve(&cx.house()?, serving).await?;
     cx.terminal.out.line(format!("listening on http://{}", served.address()));
     cx.say(format!("sign in as the operator, once, within ten minutes: {}", served.login()));
     cx.say(format!("browse the interface at http://{}/api-docs", served.address()));
+    if args.safe_mode {
+        cx.say("everything is held: see ephor hold list; go on with ephor hold release, or ephor hold lift");
+    }
     cx.say(format!("the operator's token is in {}", served.token_file().display()));
     let why = tokio::select! {
         why = served.broken() => Some(why),

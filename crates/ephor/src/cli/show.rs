@@ -86,9 +86,11 @@ pub(super) fn waiting(scene: &Scene, now: Time, style: Style) -> Vec<Line> {
     let waits = scene.waiting.iter().filter(|w| w.reason != "RUNNING" || odd(w));
     let line = |w: &ephor_core::view::Waiting| {
         let step = w.step.as_ref().map(|step| format!("step {step}: ")).unwrap_or_default();
+        let place = w.queue_position.map(|n| format!(", number {n} in its queue")).unwrap_or_default();
         let when = w.until.map(|at| format!(" ({})", until(at.0, now))).unwrap_or_default();
         let word = w.liveness.map_or_else(|| w.reason.clone(), |liveness| liveness.word().to_owned());
-        let line = Line::new().with(Hue::Block, format!("  {word:<14}")).plain(style.own(&format!("{step}{}{when}", w.what)));
+        let line =
+            Line::new().with(Hue::Block, format!("  {word:<14}")).plain(style.own(&format!("{step}{}{place}{when}", w.what)));
         match &w.act {
             Some(act) => line.with(Hue::Strong, style.own(&format!("   → {act}"))),
             None => line,

@@ -14,6 +14,7 @@ mod breakers;
 mod case;
 mod errors;
 mod events;
+mod flow;
 mod guard;
 mod health;
 mod lifecycle;
@@ -58,6 +59,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::with_openapi(openapi::head())
         .merge(health::routes())
         .merge(access::routes())
+        .merge(flow::routes())
         .merge(tasks::routes())
         .merge(agents::routes())
         .merge(breakers::routes())

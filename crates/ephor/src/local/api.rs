@@ -1,12 +1,13 @@
 //! `Api` over the engine in this process, or over a store that another engine has open: then only looking works.
 
-use super::keys;
 use super::list::Held;
 use super::look::{Look, store};
+use super::{flow, keys};
 use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
 use ephor_core::ask::Ask;
 use ephor_core::event::Actor;
-use ephor_core::id::{KeyId, TaskId};
+use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease, Set, Standing};
+use ephor_core::id::{HoldId, KeyId, TaskId};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
 use ephor_core::time::Time;
@@ -144,11 +145,7 @@ impl Api for LocalApi {
 
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {
         let engine = self.engine.clone();
-        self.looking(move |look| {
-            let found = look.task(task)?;
-            let waiting = engine.as_ref().map_or_else(|| found.waiting(), |engine| engine.waiting_for(&found));
-            Ok(observed(waiting, task, engine.as_ref()))
-        })
+        self.looking(move |look| Ok(observed(look.waiting(task, engine.as_ref())?, task, engine.as_ref())))
     }
 
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {
@@ -185,6 +182,42 @@ impl Api for LocalApi {
             })?;
             Ok(keys::revoke(self.engine()?, known, self.actor.clone()).await?.view())
         })
+    }
+
+    fn holds(&self) -> Answer<'_, Vec<HoldView>> {
+        let engine = self.engine.clone();
+        self.looking(move |look| match engine {
+            Some(engine) => Ok(engine.holds()),
+            None => Ok(ephor_engine::flow::read(&*look.reader).map_err(store)?.holds().map(Standing::view).collect()),
+        })
+    }
+
+    fn place_hold(&self, wish: NewHold) -> Answer<'_, HoldView> {
+        Box::pin(async move { flow::place(self.engine()?, wish, self.actor.clone()).await })
+    }
+
+    fn release_hold(&self, hold: HoldId, wish: NewRelease) -> Answer<'_, HoldView> {
+        Box::pin(async move { flow::release(self.engine()?, hold, wish, self.actor.clone()).await })
+    }
+
+    fn lift_hold(&self, hold: HoldId) -> Answer<'_, HoldView> {
+        Box::pin(async move { flow::lift(self.engine()?, hold, self.actor.clone()).await })
+    }
+
+    fn limits(&self) -> Answer<'_, Vec<LimitView>> {
+        let engine = self.engine.clone();
+        self.looking(move |look| match engine {
+            Some(engine) => Ok(engine.limits()),
+            None => Ok(ephor_engine::flow::read(&*look.reader).map_err(store)?.limits().map(Set::view).collect()),
+        })
+    }
+
+    fn set_limit<'a>(&'a self, name: &'a str, wish: NewLimit) -> Answer<'a, LimitView> {
+        Box::pin(async move { flow::set(self.engine()?, name, wish, self.actor.clone()).await })
+    }
+
+    fn remove_limit<'a>(&'a self, name: &'a str, namespace: Option<String>) -> Answer<'a, LimitView> {
+        Box::pin(async move { flow::remove(self.engine()?, namespace.as_deref(), name, self.actor.clone()).await })
     }
 }
 
@@ -236,7 +269,7 @@ pub(crate) fn trouble(error: EngineError, task: Option<TaskId>) -> ApiError {
 }
 
 /// What a task waits for, with how the agents look that work on it, where an engine watches them.
-pub(crate) fn observed(mut waiting: Vec<Waiting>, task: TaskId, engine: Option<&Engine>) -> Vec<Waiting> {
+fn observed(mut waiting: Vec<Waiting>, task: TaskId, engine: Option<&Engine>) -> Vec<Waiting> {
     let Some(engine) = engine else { return waiting };
     for what in waiting.iter_mut().filter(|what| what.reason == "RUNNING") {
         let lease = what.step.as_deref().and_then(|step| engine.lease(task, &WorkKey::Step(step.into())));

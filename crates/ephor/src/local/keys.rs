@@ -90,7 +90,12 @@ fn take_in(keys: &mut BTreeMap<KeyId, Known>, stored: &StoredEvent) -> Result<()
         NamespaceEvent::SubmissionRefused { .. }
         | NamespaceEvent::BreakerOpened { .. }
         | NamespaceEvent::BreakerHalfOpened { .. }
-        | NamespaceEvent::BreakerClosed { .. } => {}
+        | NamespaceEvent::BreakerClosed { .. }
+        | NamespaceEvent::HoldPlaced(_)
+        | NamespaceEvent::HoldReleased(_)
+        | NamespaceEvent::HoldLifted { .. }
+        | NamespaceEvent::LimitSet(_)
+        | NamespaceEvent::LimitRemoved { .. } => {}
     }
     Ok(())
 }

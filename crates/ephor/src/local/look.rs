@@ -5,9 +5,10 @@ use ephor_core::event::Actor;
 use ephor_core::id::{StreamKind, TaskId};
 use ephor_core::task::Task;
 use ephor_core::time::{Time, WireTime};
-use ephor_core::view::{EventView, StepView};
+use ephor_core::view::{EventView, StepView, Waiting};
+use ephor_engine::Engine;
 use ephor_engine::query::{self, AsOf};
-use ephor_engine::store::{Filter, Reader, StoreError, StoredEvent, Telemetry};
+use ephor_engine::store::{Cursor, Filter, Reader, StoreError, StoredEvent, Telemetry};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -16,6 +17,9 @@ pub(crate) const PAGE: u32 = 50;
 pub(crate) const PAGE_MAX: u32 = 500;
 /// How many tasks are looked through for one whose id begins with some letters.
 const PREFIX_LOOKS: u32 = 100_000;
+
+/// How many tasks ahead of another are counted.
+const AHEAD_MAX: u32 = 100_000;
 
 /// A store to look at.
 #[derive(Clone)]
@@ -76,6 +80,36 @@ impl Look {
     pub(crate) fn task(&self, id: TaskId) -> Result<Task, ApiError> {
         let task = query::task(&*self.reader, id, AsOf::Now).map_err(store)?;
         task.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {id}")))
+    }
+
+    /// What a task waits for: what holds and limits say first, then what it says itself, with its place in the queue.
+    pub(crate) fn waiting(&self, id: TaskId, engine: Option<&Engine>) -> Result<Vec<Waiting>, ApiError> {
+        let task = self.task(id)?;
+        let mut list = match engine {
+            Some(engine) => engine.held_back(&task),
+            None => ephor_engine::flow::reasons(&ephor_engine::flow::read(&*self.reader).map_err(store)?, &task),
+        };
+        let mut own = engine.map_or_else(|| task.waiting(), |engine| engine.waiting_for(&task));
+        if !list.is_empty() {
+            // Whether an agent would come shows only once it may.
+            own.retain(|waiting| !(agents_are_missing(waiting) || waiting.reason == "RUNNING") || waiting.step.is_some());
+        }
+        if own.iter().any(agents_are_missing) || list.iter().any(|waiting| waiting.reason == "LIMIT") {
+            let position = self.queue_position(id)?;
+            let queued = |waiting: &&mut Waiting| agents_are_missing(waiting) || waiting.reason == "LIMIT";
+            list.iter_mut().chain(&mut own).filter(queued).for_each(|waiting| waiting.queue_position = position);
+        }
+        list.append(&mut own);
+        Ok(list)
+    }
+
+    /// Which one a task is among those of its namespace that offer the same, from 1.
+    fn queue_position(&self, id: TaskId) -> Result<Option<u64>, ApiError> {
+        let Some(found) = self.reader.listed(id.into(), &Filter::default()).map_err(store)? else { return Ok(None) };
+        let Some(open) = &found.row.open else { return Ok(None) };
+        let place = Cursor { rank: found.row.rank, number: found.number };
+        let ahead = self.reader.ahead(place, &found.row.namespace, open, AHEAD_MAX).map_err(store)?;
+        Ok(Some(ahead + 1))
     }
 
     /// Events after a position.
@@ -151,4 +185,9 @@ pub(crate) fn store(error: StoreError) -> ApiError {
         StoreError::Unavailable(_) => ApiError::new(Kind::Unreachable, "UNAVAILABLE", &error),
         StoreError::Corrupt { .. } => ApiError::new(Kind::Failed, "CORRUPT", &error).then("ephor doctor"),
     }
+}
+
+/// Whether it waits for an agent, whatever keeps those that are known from coming.
+fn agents_are_missing(waiting: &Waiting) -> bool {
+    matches!(&*waiting.reason, "NO_AGENT" | "AGENTS_BUSY" | "CIRCUIT_OPEN")
 }

@@ -3,6 +3,7 @@
 
 mod api;
 mod check;
+pub(crate) mod flow;
 pub(crate) mod keys;
 mod list;
 mod look;
@@ -12,7 +13,7 @@ mod session;
 pub(crate) mod token;
 mod transport;
 
-pub(crate) use api::{LocalApi, observed, trouble};
+pub(crate) use api::{LocalApi, trouble};
 pub(crate) use look::{Look, PAGE, PAGE_MAX, event_view, store};
 pub(crate) use session::DATABASE;
 pub use session::LocalHost;

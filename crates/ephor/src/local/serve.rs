@@ -32,6 +32,9 @@ pub(super) async fn serve(place: &Place, serving: Serving) -> Result<Box<dyn Ser
 async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) -> Result<(Running, PathBuf), ApiError> {
     let token_file = token::file(database);
     let operator_token = token::read_or_make(&token_file)?;
+    if serving.safe_mode {
+        super::flow::safe_mode(&session.engine()).await?;
+    }
     if let Some(workshop) = serving.workshop {
         session.employ(database, workshop, Patience::Short).await?;
     }

@@ -3,7 +3,8 @@
 use super::error::told;
 use crate::api::{Answer, Api, EventQuery, Page, TaskFilter};
 use ephor_core::ask::Ask;
-use ephor_core::id::{KeyId, TaskId};
+use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
+use ephor_core::id::{HoldId, KeyId, TaskId};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
 use ephor_core::time::Time;
@@ -178,5 +179,33 @@ impl Api for RemoteApi {
 
     fn revoke_key(&self, key: KeyId) -> Answer<'_, KeyView> {
         self.asking(self.client.revoke_key(key))
+    }
+
+    fn holds(&self) -> Answer<'_, Vec<HoldView>> {
+        self.asking(self.client.holds())
+    }
+
+    fn place_hold(&self, wish: NewHold) -> Answer<'_, HoldView> {
+        self.asking(async move { self.client.place_hold(&wish).await })
+    }
+
+    fn release_hold(&self, hold: HoldId, wish: NewRelease) -> Answer<'_, HoldView> {
+        self.asking(async move { self.client.release_hold(hold, &wish).await })
+    }
+
+    fn lift_hold(&self, hold: HoldId) -> Answer<'_, HoldView> {
+        self.asking(self.client.lift_hold(hold))
+    }
+
+    fn limits(&self) -> Answer<'_, Vec<LimitView>> {
+        self.asking(self.client.limits())
+    }
+
+    fn set_limit<'a>(&'a self, name: &'a str, wish: NewLimit) -> Answer<'a, LimitView> {
+        self.asking(async move { self.client.set_limit(name, &wish).await })
+    }
+
+    fn remove_limit<'a>(&'a self, name: &'a str, namespace: Option<String>) -> Answer<'a, LimitView> {
+        self.asking(async move { self.client.remove_limit(name, namespace.as_deref()).await })
     }
 }

@@ -341,6 +341,7 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
         closed: [].into(),
         claim: ClaimId::new(9, [9; 10]),
         start: true,
+        limits: Vec::new(),
     };
     let request = serde_json::from_value(json!({"title": "x"})).unwrap();
     let submission = crate::request::check(&request, world.now, &world.policy).unwrap();

@@ -285,6 +285,7 @@ impl World {
             closed: [].into(),
             claim: ClaimId::new(3_000, [self.claims; 10]),
             start,
+            limits: Vec::new(),
         }
     }
 

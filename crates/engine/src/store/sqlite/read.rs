@@ -238,26 +238,29 @@ impl Reader for SqliteReader {
         let db = self.connection();
         let select = |place: &str| {
             format!(
-                "select kind, id, priority, rank, no, open, namespace from streams where open is not null {place}
-                 order by priority desc, rank, no limit "
+                "select kind, id, rank, no, open, namespace, task_type from streams where open is not null {place}
+                 order by rank, no limit "
             )
         };
-        let Some(Cursor { priority, rank, number }) = after else {
+        let Some(Cursor { rank, number }) = after else {
             return all(&db, &(select("") + "?1"), [limit], read_open);
         };
-        // Behind the cursor lie the rest of its rank, the later ranks of its priority and the lower priorities, in that order. Each
-        // is a range of the index; asked for at once, they would not be.
-        let mut found = all(
-            &db,
-            &(select("and priority = ?1 and rank = ?2 and no > ?3") + "?4"),
-            params![priority, rank, number, limit],
-            read_open,
-        )?;
+        // Behind the cursor lie the rest of its rank and the later ranks, in that order. Each is a range of the index; asked for at once,
+        // they would not be.
+        let rest = select("and rank = ?1 and no > ?2") + "?3";
+        let mut found = all(&db, &rest, params![rank, number, limit], read_open)?;
         let left = limit - found.len() as u32;
-        found.extend(all(&db, &(select("and priority = ?1 and rank > ?2") + "?3"), params![priority, rank, left], read_open)?);
-        let left = limit - found.len() as u32;
-        found.extend(all(&db, &(select("and priority < ?1") + "?2"), params![priority, left], read_open)?);
+        found.extend(all(&db, &(select("and rank > ?1") + "?2"), params![rank, left], read_open)?);
         Ok(found)
+    }
+
+    fn ahead(&self, of: Cursor, namespace: &str, open: &str, most: u32) -> Result<u64, StoreError> {
+        let sql = "select count(*) from (
+                select 1 from streams where open is not null and rank <= ?1 and (rank < ?1 or no < ?2) and namespace = ?3 and open = ?4
+                limit ?5
+            )";
+        let counted = one(&self.connection(), sql, params![of.rank, of.number, namespace, open, most], |row| read_u64(row, 0))?;
+        Ok(counted.unwrap_or(0))
     }
 
     fn counts(&self) -> Result<Vec<(Status, u64)>, StoreError> {
@@ -401,8 +404,9 @@ fn read_listed(row: &rusqlite::Row<'_>) -> Result<Listed, StoreError> {
 fn read_open(row: &rusqlite::Row<'_>) -> Result<OpenWork, StoreError> {
     Ok(OpenWork {
         stream: read_stream(row, 0)?,
-        cursor: Cursor { priority: row.get(2)?, rank: row.get(3)?, number: row.get(4)? },
-        open: row.get(5)?,
-        namespace: row.get(6)?,
+        cursor: Cursor { rank: row.get(2)?, number: row.get(3)? },
+        open: row.get(4)?,
+        namespace: row.get(5)?,
+        task_type: row.get(6)?,
     })
 }

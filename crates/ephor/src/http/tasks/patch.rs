@@ -242,7 +242,8 @@ impl Asked<'_> {
             return Ok(None);
         }
         let claim = self.server.engine().new_claim_id();
-        let claim = Claim { agent, able: Able::of_words(capabilities), closed: [].into(), claim, start: true };
+        let claim =
+            Claim { agent, able: Able::of_words(capabilities), closed: [].into(), claim, start: true, limits: Vec::new() };
         Ok(Some((Command::Claim(claim), Actor::agent(agent))))
     }
 

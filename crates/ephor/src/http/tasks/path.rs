@@ -35,7 +35,7 @@ impl TaskPath {
     /// Whether this caller may see a task; what they may not see does not exist.
     pub(crate) async fn may_see(server: &Server, who: &Principal, task: TaskId, name: &str) -> Result<(), ApiError> {
         if let Some(agent) = who.agent_alone()
-            && !server.engine().holds(agent, task)
+            && !server.engine().holds_any_of(agent, task)
             && !super::read::side(server, task, move |task| task.is_of(agent)).await.unwrap_or(false)
         {
             return Err(ApiError::new(Kind::NotFound, "NOT_FOUND", format!("{agent} works on no task {name:?}")));

@@ -9,7 +9,7 @@ use crate::http::auth::Caller;
 use crate::http::errors::Errors;
 use crate::http::query::Query;
 use crate::http::server::Server;
-use crate::local::{blocking, observed, store};
+use crate::local::{blocking, store};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -159,9 +159,12 @@ async fn effects(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) ->
 /// What it waits for, most pressing first
 #[utoipa::path(get, path = "/api/v1/tasks/{id}/waiting", tag = "tasks", params(("id" = String, Path, description = "The task")),
     responses((status = 200, body = Vec<Waiting>), Errors))]
-async fn waiting(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) -> Result<Json<Vec<Waiting>>, ApiError> {
-    let engine = server.engine().clone();
-    side(&server, task, move |found| observed(engine.waiting_for(found), task, Some(&engine))).await.map(Json)
+async fn waiting(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+) -> Result<Json<Vec<Waiting>>, ApiError> {
+    server.api(&who).waiting(task).await.map(Json)
 }
 
 /// Who could do what it offers: each agent beside each piece of open work, those who may have it first, the best choice before the others

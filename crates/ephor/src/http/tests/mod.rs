@@ -3,6 +3,7 @@
 mod access;
 mod batch;
 mod desk;
+mod flow;
 mod generated;
 mod house;
 mod lists;
