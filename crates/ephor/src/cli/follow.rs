@@ -272,9 +272,9 @@ pub(super) fn needs_a_person(scene: &Scene) -> bool {
     }
 }
 
-/// Whether all it waits for is somebody who has not come: an agent, a signal without a limit.
+/// Whether all it waits for is somebody who has not come: an agent, a signal without a limit, whoever lifts a hold.
 fn has_nobody(scene: &Scene) -> bool {
-    let outside = |reason: &str| matches!(reason, "NO_AGENT" | "SIGNAL" | "APPROVAL");
+    let outside = |reason: &str| matches!(reason, "NO_AGENT" | "SIGNAL" | "APPROVAL" | "HOLD");
     !scene.waiting.is_empty() && scene.waiting.iter().all(|w| outside(&w.reason) && (w.until.is_none() || w.reason == "APPROVAL"))
 }
 

@@ -242,7 +242,7 @@ fn detail(step: &StepView, waiting: &[Waiting], now: Time) -> String {
 /// What the task as a whole waits for.
 fn waiting_row(waiting: &Waiting, now: Time, style: Style) -> Line {
     let mark = match waiting.reason.as_str() {
-        "DUE" | "RETRY" | "NO_AGENT" | "CHILD" => step_mark(StepStatus::Ready, None),
+        "DUE" | "RETRY" | "NO_AGENT" | "CHILD" | "LIMIT" => step_mark(StepStatus::Ready, None),
         _ => task_mark(Status::Blocked, Some(ephor_core::status::BlockReason::Approval), false),
     };
     let when = waiting.until.map(|at| format!(" ({})", until(at.0, now))).unwrap_or_default();
