@@ -4,11 +4,14 @@ use super::batch::{Ask, Batch, GroupNo, LeaseChange, Touched};
 use super::trust::Ended;
 use super::underway::{Over, Sent, Underway};
 use super::{Done, Known, Reply, Ticket, Writer};
+use crate::leases::Leases;
 use crate::store::{Change, Conflict, Erasure, Group, NewEvent, Row, Store, StoreError, Written};
 use ephor_core::command::Refusal;
 use ephor_core::id::{StreamId, StreamKind, TaskId};
 use ephor_core::planted::{self, Fault};
+use ephor_core::spec::ErrorClass;
 use ephor_core::status::Status;
+use ephor_core::work::WorkKey;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -259,29 +262,45 @@ impl<S: Store> Writer<S> {
         if changes.is_empty() && over.is_empty() {
             return;
         }
-        let mut failed = Vec::new();
+        let failed = |work: &WorkKey, attempt: u32| {
+            changes.iter().find_map(|change| match change {
+                LeaseChange::Failed(of, n, class) if (of, *n) == (work, attempt) => Some(*class),
+                _ => None,
+            })
+        };
+        let classes: Vec<Option<ErrorClass>> = over.iter().map(|one| failed(&one.work, one.attempt)).collect();
         let leases = self.leases.clone();
         let mut leases = leases.lock().expect("nobody panics while holding the leases");
+        // What was held before ends before its work is given to somebody else; what was given just now may be over already.
+        let before: Vec<bool> = over.iter().map(|one| leases.is_held(task, &one.work, one.attempt)).collect();
+        let (first, then): (Vec<_>, Vec<_>) = over.into_iter().zip(classes).zip(before).partition(|(_, held)| *held);
+        for ((one, class), _) in first {
+            self.end_lease(&mut leases, task, one, class, ended);
+        }
         for change in changes {
             match change {
                 LeaseChange::Grant(granted) => leases.grant(task, granted, mono),
                 LeaseChange::Stop(stop) => leases.stop(task, stop),
                 LeaseChange::Guide(text) => leases.guide(task, &text),
-                LeaseChange::Failed(work, attempt, class) => failed.push((work, attempt, class)),
                 LeaseChange::HoldUp(held_up) => leases.hold_up(task, held_up),
+                LeaseChange::Failed(..) => {}
             }
         }
-        for Over { work, attempt, well, key } in over {
-            let Some(agent) = leases.end(task, &work, attempt) else { continue };
-            let class = failed.iter().find(|(of, n, _)| (of, *n) == (&work, attempt)).map(|(_, _, class)| *class);
-            if self.trust.tried(&(task, work, attempt)) {
-                self.parked.wake_those(|_| true);
-            }
-            // What was taken back from its holder went neither well nor badly.
-            match (well, class) {
-                (true, None) | (_, Some(_)) => ended.push(Ended { agent, task, class, key }),
-                (false, None) => self.trust.ended_otherwise(agent, &mut self.parked),
-            }
+        for ((one, class), _) in then {
+            self.end_lease(&mut leases, task, one, class, ended);
+        }
+    }
+
+    fn end_lease(&mut self, leases: &mut Leases, task: TaskId, over: Over, class: Option<ErrorClass>, ended: &mut Vec<Ended>) {
+        let Over { work, attempt, well, key } = over;
+        let Some(agent) = leases.end(task, &work, attempt) else { return };
+        if self.trust.tried(&(task, work, attempt)) {
+            self.parked.wake_those(|_| true);
+        }
+        // What was taken back from its holder went neither well nor badly.
+        match (well, class) {
+            (true, None) | (_, Some(_)) => ended.push(Ended { agent, task, class, key }),
+            (false, None) => self.trust.ended_otherwise(agent, &mut self.parked),
         }
     }
 
