@@ -72,6 +72,7 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
             analyst: false,
             ended: &[],
             births: &ephor_core::command::Unhindered,
+            held_back: false,
         };
         let done = task.handle(command, &cx);
         for made in done.moves {

@@ -412,6 +412,8 @@ pub struct Context<'a> {
     pub ended: &'a [(TaskId, Status)],
     /// What stands in the way of tasks that are to be born.
     pub births: &'a dyn Births,
+    /// Whether a hold, or a limit that is full, keeps its work back just now: no agent is missing.
+    pub held_back: bool,
 }
 
 /// What others hold and a birth may run into: names, subjects, tasks it is to wait for. Asked where a task is about to give birth, and

@@ -255,6 +255,8 @@ pub enum Event {
     Stalled,
     /// It waited too long for an agent; that is told, and nothing follows.
     StallNoted,
+    /// It has waited too long, but for room under a limit or for the end of a hold: the time is counted anew.
+    StallPutOff,
     /// It waited too long for an agent: a task was born that looks into it.
     StallEscalated {
         /// That task.
@@ -365,6 +367,7 @@ impl Event {
             Self::SignalReceived { .. } => "SIGNAL_RECEIVED",
             Self::Stalled => "STALLED",
             Self::StallNoted => "STALL_NOTED",
+            Self::StallPutOff => "STALL_PUT_OFF",
             Self::StallEscalated { .. } => "STALL_ESCALATED",
             Self::Reassigned(_) => "REASSIGNED",
             Self::Unstalled => "UNSTALLED",

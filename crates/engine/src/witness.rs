@@ -395,7 +395,7 @@ impl Witness {
                 self.has_waited(said);
                 self.stalled = true;
             }
-            Event::StallNoted | Event::StallEscalated { .. } => self.has_waited(said),
+            Event::StallNoted | Event::StallPutOff | Event::StallEscalated { .. } => self.has_waited(said),
             Event::Unstalled => self.stalled = false,
             Event::SessionEnded => self.session = None,
             Event::Reassigned(what) => self.reassigned(what, said),

@@ -82,6 +82,7 @@ impl Job {
             analyst: false,
             ended: &[],
             births: &ephor_core::command::Unhindered,
+            held_back: false,
         };
         let handled = self.task.handle(command, &cx);
         assert_eq!(handled.corrupt, None);

@@ -72,6 +72,7 @@ impl Job {
             analyst: self.agents.capabilities().iter().any(|c| c == "analyse"),
             ended: &[],
             births: &ephor_core::command::Unhindered,
+            held_back: false,
         };
         let handled = self.task.handle(command, &cx);
         assert_eq!(handled.corrupt, None);

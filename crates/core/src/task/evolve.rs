@@ -252,6 +252,7 @@ impl Task {
                 self.stalled = true;
                 self.stall_at = None;
             }
+            Event::StallPutOff => self.stall_at = None,
             Event::StallNoted | Event::StallEscalated { .. } => {
                 self.stall_told = true;
                 self.stall_at = None;

@@ -365,6 +365,7 @@ mod tests {
             analyst: false,
             ended: &[],
             births: &crate::command::Unhindered,
+            held_back: false,
         };
         assert_eq!(task.handle(Command::Submit(Box::new(submission)), &cx).answer, Ok(Default::default()));
         task

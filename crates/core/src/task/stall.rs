@@ -58,6 +58,9 @@ impl Task {
 
     /// What follows from work having waited too long.
     pub(super) fn stall_follows(&self, cx: &Context<'_>) -> Draft {
+        if cx.held_back {
+            return Draft::new(Event::StallPutOff);
+        }
         let noted = || Draft::new(Event::StallNoted);
         match cx.policy.stall_strategy {
             StallStrategy::LogOnly => noted(),

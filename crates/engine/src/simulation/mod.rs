@@ -130,6 +130,7 @@ pub const BRANCHES: &[&str] = &[
     "solo review",
     "stall escalated",
     "stall noted",
+    "stall put off",
     "stalled",
     "session ended",
     "breaker opened",

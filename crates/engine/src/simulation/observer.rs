@@ -535,6 +535,7 @@ impl Observer {
                 analyst: false,
                 ended: &[],
                 births: &ephor_core::command::Unhindered,
+                held_back: false,
             };
             let answer = examined.task.clone().handle(Command::Claim(claim), &cx).answer;
             matches!(answer, Ok(Answer::Work(_))).then_some(id)

@@ -379,6 +379,7 @@ impl<S: Store> Writer<S> {
                 analyst: self.analysts > 0,
                 ended: &[],
                 births: &nursery,
+                held_back: self.is_held_back(&live.task, batch.now),
             };
             let Handled { answer, corrupt, .. } = copy.handle(command.clone(), &context);
             if corrupt.is_some() {
@@ -425,6 +426,7 @@ impl<S: Store> Writer<S> {
             analyst: self.analysts > 0,
             ended,
             births: &nursery,
+            held_back: self.is_held_back(&touched.live.task, batch.now),
         };
         let Handled { moves, answer, unsettled, corrupt } = touched.live.task.handle(command, &context);
         let held = nursery.close();
@@ -730,6 +732,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::SignalReceived { .. }
         | Event::Stalled
         | Event::StallNoted
+        | Event::StallPutOff
         | Event::StallEscalated { .. }
         | Event::Unstalled
         | Event::SessionEnded

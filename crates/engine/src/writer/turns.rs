@@ -253,6 +253,22 @@ impl<S: Store> Writer<S> {
         }
     }
 
+    /// Whether a hold, or a limit that is full, keeps a task's work back.
+    pub(super) fn is_held_back(&self, task: &Task, now: Time) -> bool {
+        if self.turns.is_idle() {
+            return false;
+        }
+        let facts = &*self.turns.facts;
+        match flow::pass(facts, task) {
+            Pass::Held(_) => true,
+            Pass::Through(places) => {
+                let counts = self.turns.flow.counts();
+                places.iter().any(|place| !counts.is_free(place, facts, now))
+            }
+            Pass::Unread => false,
+        }
+    }
+
     /// A piece of work was handed out.
     pub(super) fn began(&mut self, places: &[Place], now: Time) {
         if !places.is_empty() {

@@ -78,6 +78,7 @@ impl World {
             analyst: false,
             ended: &[],
             births: &ephor_core::command::Unhindered,
+            held_back: false,
         };
         let task = state.tasks.entry(id).or_insert_with(|| Task::unborn(id));
         let before = task.version;

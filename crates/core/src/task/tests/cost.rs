@@ -49,6 +49,7 @@ fn ask(task: &mut Task, actor: &Actor, command: Command) -> Option<Answer> {
         analyst: false,
         ended: &[],
         births: &crate::command::Unhindered,
+        held_back: false,
     };
     task.handle(command, &cx).answer.ok()
 }

@@ -51,6 +51,16 @@ fn seen(world: &mut World, duration: &str) -> Vec<&'static str> {
 }
 
 #[test]
+fn what_a_hold_or_a_full_limit_keeps_back_misses_no_agent_and_is_counted_anew() {
+    let mut world = stalls(StallStrategy::Escalate, json!({"title": "x"}));
+    world.held_back = true;
+    assert_eq!(seen(&mut world, "61m"), ["STALL_PUT_OFF"]);
+    assert!(seen(&mut world, "30m").is_empty());
+    world.held_back = false;
+    assert_eq!(seen(&mut world, "31m"), ["STALL_ESCALATED"]);
+}
+
+#[test]
 fn work_stalls_when_it_has_waited_strictly_longer_than_the_limit() {
     let mut world = stalls(StallStrategy::MarkStalled, json!({"title": "x"}));
     assert!(seen(&mut world, "1h").is_empty());

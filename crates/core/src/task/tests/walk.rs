@@ -558,6 +558,7 @@ impl World {
             analyst: self.analyst,
             ended: &[],
             births: &crate::command::Unhindered,
+            held_back: false,
         };
         let mut copy = self.task.clone();
         let done = copy.handle(Command::Claim(claim), &cx);

@@ -28,6 +28,7 @@ pub(super) struct World {
     pub(super) counter: u64,
     pub(super) ended: Vec<(TaskId, Status)>,
     pub(super) births: Box<dyn Births>,
+    pub(super) held_back: bool,
     /// What the last command led to.
     pub(super) done: Handled,
     /// The task as replay rebuilds it from what a store would have kept.
@@ -88,6 +89,7 @@ impl World {
             counter: 0,
             ended: Vec::new(),
             births: Box::new(Unhindered),
+            held_back: false,
             done: Handled { moves: Vec::new(), answer: Ok(Answer::Done), unsettled: false, corrupt: None },
             replayed: Task::unborn(id),
             bare: Task::unborn(id),
@@ -121,6 +123,7 @@ impl World {
             analyst: self.analyst,
             ended: &self.ended,
             births: &*self.births,
+            held_back: self.held_back,
         };
         let before = self.task.clone();
         let woken = matches!(command, Command::Wake);

@@ -47,6 +47,7 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::Stalled => "stalled",
         Event::SessionEnded => "session ended",
         Event::StallNoted => "stall noted",
+        Event::StallPutOff => "stall put off",
         Event::StallEscalated { .. } => "stall escalated",
         Event::Reassigned(_) => "reassigned",
         Event::EffectGranted(_) => "effect granted",
