@@ -299,7 +299,7 @@ impl<S: Store> Writer<S> {
         }
         // What was taken back from its holder went neither well nor badly.
         match (well, class) {
-            (true, None) | (_, Some(_)) => ended.push(Ended { agent, task, class, key }),
+            (true, None) | (_, Some(_)) => ended.push(Ended { agent, task, class, first: attempt == 1, key }),
             (false, None) => self.trust.ended_otherwise(agent, &mut self.parked),
         }
     }

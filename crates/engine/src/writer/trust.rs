@@ -43,6 +43,9 @@ pub(super) struct Ended {
     pub(super) task: TaskId,
     /// How it failed; nothing where it went well.
     pub(super) class: Option<ErrorClass>,
+    /// Whether it was the first attempt. What failed before and fails again speaks against the task: else those that nobody can do, which
+    /// come back one after the other, would take the trust from everybody.
+    pub(super) first: bool,
     /// The namespace and key of a step, where that matters.
     pub(super) key: Option<(Box<str>, Box<str>)>,
 }
@@ -301,14 +304,16 @@ impl<S: Store> Writer<S> {
         let policy = self.policy.breaker;
         for one in ended {
             self.directory.count(one.agent, one.class);
-            if let Some(known) = self.agents.get_mut(&one.agent)
+            let says_nothing = one.class.is_some() && !one.first;
+            if !says_nothing
+                && let Some(known) = self.agents.get_mut(&one.agent)
                 && let Some((turn, opened)) = hear_agent(known, &one, now, &policy)
             {
                 let command = AgentCommand::Breaker(turn);
                 self.trust.errands.push(Job::Agent { id: one.agent, command, actor: Actor::settle() });
                 opened.into_iter().for_each(|opened| self.trust.rest(Resting::Agent(one.agent), opened, now, mono));
             }
-            if let Some((namespace, key)) = &one.key {
+            if let Some((namespace, key)) = one.key.as_ref().filter(|_| !says_nothing) {
                 for tool in tools(namespace, key) {
                     self.trust.heard(tool, &one, now, mono, &policy);
                 }
