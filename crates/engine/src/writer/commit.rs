@@ -68,11 +68,8 @@ impl<S: Store> Writer<S> {
             });
             let over = leases.held(id).chain(granted).filter(|(work, attempt)| !live.task.holds(work, *attempt));
             let over = over.map(|(work, attempt)| {
-                let failed = changes.iter().any(|c| matches!(c, LeaseChange::Failed(..)));
-                let key = match (failed || !self.trust.is_calm(), live.task.step_key(work)) {
-                    (true, Some(key)) => Some((live.task.facts.namespace.clone(), key.into())),
-                    _ => None,
-                };
+                // Of what went well too: else failures of one batch and the next would add up past all that went well between them.
+                let key = live.task.step_key(work).map(|key| (live.task.facts.namespace.clone(), key.into()));
                 Over { work: work.clone(), attempt, well: live.task.went_well(work, attempt), key }
             });
             let over = over.collect();

@@ -79,11 +79,6 @@ pub(super) enum Resting {
 }
 
 impl Trust {
-    /// Whether nothing has to be looked at: no tool and no model failed lately.
-    pub(super) fn is_calm(&self) -> bool {
-        self.tools.is_empty()
-    }
-
     /// Whether every tool and model may be used.
     pub(super) fn is_open(&self) -> bool {
         self.shut.is_empty()

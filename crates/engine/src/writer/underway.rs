@@ -52,7 +52,7 @@ pub(super) struct Over {
     pub(super) attempt: u32,
     /// Whether it went well.
     pub(super) well: bool,
-    /// The namespace and key of a step, where somebody counts how its tools did.
+    /// The namespace and key of a step.
     pub(super) key: Option<(Box<str>, Box<str>)>,
 }
 
