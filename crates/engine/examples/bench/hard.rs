@@ -14,22 +14,41 @@ const POISON: usize = 10;
 /// How many tasks wait for people.
 const WAITING: usize = 100_000;
 
-fn poison(n: usize) -> Request {
-    let step = StepSpec { action: Some("noop".into()), id: Some("bad".into()), ..StepSpec::default() };
+fn poison(n: usize, action: &str) -> Request {
+    let step = StepSpec { action: Some(action.into()), id: Some("bad".into()), ..StepSpec::default() };
     let plan = ephor_core::spec::PlanSpec { steps: vec![step], ..Default::default() };
     Request { action: None, plan: Some(plan), title: Some(format!("poison {n}")), max_retries: Some(1), ..request(n) }
 }
 
-/// The same number of healthy tasks alone, and with one poison task for every nine of them. Answers are printed side by side.
+/// What is mixed with work that anybody can do.
+#[derive(Clone, Copy)]
+enum Mixed {
+    /// Nothing.
+    Nothing,
+    /// For every nine healthy tasks one poison task that asks for the same.
+    Alike,
+    /// For every nine healthy tasks one poison task that asks for something else.
+    OfItsOwnKind,
+}
+
+impl Mixed {
+    fn request(self, n: usize) -> Option<Request> {
+        match self {
+            Self::Nothing => (!n.is_multiple_of(POISON)).then(|| request(n)),
+            _ if !n.is_multiple_of(POISON) => Some(request(n)),
+            Self::Alike => Some(poison(n, "noop")),
+            Self::OfItsOwnKind => Some(poison(n, "bad")),
+        }
+    }
+}
+
+/// The same healthy tasks alone and with poison among them: as much as the engine can do, and at a steady pace of half of that.
 pub(crate) async fn poisoned(folder: &Path) {
     let healthy = TASKS - TASKS / POISON;
     let mut rates = Vec::new();
-    for with_poison in [false, true] {
-        let house = House::new(folder, if with_poison { "h2" } else { "h1" }).await;
-        let all: Vec<Request> = (0..TASKS)
-            .filter(|n| with_poison || n % POISON != 0)
-            .map(|n| if n % POISON == 0 { poison(n) } else { request(n) })
-            .collect();
+    for (name, mixed) in [("h1", Mixed::Nothing), ("h2", Mixed::OfItsOwnKind), ("h3", Mixed::Alike)] {
+        let house = House::able(folder, name, &["noop", "bad"]).await;
+        let all: Vec<Request> = (0..TASKS).filter_map(|n| mixed.request(n)).collect();
         for part in all.chunks(1_000) {
             house.engine.submit_many(part, &Actor::human("bench")).await.expect("a batch");
         }
@@ -38,11 +57,36 @@ pub(crate) async fn poisoned(folder: &Path) {
         rates.push(healthy as f64 / began.elapsed().as_secs_f64());
         house.close();
     }
+    let of = |rate: f64| 100.0 * rate / rates[0];
     println!(
-        "(h) healthy tasks alone {:.0}/s, with 10 % poison among them {:.0}/s: {:.0} %",
+        "(h) as much as it can: healthy tasks alone {:.0}/s; one in ten poison, of its own kind {:.0} %, of the same kind {:.0} %",
         rates[0],
-        rates[1],
-        100.0 * rates[1] / rates[0]
+        of(rates[1]),
+        of(rates[2])
+    );
+    let every = Duration::from_millis(10);
+    let at_once = (rates[0] / 2.0 * every.as_secs_f64() * TASKS as f64 / healthy as f64) as usize;
+    let mut steady = Vec::new();
+    for (name, mixed) in [("h4", Mixed::Nothing), ("h5", Mixed::Alike)] {
+        let house = House::able(folder, name, &["noop", "bad"]).await;
+        let began = super::now();
+        let submits = async {
+            let mut pace = tokio::time::interval(every);
+            for first in (0..TASKS).step_by(at_once) {
+                pace.tick().await;
+                let some: Vec<Request> = (first..TASKS.min(first + at_once)).filter_map(|n| mixed.request(n)).collect();
+                house.engine.submit_many(&some, &Actor::human("bench")).await.expect("a batch");
+            }
+        };
+        tokio::join!(submits, work(&house, healthy));
+        steady.push(healthy as f64 / began.elapsed().as_secs_f64());
+        house.close();
+    }
+    println!(
+        "(h) at a steady pace: healthy tasks alone {:.0}/s, with one in ten poison of the same kind {:.0}/s: {:.0} %",
+        steady[0],
+        steady[1],
+        100.0 * steady[1] / steady[0]
     );
 }
 

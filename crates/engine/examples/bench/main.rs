@@ -1,9 +1,10 @@
 //! Measures the engine in one process, each figure beside its own floor: the same rows in the same transactions, written by a bare
 //! loop with the same settings of SQLite. Every command is on disk before it is answered. Run it in a release build:
 //!
-//! `cargo run --release -p ephor-engine --example bench [-- a b c d e f g h i]`
+//! `cargo run --release -p ephor-engine --example bench [-- a b c d e f g h i] [rounds=N]`
 //!
-//! Machines differ; compare ratios taken in one run.
+//! Machines differ; compare ratios taken in one run. Short parts are run several times, each on a fresh store, and their medians printed:
+//! one round of them is over before the machine's other work has evened out.
 
 mod floor;
 mod hard;
@@ -31,6 +32,8 @@ const TASKS: usize = 10_000;
 const CALLERS: usize = 32;
 /// How many tasks go into one batch.
 const BATCH: usize = 1_000;
+/// How often (a), (b) and (d) are run where nobody says how often.
+const ROUNDS: usize = 5;
 /// How many events the store of (f) holds before it begins.
 const EVENTS_BEFORE: u64 = 1_000_000;
 
@@ -49,11 +52,16 @@ struct House {
 
 impl House {
     async fn new(folder: &Path, name: &str) -> Arc<Self> {
+        Self::able(folder, name, &["noop"]).await
+    }
+
+    /// The same, with agents that can do these.
+    async fn able(folder: &Path, name: &str, words: &[&str]) -> Arc<Self> {
         let path = folder.join(format!("{name}.db"));
         let engine = Engine::open(Settings::new(&path)).expect("the folder is fresh");
         let mut agents = Vec::new();
         for n in 0..CALLERS {
-            let capabilities = vec!["noop".into()];
+            let capabilities = words.iter().map(|word| (*word).into()).collect();
             let said = Registration {
                 name: format!("agent {n}"),
                 role: None,
@@ -165,68 +173,140 @@ fn report(item: &WorkItem) -> Report {
     Report { task_id: item.task_id, work: item.work.clone(), attempt: item.attempt, outcome }
 }
 
-/// Runs a part, then its floor, and prints both.
+/// Runs a part, then its floor.
 struct Part {
     name: String,
     began: Instant,
     after: u64,
     operations: usize,
+    busy: [f64; 2],
 }
+
+/// What one round of a part came to.
+struct Measured {
+    rate: f64,
+    floor_rate: f64,
+    events: f64,
+    writes: f64,
+    bytes: f64,
+    in_a_commit: f64,
+    /// How much of the time the thread that decides and the one that writes were on a processor.
+    deciding: f64,
+    writing: f64,
+}
+
+/// All rounds of some parts, in the order in which they were first run.
+#[derive(Default)]
+struct Table(Vec<(String, Vec<Measured>)>);
 
 impl Part {
     fn begin(house: &House, name: &str, operations: usize) -> Self {
-        Self { name: name.into(), after: house.position(), operations, began: now() }
+        Self { name: name.into(), after: house.position(), operations, busy: busy(), began: now() }
     }
 
-    fn end(self, house: &House) -> f64 {
+    fn end(self, house: &House, table: &mut Table) {
         let seconds = self.began.elapsed().as_secs_f64();
-        let until = house.position();
-        let floor = house.floor(self.after, until);
-        let rate = self.operations as f64 / seconds;
-        let floor_rate = self.operations as f64 / floor.seconds;
-        let per = |n: u64| n as f64 / self.operations as f64;
-        println!(
-            "{:<44} {:>9.0}/s   floor {:>9.0}/s   {:>4.0} %   {:.1} events, {:.1} row writes, {:.0} bytes each; {:.0} in a commit",
-            self.name,
-            rate,
-            floor_rate,
-            100.0 * rate / floor_rate,
-            per(floor.events),
-            per(floor.events + floor.rows),
-            per(floor.bytes),
-            self.operations as f64 / floor.commits.max(1) as f64,
-        );
-        rate
+        let (busy, before) = (busy(), self.busy);
+        let share = |thread: usize| (busy[thread] - before[thread]) / seconds;
+        let floor = house.floor(self.after, house.position());
+        let operations = self.operations as f64;
+        let per = |n: u64| n as f64 / operations;
+        let measured = Measured {
+            rate: operations / seconds,
+            floor_rate: operations / floor.seconds,
+            events: per(floor.events),
+            writes: per(floor.events + floor.rows),
+            bytes: per(floor.bytes),
+            in_a_commit: operations / floor.commits.max(1) as f64,
+            deciding: share(0),
+            writing: share(1),
+        };
+        match table.0.iter_mut().find(|(name, _)| *name == self.name) {
+            Some((_, rounds)) => rounds.push(measured),
+            None => table.0.push((self.name, vec![measured])),
+        }
     }
 }
 
-async fn submits(folder: &Path) {
-    let house = House::new(folder, "a").await;
-    let part = Part::begin(&house, "(a) submit, 32 callers one at a time", TASKS);
-    house.submit_one_by_one(TASKS).await;
-    part.end(&house);
-    let part = Part::begin(&house, "(a) submit, batches of 1,000", 5 * TASKS);
-    house.submit_batches(5 * TASKS).await;
-    part.end(&house);
-    house.close();
+impl Table {
+    /// Prints the medians, and how far the ratios lay apart. Answers the pace of the part that was first.
+    fn print(&self) -> f64 {
+        for (name, rounds) in &self.0 {
+            let of = |what: fn(&Measured) -> f64| spread(rounds, what);
+            let (low, ratio, high) = of(|m| 100.0 * m.rate / m.floor_rate);
+            let apart = if rounds.len() > 1 { format!(" ({low:.0}–{high:.0})") } else { String::new() };
+            println!(
+                "{name:<50} {:>7.0}/s   floor {:>7.0}/s   {ratio:>3.0} %{apart}   {:.1} events, {:.1} row writes, {:.0} bytes each; {:.0} in a commit; \
+                 deciding {:.0} %, writing {:.0} % of the time",
+                of(|m| m.rate).1,
+                of(|m| m.floor_rate).1,
+                of(|m| m.events).1,
+                of(|m| m.writes).1,
+                of(|m| m.bytes).1,
+                of(|m| m.in_a_commit).1,
+                of(|m| 100.0 * m.deciding).1,
+                of(|m| 100.0 * m.writing).1,
+            );
+        }
+        self.0.first().map_or(0.0, |(_, rounds)| spread(rounds, |m| m.rate).1)
+    }
 }
 
-async fn claims(folder: &Path) {
-    let house = House::new(folder, "b").await;
-    house.submit_batches(TASKS).await;
-    let part = Part::begin(&house, "(b) claim and complete, 32 workers one by one", TASKS);
-    house.work(TASKS, CALLERS, 1).await;
-    part.end(&house);
-    house.submit_batches(TASKS).await;
-    let part = Part::begin(&house, "(b) claim and complete, 8 workers of 125", TASKS);
-    house.work(TASKS, 8, 125).await;
-    part.end(&house);
-    let part = Part::begin(&house, "(b') both together, one by one", TASKS);
-    tokio::join!(house.submit_one_by_one(TASKS), house.work(TASKS, CALLERS, 1));
-    part.end(&house);
-    println!("    memory after (b) {:.0} MB", memory());
-    house.close();
-    drop(house);
+/// For how many seconds the engine's two threads have been on a processor.
+fn busy() -> [f64; 2] {
+    let mut seconds = [0.0; 2];
+    for thread in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let read = |file: &str| std::fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+        let Some(which) = ["ephor-writer", "ephor-scribe"].iter().position(|name| read("comm").trim() == *name) else { continue };
+        let nanoseconds = read("schedstat").split_whitespace().next().and_then(|n| n.parse::<f64>().ok());
+        seconds[which] += nanoseconds.unwrap_or(0.0) / 1e9;
+    }
+    seconds
+}
+
+/// Lowest, median and highest.
+fn spread(rounds: &[Measured], what: fn(&Measured) -> f64) -> (f64, f64, f64) {
+    let mut figures: Vec<f64> = rounds.iter().map(what).collect();
+    figures.sort_by(f64::total_cmp);
+    (figures[0], figures[figures.len() / 2], figures[figures.len() - 1])
+}
+
+async fn submits(folder: &Path, rounds: usize) {
+    let mut table = Table::default();
+    for round in 0..rounds {
+        let house = House::new(folder, &format!("a{round}")).await;
+        let part = Part::begin(&house, "(a) submit, 32 callers one at a time", TASKS);
+        house.submit_one_by_one(TASKS).await;
+        part.end(&house, &mut table);
+        let part = Part::begin(&house, "(a) submit, batches of 1,000", 5 * TASKS);
+        house.submit_batches(5 * TASKS).await;
+        part.end(&house, &mut table);
+        house.close();
+    }
+    table.print();
+}
+
+async fn claims(folder: &Path, rounds: usize) {
+    let mut table = Table::default();
+    for round in 0..rounds {
+        let house = House::new(folder, &format!("b{round}")).await;
+        house.submit_batches(TASKS).await;
+        let part = Part::begin(&house, "(b) claim and complete, 32 workers one by one", TASKS);
+        house.work(TASKS, CALLERS, 1).await;
+        part.end(&house, &mut table);
+        house.submit_batches(TASKS).await;
+        let part = Part::begin(&house, "(b) claim and complete, 8 workers of 125", TASKS);
+        house.work(TASKS, 8, 125).await;
+        part.end(&house, &mut table);
+        let part = Part::begin(&house, "(b') both together, one by one", TASKS);
+        tokio::join!(house.submit_one_by_one(TASKS), house.work(TASKS, CALLERS, 1));
+        part.end(&house, &mut table);
+        if round == 0 {
+            println!("    memory after (b) {:.0} MB", memory());
+        }
+        house.close();
+    }
+    table.print();
 }
 
 /// Tasks come at a steady pace and an agent waits for them.
@@ -267,56 +347,67 @@ async fn starts(folder: &Path) {
 }
 
 /// (d); answers the pace.
-async fn sequences(folder: &Path) -> f64 {
-    let house = House::new(folder, "d").await;
-    let requests: Vec<Request> = (0..500).map(|_| plan_request(10, true)).collect();
-    house.engine.submit_many(&requests, &Actor::human("bench")).await.expect("a batch");
-    let part = Part::begin(&house, "(d) 500 tasks of 10 steps in sequence", 5_000);
-    house.work(5_000, 8, 64).await;
-    let pace = part.end(&house);
-    house.close();
-    pace
+async fn sequences(folder: &Path, rounds: usize) -> f64 {
+    let mut table = Table::default();
+    for round in 0..rounds {
+        let house = House::new(folder, &format!("d{round}")).await;
+        let requests: Vec<Request> = (0..500).map(|_| plan_request(10, true)).collect();
+        house.engine.submit_many(&requests, &Actor::human("bench")).await.expect("a batch");
+        let part = Part::begin(&house, "(d) 500 tasks of 10 steps in sequence", 5_000);
+        house.work(5_000, 8, 64).await;
+        part.end(&house, &mut table);
+        house.close();
+    }
+    table.print()
 }
 
 async fn long_plans(folder: &Path, steady: f64) {
     for (name, sequential, workers, at_once) in
         [("10,000 steps in sequence", true, 1, 1), ("10,000 steps side by side", false, 4, 128)]
     {
+        let mut table = Table::default();
         let house = House::new(folder, if sequential { "e1" } else { "e2" }).await;
         house.engine.submit(&plan_request(10_000, sequential), Actor::human("bench"), None).await.expect("a task");
         let part = Part::begin(&house, &format!("(e) one task of {name}"), 10_000);
         house.work(10_000, workers, at_once).await;
-        let rate = part.end(&house);
+        part.end(&house, &mut table);
+        let rate = table.print();
         if !sequential {
             println!("    a step side by side costs {:.2} times one of (d)", steady / rate);
         }
         house.close();
     }
     // The same pace as (e) in sequence, one step at a time, but in plans of ten: what the length of the plan costs.
+    let mut table = Table::default();
     let house = House::new(folder, "e3").await;
     for _ in 0..200 {
         house.engine.submit(&plan_request(10, true), Actor::human("bench"), None).await.expect("a task");
     }
     let part = Part::begin(&house, "(e) for comparison: (d) with one worker, one by one", 2_000);
     house.work(2_000, 1, 1).await;
-    part.end(&house);
+    part.end(&house, &mut table);
+    table.print();
     house.close();
 }
 
-async fn full_store(folder: &Path) {
+async fn full_store(folder: &Path, rounds: usize) {
+    let mut table = Table::default();
     let house = House::new(folder, "f").await;
     while house.position() < EVENTS_BEFORE {
         house.submit_batches(20 * BATCH).await;
         house.work(20 * BATCH, 8, 250).await;
     }
-    house.submit_batches(TASKS).await;
-    let part = Part::begin(&house, "(f) (b) batched, on 1 million events", TASKS);
-    house.work(TASKS, 8, 125).await;
-    part.end(&house);
-    house.submit_batches(TASKS).await;
-    let part = Part::begin(&house, "(f) (b) one by one, on 1 million events", TASKS);
-    house.work(TASKS, CALLERS, 1).await;
-    part.end(&house);
+    for _ in 0..rounds {
+        house.submit_batches(TASKS).await;
+        let part = Part::begin(&house, "(f) (b) batched, on 1 million events", TASKS);
+        house.work(TASKS, 8, 125).await;
+        part.end(&house, &mut table);
+        house.submit_batches(TASKS).await;
+        let part = Part::begin(&house, "(f) (b) one by one, on 1 million events", TASKS);
+        house.work(TASKS, CALLERS, 1).await;
+        part.end(&house, &mut table);
+    }
+    table.print();
     let tasks = house.position() as f64 / 4.0;
     house.engine.stop();
     let bytes = std::fs::metadata(&house.path).map_or(0, |m| m.len());
@@ -345,28 +436,30 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let folder = tempfile::tempdir().expect("a folder for databases");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let asked = |part: &str| wanted.is_empty() || wanted.iter().any(|w| w == part);
+    let rounds = wanted.iter().find_map(|w| w.strip_prefix("rounds=")).map(|n| n.parse().expect("rounds=N is a number"));
+    let parts: Vec<&String> = wanted.iter().filter(|w| !w.starts_with("rounds=")).collect();
+    let asked = |part: &str| parts.is_empty() || parts.iter().any(|w| *w == part);
     runtime.block_on(async {
         if asked("g") {
             start_up(folder.path()).await;
         }
         if asked("a") {
-            submits(folder.path()).await;
+            submits(folder.path(), rounds.unwrap_or(ROUNDS)).await;
         }
         if asked("b") {
-            claims(folder.path()).await;
+            claims(folder.path(), rounds.unwrap_or(ROUNDS)).await;
         }
         if asked("c") {
             starts(folder.path()).await;
         }
         if asked("d") || asked("e") {
-            let steady = sequences(folder.path()).await;
+            let steady = sequences(folder.path(), rounds.unwrap_or(ROUNDS)).await;
             if asked("e") {
                 long_plans(folder.path(), steady).await;
             }
         }
         if asked("f") {
-            full_store(folder.path()).await;
+            full_store(folder.path(), rounds.unwrap_or(1)).await;
         }
         if asked("h") {
             hard::poisoned(folder.path()).await;

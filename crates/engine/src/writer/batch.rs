@@ -35,6 +35,8 @@ pub(super) struct Batch {
     pub(super) claims: ClaimsSoFar,
     /// How much was given to agents that may hold only so much.
     pub(super) given: BTreeMap<AgentId, u32>,
+    /// Whether an attempt failed in it.
+    pub(super) failures: bool,
     /// What was given out while some tool was not trusted.
     pub(super) tries: Vec<Try>,
     pub(super) replies: Vec<(Ticket, Reply)>,
@@ -156,6 +158,16 @@ pub(super) enum LeaseChange {
     HoldUp(bool),
 }
 
+impl LeaseChange {
+    /// How this attempt failed, where it says so.
+    pub(super) fn failure_of(&self, work: &WorkKey, attempt: u32) -> Option<ErrorClass> {
+        match self {
+            Self::Failed(of, n, class) => ((of, *n) == (work, attempt)).then_some(*class),
+            Self::Grant(_) | Self::Stop(_) | Self::Guide(_) | Self::HoldUp(_) => None,
+        }
+    }
+}
+
 impl Batch {
     pub(super) fn new(now: Time, mono: u64) -> Self {
         Self {
@@ -171,6 +183,7 @@ impl Batch {
             uniques: HashMap::new(),
             claims: HashMap::new(),
             given: BTreeMap::new(),
+            failures: false,
             tries: Vec::new(),
             replies: Vec::new(),
             depends: Vec::new(),

@@ -9,9 +9,7 @@ use crate::store::{Change, Conflict, Erasure, Group, NewEvent, Row, Store, Store
 use ephor_core::command::Refusal;
 use ephor_core::id::{StreamId, StreamKind, TaskId};
 use ephor_core::planted::{self, Fault};
-use ephor_core::spec::ErrorClass;
 use ephor_core::status::Status;
-use ephor_core::work::WorkKey;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -58,6 +56,8 @@ impl<S: Store> Writer<S> {
     fn put_back(&mut self, batch: &mut Batch, spoiled: &HashMap<GroupNo, TaskId>) -> Vec<Sent> {
         let leases = self.leases.clone();
         let leases = leases.lock().expect("nobody panics while holding the leases");
+        // Which tools were used matters where some of them failed: what went well speaks for them from then on.
+        let tools_matter = batch.failures || self.trust.remembers();
         let mut sent = Vec::with_capacity(batch.order.len());
         for id in std::mem::take(&mut batch.order) {
             let touched = batch.tasks.remove(&id).expect("what is in the order was touched");
@@ -68,9 +68,10 @@ impl<S: Store> Writer<S> {
             });
             let over = leases.held(id).chain(granted).filter(|(work, attempt)| !live.task.holds(work, *attempt));
             let over = over.map(|(work, attempt)| {
-                // Of what went well too: else failures of one batch and the next would add up past all that went well between them.
-                let key = live.task.step_key(work).map(|key| (live.task.facts.namespace.clone(), key.into()));
-                Over { work: work.clone(), attempt, well: live.task.went_well(work, attempt), key }
+                let key = live.task.step_key(work).filter(|_| tools_matter);
+                let key = key.map(|key| (live.task.facts.namespace.clone(), key.into()));
+                let class = changes.iter().find_map(|change| change.failure_of(work, attempt));
+                Over { work: work.clone(), attempt, well: live.task.went_well(work, attempt), class, key, held: false }
             });
             let over = over.collect();
             let ended = live.task.end().is_some();
@@ -255,24 +256,16 @@ impl<S: Store> Writer<S> {
     }
 
     fn change_leases(&mut self, sent: Sent, mono: u64, ended: &mut Vec<Ended>) {
-        let Sent { id: task, leases: changes, over, .. } = sent;
+        let Sent { id: task, leases: changes, mut over, .. } = sent;
         if changes.is_empty() && over.is_empty() {
             return;
         }
-        let failed = |work: &WorkKey, attempt: u32| {
-            changes.iter().find_map(|change| match change {
-                LeaseChange::Failed(of, n, class) if (of, *n) == (work, attempt) => Some(*class),
-                _ => None,
-            })
-        };
-        let classes: Vec<Option<ErrorClass>> = over.iter().map(|one| failed(&one.work, one.attempt)).collect();
         let leases = self.leases.clone();
         let mut leases = leases.lock().expect("nobody panics while holding the leases");
         // What was held before ends before its work is given to somebody else; what was given just now may be over already.
-        let before: Vec<bool> = over.iter().map(|one| leases.is_held(task, &one.work, one.attempt)).collect();
-        let (first, then): (Vec<_>, Vec<_>) = over.into_iter().zip(classes).zip(before).partition(|(_, held)| *held);
-        for ((one, class), _) in first {
-            self.end_lease(&mut leases, task, one, class, ended);
+        over.iter_mut().for_each(|one| one.held = leases.is_held(task, &one.work, one.attempt));
+        for one in over.iter().filter(|one| one.held) {
+            self.end_lease(&mut leases, task, one, ended);
         }
         for change in changes {
             match change {
@@ -283,20 +276,22 @@ impl<S: Store> Writer<S> {
                 LeaseChange::Failed(..) => {}
             }
         }
-        for ((one, class), _) in then {
-            self.end_lease(&mut leases, task, one, class, ended);
+        for one in over.iter().filter(|one| !one.held) {
+            self.end_lease(&mut leases, task, one, ended);
         }
     }
 
-    fn end_lease(&mut self, leases: &mut Leases, task: TaskId, over: Over, class: Option<ErrorClass>, ended: &mut Vec<Ended>) {
-        let Over { work, attempt, well, key } = over;
-        let Some(agent) = leases.end(task, &work, attempt) else { return };
-        if self.trust.tried(&(task, work, attempt)) {
+    fn end_lease(&mut self, leases: &mut Leases, task: TaskId, over: &Over, ended: &mut Vec<Ended>) {
+        let Over { work, attempt, well, class, key, held: _ } = over;
+        let Some(agent) = leases.end(task, work, *attempt) else { return };
+        if self.trust.tried(task, work, *attempt) {
             self.parked.wake_those(|_| true);
         }
         // What was taken back from its holder went neither well nor badly.
         match (well, class) {
-            (true, None) | (_, Some(_)) => ended.push(Ended { agent, task, class, first: attempt == 1, key }),
+            (true, None) | (_, Some(_)) => {
+                ended.push(Ended { agent, task, class: *class, first: *attempt == 1, key: key.clone() })
+            }
             (false, None) => self.trust.ended_otherwise(agent, &mut self.parked),
         }
     }

@@ -502,6 +502,7 @@ impl<S: Store> Writer<S> {
                 touched.leases.push(LeaseChange::Grant(granted(assigned, action)));
             }
             lease_changes(&made.event, made.private.as_ref(), &mut touched.leases);
+            batch.failures |= matches!(touched.leases.last(), Some(LeaseChange::Failed(..)));
             if is_held_up(made.before) != is_held_up(made.after) {
                 touched.leases.push(LeaseChange::HoldUp(is_held_up(made.after)));
             }

@@ -15,6 +15,7 @@ use ephor_core::namespace::NamespaceEvent;
 use ephor_core::planted::{self, Fault};
 use ephor_core::spec::ErrorClass;
 use ephor_core::time::Time;
+use ephor_core::work::WorkKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -121,8 +122,13 @@ impl Trust {
     }
 
     /// An attempt holds nothing any more. Answers whether something may be tried again because of that.
-    pub(super) fn tried(&mut self, attempt: &Attempt) -> bool {
-        !self.tries.is_empty() && self.tries.remove(attempt).is_some()
+    pub(super) fn tried(&mut self, task: TaskId, work: &WorkKey, attempt: u32) -> bool {
+        !self.tries.is_empty() && self.tries.remove(&(task, work.clone(), attempt)).is_some()
+    }
+
+    /// Whether anything is remembered of tools and models: else what goes well says nothing about them.
+    pub(super) fn remembers(&self) -> bool {
+        !self.tools.is_empty()
     }
 
     /// An attempt was taken back from its holder, who may hold another one now.

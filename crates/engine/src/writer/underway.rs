@@ -8,6 +8,7 @@ use crate::ids::IdSet;
 use crate::store::{Store, StoreError, UniqueRow};
 use ephor_core::id::{ClaimId, TaskId};
 use ephor_core::planted::{self, Fault};
+use ephor_core::spec::ErrorClass;
 use ephor_core::work::WorkKey;
 use std::collections::HashMap;
 
@@ -52,8 +53,12 @@ pub(super) struct Over {
     pub(super) attempt: u32,
     /// Whether it went well.
     pub(super) well: bool,
-    /// The namespace and key of a step.
+    /// How it failed, if it did.
+    pub(super) class: Option<ErrorClass>,
+    /// The namespace and key of a step, where that matters.
     pub(super) key: Option<(Box<str>, Box<str>)>,
+    /// Whether it held something before the batch was written, rather than because of it.
+    pub(super) held: bool,
 }
 
 impl Underway {
