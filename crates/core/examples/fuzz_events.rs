@@ -73,6 +73,7 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
             ended: &[],
             births: &ephor_core::command::Unhindered,
             held_back: false,
+            told_to_stop: false,
         };
         let done = task.handle(command, &cx);
         for made in done.moves {

@@ -230,8 +230,8 @@ impl Agent {
         said.capabilities.dedup();
         said.models.sort();
         said.models.dedup();
-        let same = self.registration.as_ref() == Some(&said) && self.status == AgentStatus::Active;
-        Ok((!same).then(|| AgentEvent::AgentRegistered(Box::new(said))))
+        // Who is being drained stays so until somebody resumes it: a process that starts again registers again.
+        Ok((self.registration.as_ref() != Some(&said)).then(|| AgentEvent::AgentRegistered(Box::new(said))))
     }
 
     /// What has happened.
@@ -240,7 +240,9 @@ impl Agent {
         match event {
             AgentEvent::AgentRegistered(registration) => {
                 self.registration = Some((**registration).clone());
-                self.status = AgentStatus::Active;
+                if self.status != AgentStatus::Draining {
+                    self.status = AgentStatus::Active;
+                }
             }
             AgentEvent::AgentDrained => self.status = AgentStatus::Draining,
             AgentEvent::AgentResumed => self.status = AgentStatus::Active,
@@ -275,6 +277,19 @@ mod tests {
         let mut agent = registered();
         let said = agent.registration.clone().unwrap();
         assert_eq!(agent.handle(AgentCommand::Register(Box::new(said))), Ok(None));
+    }
+
+    #[test]
+    fn who_is_drained_stays_drained_whatever_it_says_until_somebody_resumes_it() {
+        let mut agent = registered();
+        agent.handle(AgentCommand::Drain).unwrap();
+        let said = agent.registration.clone().unwrap();
+        assert_eq!(agent.handle(AgentCommand::Register(Box::new(said.clone()))), Ok(None));
+        let more = Registration { capabilities: vec!["z".into()], ..said };
+        agent.handle(AgentCommand::Register(Box::new(more.clone()))).unwrap();
+        assert_eq!((agent.status, agent.registration.as_ref()), (AgentStatus::Draining, Some(&more)));
+        agent.handle(AgentCommand::Resume).unwrap();
+        assert_eq!(agent.status, AgentStatus::Active);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod rollback;
 #[cfg(test)]
 mod tests;
 
+use crate::event::Allocation;
 use crate::id::{AgentId, ClaimId};
 use crate::plan::{Does, Step};
 use crate::planted::{self, Fault};
@@ -59,6 +60,9 @@ pub(crate) struct Cell {
     pub(crate) failures: u32,
     /// The same by class of error.
     pub(crate) by_class: Vec<(ErrorClass, u32)>,
+    /// How often it was given back although nobody had asked for that.
+    #[serde(default)]
+    pub(crate) given_back: u32,
     /// What kind of trouble it had last, and the least wait the outside asked for then.
     pub(crate) trouble: Option<ErrorClass>,
     pub(crate) retry_after_ms: Option<u64>,
@@ -91,6 +95,9 @@ pub(crate) struct OpenGate {
     pub(crate) lease: Option<Box<Lease>>,
     /// Who did the work: the verifier is not the doer.
     pub(crate) doer: Option<AgentId>,
+    /// How often its judges failed or gave it back.
+    #[serde(default)]
+    pub(crate) failures: u32,
 }
 
 /// Where all steps are.
@@ -180,6 +187,7 @@ impl Cell {
     /// Failures are counted anew.
     pub(crate) fn start_count(&mut self) {
         self.failures = 0;
+        self.given_back = 0;
         self.by_class.clear();
     }
 }
@@ -357,6 +365,23 @@ impl Board {
             }
             let before = self.step_key(i);
             self.steps[i as usize].agent = to;
+            self.offer_anew(i, &before);
+        }
+    }
+
+    /// Steps that have not ended ask for what was given to the task, beside what they asked for before.
+    pub(crate) fn allocate(&mut self, given: &Allocation) {
+        if given.is_empty() {
+            return;
+        }
+        for i in 0..self.steps.len() as u32 {
+            if self.has_ended(i) || self.steps[i as usize].does() == Does::Group {
+                continue;
+            }
+            let before = self.step_key(i);
+            let step = &mut self.steps[i as usize];
+            step.demands.extend(given.demands.iter().map(|(name, n)| (name.clone(), *n)));
+            step.model = given.model.clone().or(step.model.take());
             self.offer_anew(i, &before);
         }
     }

@@ -414,6 +414,8 @@ pub struct Context<'a> {
     pub births: &'a dyn Births,
     /// Whether a hold, or a limit that is full, keeps its work back just now: no agent is missing.
     pub held_back: bool,
+    /// Whether a hold tells who reports to stop.
+    pub told_to_stop: bool,
 }
 
 /// What others hold and a birth may run into: names, subjects, tasks it is to wait for. Asked where a task is about to give birth, and

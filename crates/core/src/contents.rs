@@ -137,6 +137,8 @@ impl Contents {
                     self.reason = Some(changes.reason.clone());
                 }
             }
+            // What somebody said about the task in passing is evidence, and no reason for where it is.
+            (Event::LateReportKept { .. } | Event::ReviewNoted | Event::VoteCast { .. }, _) => {}
             (Event::Guided, Some(Private::Text(text))) => self.guidance.push(text.clone()),
             (_, Some(Private::Text(text))) => self.reason = Some(text.clone()),
             _ => {}

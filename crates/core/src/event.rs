@@ -15,6 +15,7 @@ use crate::time::Time;
 use crate::work::{EffectOutcome, Judgement, Success, WorkKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The number of the form in which events are written now.
@@ -79,13 +80,16 @@ pub enum Event {
         /// Which step.
         step: Box<str>,
     },
-    /// The wait after a failed attempt is over: the step is offered again.
+    /// The wait after a failed attempt is over: the work is offered again.
     Reoffered {
-        /// Which step.
+        /// Which step; none where it is about the whole task.
         step: Box<str>,
         /// Whether it is not the step, but undoing it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         undo: bool,
+        /// Which work, where it is neither the step nor undoing it: its gate, a plan, an analysis.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        side: Option<WorkKey>,
     },
     /// A step became one step for each item.
     Expanded {
@@ -219,6 +223,9 @@ pub enum Event {
         /// By whom.
         #[serde(default, skip_serializing_if = "DecidedBy::is_person")]
         by: DecidedBy,
+        /// What open steps ask of an agent from now on.
+        #[serde(default, skip_serializing_if = "Allocation::is_empty")]
+        allocation: Allocation,
     },
 
     /// A hold was put on it.
@@ -880,6 +887,38 @@ pub enum OverrideWord {
     Compensated,
 }
 
+/// Resources that were given to a task, as far as they decide which agent can do its work (S0-25). The rest of them is words, and private.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Allocation {
+    /// How much of what agents have every open step asks for, in the units of S1-40.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub demands: BTreeMap<Box<str>, u64>,
+    /// The model that every open step asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Box<str>>,
+}
+
+impl Allocation {
+    /// What of the limits that were given says which agent can do the work.
+    pub(crate) fn of(text: &TextChanges) -> Self {
+        let Some(limits) = &text.resource_limits else { return Self::default() };
+        let model = limits.get("model").and_then(serde_json::Value::as_str).filter(|name| crate::matching::is_model(name));
+        Self { demands: crate::matching::demands(limits), model: model.map(Into::into) }
+    }
+
+    /// Whether it says nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.demands.is_empty() && self.model.is_none()
+    }
+
+    /// More was given; what is said anew counts.
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.demands.extend(more.demands.iter().map(|(name, n)| (name.clone(), *n)));
+        self.model = more.model.clone().or(self.model.take());
+    }
+}
+
 /// A change of what was submitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -904,6 +943,9 @@ pub struct Modified {
     /// Whether description, requirements or limits changed (their text is private).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub text: bool,
+    /// What open steps ask of an agent from now on.
+    #[serde(default, skip_serializing_if = "Allocation::is_empty")]
+    pub allocation: Allocation,
 }
 
 /// A granted effect.

@@ -23,6 +23,10 @@ pub(crate) enum Timer {
     Plan,
     /// The failure analysis.
     Analysis,
+    /// The plan is asked for again.
+    PlanRetry,
+    /// The analysis is offered again.
+    AnalysisRetry,
     /// The task is tried again.
     TaskRetry,
     /// Nobody decided about the escalated task.
@@ -47,6 +51,8 @@ pub(crate) enum Timer {
     StepWait(u32),
     /// Nobody judged the gate.
     Gate(u32),
+    /// The gate is offered again.
+    GateRetry(u32),
     /// The silent agent of the step was waited for long enough.
     Reassign(u32),
 }

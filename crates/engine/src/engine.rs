@@ -79,6 +79,9 @@ pub enum EngineError {
     /// No space is left to write; nothing was written, and reading goes on.
     #[error("no space left to write; nothing was written")]
     Full,
+    /// Another program keeps the database locked; nothing was written.
+    #[error("another program keeps the database locked; nothing was written")]
+    Busy,
     /// Another writer was faster.
     #[error("another writer was faster; ask again")]
     Conflict,
@@ -225,6 +228,15 @@ impl Engine {
                 Err(refusal.into())
             }
         }
+    }
+
+    /// Runs a task again that has ended: the same, as it was asked for at last, as a task of its own.
+    pub async fn rerun(&self, task: TaskId, actor: Actor, idempotency: Option<Idempotency>) -> Result<Done, EngineError> {
+        let reader = self.reader();
+        let found = tokio::task::spawn_blocking(move || crate::query::task(&*reader, task, crate::query::AsOf::Now));
+        let found = found.await.map_err(|error| EngineError::Stopped(error.to_string()))??;
+        let found = found.ok_or_else(|| Refusal::NotFound { what: "task", id: task.to_string() })?;
+        self.submit_checked(found.rerun(self.now())?, actor, idempotency).await
     }
 
     /// That somebody submitted nonsense is a fact of the namespace; only so many of them each minute get an event of their own.
@@ -837,7 +849,7 @@ impl Inner {
             let chores = chores.and_then(|()| if sweep { writer.sweep(now).map(drop) } else { Ok(()) });
             match chores {
                 Ok(()) => {}
-                Err(StoreError::Full(why)) => tracing::warn!(why, "no space left for housekeeping"),
+                Err(error @ (StoreError::Full(_) | StoreError::Busy(_))) => tracing::warn!(%error, "housekeeping has to wait"),
                 Err(error) => break Some(error),
             }
             if let Some(at) = writer.take_earliest_wake() {
@@ -886,6 +898,7 @@ fn one(reply: Reply) -> Result<Done, EngineError> {
     match reply {
         Reply::One(done) => Ok(done?),
         Reply::Full => Err(EngineError::Full),
+        Reply::Busy => Err(EngineError::Busy),
         Reply::Conflict => Err(EngineError::Conflict),
         Reply::Many(_) | Reply::Work(_) => Err(EngineError::Stopped("an answer of another kind came back".into())),
     }

@@ -18,7 +18,7 @@ pub trait Store: Send {
     /// Writes every group in one transaction with one fsync, or nothing at all. Versions and guards are checked first; a group of
     /// which one no longer holds is refused alone, whole. What stands is numbered without a gap and chained in the commit log.
     /// One answer for each group, in order. After an error nothing of the batch may be believed written or not written, except after
-    /// `StoreError::Full`, which says that nothing was; after `StoreError::Unavailable` the store writes no more until it is opened anew.
+    /// `StoreError::Full` and `StoreError::Busy`, which say that nothing was; after `StoreError::Unavailable` the store writes no more until it is opened anew.
     fn commit(&mut self, groups: Vec<Group>, at: i64) -> Result<Vec<Result<Written, Conflict>>, StoreError>;
 
     /// Writes telemetry (latest values, no history), in a transaction of its own. May be lost in a crash. Of streams that are final or
@@ -538,6 +538,9 @@ pub enum StoreError {
     /// No space is left. Nothing was written; reading goes on, and writing works again when there is space.
     #[error("no space left to write: {0}")]
     Full(String),
+    /// Another program keeps the database locked. Nothing was written; writing works again once it lets go.
+    #[error("another program keeps the database locked: {0}")]
+    Busy(String),
     /// Anything else that failed. Whether the last batch was written is not known: answer nobody, stop, recover from the log.
     #[error("the store failed: {0}")]
     Unavailable(String),

@@ -352,7 +352,7 @@ impl Witness {
                     self.leases.remove(&WorkKey::Analysis);
                 }
             }
-            Event::EscalationDecided { decision, by } => {
+            Event::EscalationDecided { decision, by, allocation: _ } => {
                 if self.escalated.take().is_none() {
                     self.breach(Rule::Undecided, "an escalation was decided that there was not".into());
                 }
@@ -441,8 +441,12 @@ impl Witness {
                 }
                 self.end();
             }
+            Event::Reoffered { side, .. } => {
+                if let Some(work) = side.as_ref().filter(|work| self.leases.contains_key(work)) {
+                    self.breach(Rule::Late, format!("{work} is offered again while it is held"));
+                }
+            }
             Event::PlanRequested { .. }
-            | Event::Reoffered { .. }
             | Event::WaitStarted { .. }
             | Event::Unblocked
             | Event::Guided

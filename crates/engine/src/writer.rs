@@ -41,6 +41,7 @@ pub(crate) mod decide;
 mod parked;
 mod pen;
 mod probation;
+mod rerun;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -162,6 +163,8 @@ pub(crate) enum Reply {
     Work(Result<Vec<WorkItem>, Refusal>),
     /// Nothing was written because there is no space.
     Full,
+    /// Another program keeps the store locked: nothing of it was written.
+    Busy,
     /// Another writer was faster; ask again.
     Conflict,
 }
@@ -392,6 +395,10 @@ impl<S: Store> Writer<S> {
                         let action = live.task.action_of(&lease.work).and_then(|action| leases.name(action));
                         leases.grant(task, Granted::before(lease, action), mono);
                     }
+                }
+                // Whether its holder heard what was said last is not known; to hear it twice harms nobody.
+                if let Some(said) = live.task.contents.guidance.last() {
+                    self.leases().guide(task, said);
                 }
                 self.leases().hold_up(task, decide::is_held_up(live.task.status()));
                 self.cache.put(task, live);

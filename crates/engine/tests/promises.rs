@@ -440,3 +440,64 @@ async fn a_long_history_is_not_replayed_and_a_snapshot_that_cannot_be_read_does_
         engine.stop();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn another_program_that_keeps_the_database_locked_costs_an_answer_and_nothing_else() {
+    let house = house(Policy::default()).await;
+    let other = rusqlite::Connection::open(house.folder.path().join("ephor.db")).unwrap();
+    other.execute_batch("begin immediate").unwrap();
+    let request: Request = serde_json::from_value(json!({"title": "while it is locked"})).unwrap();
+    let refused = house.engine.submit(&request, Actor::human("ann"), None).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Busy), "{refused}");
+    other.execute_batch("rollback").unwrap();
+    let id = house.submit(json!({"title": "after that"})).await;
+    let item = house.claim(1, 0).await.remove(0);
+    assert_eq!(item.task_id, id);
+    assert_eq!(house.report(&item, worked()).await.unwrap(), Status::Completed);
+    assert_eq!(house.engine.reader().list(&Default::default(), 10).unwrap().len(), 1);
+    house.engine.stop();
+}
+
+#[tokio::test]
+async fn what_somebody_said_to_an_agent_reaches_it_also_after_a_restart() {
+    let house = house(Policy::default()).await;
+    let id = house.submit(json!({"title": "one", "action": "work"})).await;
+    let item = house.claim(1, 0).await.remove(0);
+    let guide = Command::Guide { text: "mind the gap".into() };
+    house.engine.command(id, guide, Actor::human("ann")).await.unwrap();
+    house.engine.stop();
+    let engine = Engine::open(Settings::new(house.folder.path().join("ephor.db"))).unwrap();
+    let beat = Heartbeat { task_id: id, work: item.work.clone(), attempt: item.attempt, progress: None, message: None };
+    let heard = engine.heartbeat(house.agent, std::slice::from_ref(&beat)).remove(0);
+    assert_eq!((heard.then, heard.guidance), (Then::Continue, vec!["mind the gap".to_owned()]));
+    assert!(engine.heartbeat(house.agent, &[beat])[0].guidance.is_empty());
+    engine.stop();
+}
+
+#[tokio::test]
+async fn what_failed_is_run_again_once_as_a_task_of_its_own_and_is_no_duplicate() {
+    let house = house(Policy::default()).await;
+    let request = json!({"title": "send it", "action": "work", "max_retries": 0, "payload": {"to": "ann"},
+                         "subject_ref_type": "letter", "subject_ref_id": "7", "external_id": "L7", "deadline": "2090-01-01T00:00:00Z"});
+    let first = house.submit(request.clone()).await;
+    let early = house.engine.rerun(first, Actor::human("ann"), None).await.unwrap_err();
+    assert!(matches!(&early, EngineError::Refused(Refusal::NotNow { .. })), "{early}");
+    let item = house.claim(1, 0).await.remove(0);
+    let failed = Failure::final_(ephor_core::spec::ErrorClass::Other, "no");
+    assert_eq!(house.report(&item, Outcome::Failed(failed)).await, Ok(Status::Failed));
+    let second = house.engine.rerun(first, Actor::human("ann"), None).await.unwrap().task.unwrap();
+    let task = house.task(second, AsOf::Now).unwrap();
+    assert_eq!((task.facts.retry_of, task.facts.external_id.as_deref()), (Some(first), None));
+    let item = house.claim(1, 0).await.remove(0);
+    assert_eq!((item.task_id, &item.params["to"]), (second, &json!("ann")));
+    // Once, and not beside one that runs.
+    let twice = house.engine.rerun(first, Actor::human("ann"), None).await.unwrap_err();
+    assert!(matches!(&twice, EngineError::Refused(Refusal::Duplicate { existing, .. }) if *existing == second), "{twice}");
+    assert_eq!(house.report(&item, worked()).await.unwrap(), Status::Completed);
+    // Who says so in a request of its own is heard too; of a task of another namespace nobody hears.
+    let foreign = json!({"title": "x", "namespace": "other", "retry_of": second});
+    let refused = house.engine.submit(&serde_json::from_value(foreign).unwrap(), Actor::human("ann"), None).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Refused(Refusal::NotFound { .. })), "{refused}");
+    house.engine.stop();
+    assert!(doctor(&*house.engine.reader(), house.engine.now()).unwrap().findings.is_empty());
+}

@@ -41,6 +41,9 @@ pub trait Api: Send + Sync {
     /// Accepts a task, or says why not.
     fn submit(&self, request: Request) -> Answer<'_, TaskView>;
 
+    /// Runs a task again that has ended; answers with the new one.
+    fn rerun(&self, task: TaskId) -> Answer<'_, TaskView>;
+
     /// Asks something of a task; answers with where it is then.
     fn ask(&self, task: TaskId, ask: Ask) -> Answer<'_, TaskView>;
 
@@ -216,8 +219,10 @@ impl ApiError {
 
     /// A rule's no about a task.
     pub fn refused(refusal: Refusal, task: TaskId) -> Self {
+        let failed = refusal == Refusal::Ended { status: Status::Failed };
         let error = Self::from(refusal);
         match error.kind {
+            Kind::Conflict if failed => error.then(format!("ephor task rerun {task}")),
             Kind::Conflict => error.then(format!("ephor task show {task}")),
             _ => error,
         }

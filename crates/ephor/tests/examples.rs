@@ -83,6 +83,7 @@ impl Job {
             ended: &[],
             births: &ephor_core::command::Unhindered,
             held_back: false,
+            told_to_stop: false,
         };
         let handled = self.task.handle(command, &cx);
         assert_eq!(handled.corrupt, None);

@@ -192,6 +192,7 @@ fn new_cell(fence: u32) -> Cell {
         attempt: fence,
         failures: 0,
         by_class: Vec::new(),
+        given_back: 0,
         trouble: None,
         retry_after_ms: None,
         done_no: None,

@@ -3,7 +3,9 @@
 use super::decide::invalid;
 use super::{Decided, Draft, Task};
 use crate::command::{Context, Decision, Refusal};
-use crate::event::{ActorKind, DecidedBy, DecisionWord, EndReason, EscalationReason, Event, Private, ReviewOpened, TextChanges};
+use crate::event::{
+    ActorKind, Allocation, DecidedBy, DecisionWord, EndReason, EscalationReason, Event, Private, ReviewOpened, TextChanges,
+};
 use crate::id::ReviewId;
 use crate::policy::HouseDecision;
 use crate::review::{Judge, Question, required};
@@ -120,5 +122,6 @@ impl Task {
 }
 
 fn decided(decision: DecisionWord, by: DecidedBy, text: TextChanges) -> Draft {
-    Draft::with(Event::EscalationDecided { decision, by }, Private::Changes(Box::new(text)))
+    let allocation = Allocation::of(&text);
+    Draft::with(Event::EscalationDecided { decision, by, allocation }, Private::Changes(Box::new(text)))
 }

@@ -60,8 +60,9 @@ impl Task {
                     task.queue_steps(at);
                 }
             }),
+            Event::Reoffered { side: Some(work), .. } => self.offer_side(work),
             Event::Reoffered { undo: true, .. } => self.offer_undo(at),
-            Event::Reoffered { step, undo: false } => self.with_step(step, |task, i| {
+            Event::Reoffered { step, undo: false, side: None } => self.with_step(step, |task, i| {
                 task.soft.clear(Timer::StepRetry(i));
                 task.board.offer(i);
                 task.queue_steps(at);
@@ -168,7 +169,7 @@ impl Task {
                 match then {
                     AfterFailure::Retry { at } => self.soft.set(Timer::TaskRetry, *at),
                     AfterFailure::Analyse { limit_at } => {
-                        self.analysis = Some(Side { lease: None, step: Some(step.clone()) });
+                        self.analysis = Some(Side { step: Some(step.clone()), ..Side::default() });
                         self.board.put_offer("analyse", Offer::Analysis);
                         self.soft.set(Timer::Analysis, *limit_at);
                     }
@@ -205,7 +206,10 @@ impl Task {
                     self.facts.priority = *priority;
                 }
             }
-            Event::EscalationDecided { decision, by } => self.escalation_decided(*decision, *by, at),
+            Event::EscalationDecided { decision, by, allocation } => {
+                self.allocate(allocation);
+                self.escalation_decided(*decision, *by, at);
+            }
 
             Event::Paused { stop_running } => self.paused = Some(Hold { stop_running: *stop_running }),
             Event::Resumed => {
@@ -230,6 +234,7 @@ impl Task {
                     let before = self.facts.agent.replace(agent);
                     self.board.hand_over(before, Some(agent));
                 }
+                self.allocate(&change.allocation);
                 if change.text {
                     self.ask_again();
                 }

@@ -3,7 +3,9 @@
 use super::decide::{bounded, invalid};
 use super::{Decided, Draft, Task};
 use crate::command::{Changes, Context, Refusal};
-use crate::event::{ActorKind, EndReason, EscalationReason, Event, Modified, OverrideWord, Private, SkipReason, TextChanges};
+use crate::event::{
+    ActorKind, Allocation, EndReason, EscalationReason, Event, Modified, OverrideWord, Private, SkipReason, TextChanges,
+};
 use crate::review::Question;
 use crate::spec::Priority;
 use crate::status::{BlockReason, Status, StepStatus};
@@ -64,6 +66,7 @@ impl Task {
             mode: changes.mode,
             agent: changes.agent,
             text,
+            allocation: Allocation::of(&changes.text),
         };
         Ok(Draft::with(Event::Modified(Box::new(modified)), Private::Changes(Box::new(changes.text))).into())
     }

@@ -37,7 +37,7 @@ pub use waiting::Waiting;
 use crate::board::{Board, Lease};
 use crate::command::{Answer, Command, Context, Handled, Move, Refusal};
 use crate::contents::{Contents, StepScope};
-use crate::event::{Actor, DecisionWord, EndReason, Event, Healed, Private, ReviewOpened, Submitted};
+use crate::event::{Actor, Allocation, DecisionWord, EndReason, Event, Healed, Private, ReviewOpened, Submitted};
 use crate::expr;
 use crate::id::{AgentId, EffectId, ReviewId, TaskId};
 use crate::plan::Step;
@@ -122,6 +122,9 @@ pub struct Task {
     liquidated: bool,
     /// Whether the house has given it more resources since anybody else decided.
     house_gave: bool,
+    /// What was given to it since it was submitted, as far as it decides who can do its work.
+    #[serde(default)]
+    allocation: Allocation,
     result_accepted: bool,
     dependencies: BTreeSet<TaskId>,
     failed_dependency: bool,
@@ -180,6 +183,9 @@ struct Side {
     lease: Option<Box<Lease>>,
     /// The step whose failure is analysed.
     step: Option<Box<str>>,
+    /// How often it failed or was given back.
+    #[serde(default)]
+    failures: u32,
 }
 
 /// An open review.
@@ -310,6 +316,7 @@ impl Task {
             council_says: None,
             liquidated: false,
             house_gave: false,
+            allocation: Allocation::default(),
             result_accepted: false,
             dependencies: BTreeSet::new(),
             failed_dependency: false,

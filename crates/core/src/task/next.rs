@@ -139,13 +139,21 @@ impl Task {
             Timer::UndoTimeout => return self.undo_over(cx),
             Timer::UndoRetry => {
                 let step = self.undoing.next()?.path.clone();
-                Draft::new(Event::Reoffered { step, undo: true })
+                Draft::new(Event::Reoffered { step, undo: true, side: None })
+            }
+            Timer::PlanRetry => Draft::new(Event::Reoffered { step: "".into(), undo: false, side: Some(WorkKey::Plan) }),
+            Timer::AnalysisRetry => Draft::new(Event::Reoffered { step: "".into(), undo: false, side: Some(WorkKey::Analysis) }),
+            Timer::GateRetry(i) => {
+                let (step, gate) = (self.board.steps[i as usize].path.clone(), self.board.gates.get(&i)?.gate);
+                Draft::new(Event::Reoffered { step: step.clone(), undo: false, side: Some(WorkKey::Gate(step, gate)) })
             }
             Timer::TaskRetry => Draft::new(Event::Retried { retries: self.retries + 1 }),
             Timer::StepQueue(i) => self.step_failed(i, ErrorClass::MissingCapability, "no agent came in time"),
             Timer::StepStart(i) => self.attempt_over(i, "the agent did not start in time", cx),
             Timer::StepTimeout(i) => self.attempt_over(i, "the attempt took longer than it may", cx),
-            Timer::StepRetry(i) => Draft::new(Event::Reoffered { step: self.board.steps[i as usize].path.clone(), undo: false }),
+            Timer::StepRetry(i) => {
+                Draft::new(Event::Reoffered { step: self.board.steps[i as usize].path.clone(), undo: false, side: None })
+            }
             Timer::StepWait(i) => self.wait_over(i),
             Timer::Reassign(i) => self.offline_too_long(i),
             Timer::Gate(i) => {

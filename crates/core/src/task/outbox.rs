@@ -2,7 +2,7 @@
 //! that nothing was sent too much or too little.
 
 use super::Task;
-use crate::command::{Birth, Submission};
+use crate::command::{Birth, Refusal, Submission};
 use crate::event::{EndReason, Event, Letter, Submitted};
 use crate::id::TaskId;
 use crate::planted::{self, Fault};
@@ -123,9 +123,51 @@ impl Task {
         if let Some(plan) = &mut facts.plan {
             crate::request::confirm_each_step(plan, facts.mode);
         }
-        // Parts of a list have words here, but no place in a plan that is not expanded.
+        Some(Birth { id: TaskId::derived(self.id, self.version, 2), submission: self.asked_again(facts) })
+    }
+
+    /// The same task once more, where it has ended: as it was asked for at last, due now, and with every count at its beginning. Who runs
+    /// it again says so by `retry_of`. Its place in another task, its name and its turn in a row of runs stay with the one that ended.
+    pub fn rerun(&self, now: Time) -> Result<Submission, Refusal> {
+        if self.end.is_none() {
+            return Err(self.not_now("run again", "wait for its end, or cancel it first"));
+        }
+        if self.erased {
+            return Err(self.not_now("run again", "its words were erased; submit it anew"));
+        }
+        let from = self.facts.due_at.or(self.born_at).unwrap_or(now);
+        let facts = Submitted {
+            retry_of: Some(self.id),
+            due_at: None,
+            released: true,
+            external_id: None,
+            parent: None,
+            depth: 0,
+            related: None,
+            depends_on: Vec::new(),
+            recurrence: None,
+            run: None,
+            previous_run: None,
+            author: None,
+            healed: Default::default(),
+            acceptance_owed: self.acceptance_owed && self.planned,
+            deadline: self.facts.deadline.map(|d| now.plus(d.since(from))),
+            // As it was followed at last: a plan that was refined since is what is tried.
+            plan: None,
+            ..(*self.facts).clone()
+        };
+        if !self.planned {
+            return Ok(Submission { facts, text: self.contents.text.clone() });
+        }
+        let (plan, steps) = self.plan_laid();
+        let text = crate::event::RequestText { steps, ..(*self.contents.text).clone() };
+        Ok(Submission { facts: Submitted { plan: Some(plan), ..facts }, text: text.into() })
+    }
+
+    /// These facts with the words of the plan as it is now. Parts of a list have words, but no place in a plan that is not expanded.
+    fn asked_again(&self, facts: Submitted) -> Submission {
         let steps = self.contents.steps().iter().take(facts.plan.as_ref().map_or(0, |p| p.steps.len())).cloned().collect();
         let text = crate::event::RequestText { steps, ..(*self.contents.text).clone() };
-        Some(Birth { id: TaskId::derived(self.id, self.version, 2), submission: Submission { facts, text: text.into() } })
+        Submission { facts, text: text.into() }
     }
 }

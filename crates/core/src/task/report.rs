@@ -7,11 +7,15 @@ use crate::event::{Actor, ActorKind, Event, Failed, Private, Succeeded};
 use crate::gate;
 use crate::id::AgentId;
 use crate::planted::{self, Fault};
-use crate::spec::{ErrorClass, OnAgentLost};
+use crate::policy::backoff_ms;
+use crate::spec::{ErrorClass, OnAgentLost, RetryPolicy};
 use crate::status::BlockReason;
 use crate::work::{Failure, Judgement, Outcome, Success, WorkKey};
 use std::sync::Arc;
 
+/// How often a piece of work may be given back although nobody asked for that, before it has failed: workers that are stopped and started
+/// do so, and so does one that can do nothing.
+pub(crate) const GIVEN_BACK_MAX: u32 = 10;
 /// The largest output of a step, in bytes of JSON.
 pub(crate) const OUTPUT_MAX: usize = 1024 * 1024;
 
@@ -50,11 +54,7 @@ impl Task {
         match (work, outcome) {
             (WorkKey::Step(_) | WorkKey::Undo(_), Outcome::Succeeded(success)) => succeeded(work.clone(), attempt, success),
             (_, Outcome::Failed(failure)) => Ok(self.attempt_failed_with(work, attempt, &failure, cx)),
-            (_, Outcome::Cancelled) => {
-                let class = ErrorClass::Cancelled;
-                let failed = Failed { work: work.clone(), attempt, class, retry_at: Some(cx.now), retry_after_ms: None };
-                Ok(Draft::because(Event::AttemptFailed(Box::new(failed)), "it ended because it was told to").into())
-            }
+            (_, Outcome::Cancelled) => Ok(self.given_back(work, attempt, cx)),
             (WorkKey::Step(path), Outcome::Blocked { message }) => Ok(Draft::because(
                 Event::StepBlocked { step: path.clone(), attempt, reason: BlockReason::External, reassign_at: None },
                 &message,
@@ -90,12 +90,55 @@ impl Task {
                 .find(path)
                 .and_then(|i| self.retry_at(i, failure.class, failure.retryable, failure.retry_after_ms, cx.now)),
             WorkKey::Undo(_) => self.undo_retry_at(failure.class, failure.retryable, failure.retry_after_ms, cx.now),
-            // Other work is offered again at once, until its limit ends it.
-            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => Some(cx.now),
+            // Silence took its time already.
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis if failure.class == ErrorClass::AgentLost => Some(cx.now),
+            // Other work is offered again until its limit ends it.
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => {
+                Some(cx.now.plus(self.side_wait_ms(work).max(failure.retry_after_ms.unwrap_or(0))))
+            }
         };
         let failed =
             Failed { work: work.clone(), attempt, class: failure.class, retry_at, retry_after_ms: failure.retry_after_ms };
         Draft::because(Event::AttemptFailed(Box::new(failed)), &failure.message).into()
+    }
+
+    /// Work that comes back undone. Where somebody asked for that, it counts for nothing and is offered again at once. Where nobody did, it
+    /// waits as after a failure, and an agent that gives everything back ends what it is asked to do, rather than being asked forever.
+    fn given_back(&self, work: &WorkKey, attempt: u32, cx: &Context<'_>) -> Decided {
+        let class = ErrorClass::Cancelled;
+        let failed = |retry_at| Failed { work: work.clone(), attempt, class, retry_at, retry_after_ms: None };
+        let back = |retry_at, why| Draft::because(Event::AttemptFailed(Box::new(failed(retry_at))), why).into();
+        if cx.told_to_stop || self.should_stop(work, attempt) {
+            return back(Some(cx.now), "it ended because it was told to");
+        }
+        let why = "it was given back, and nobody had asked for that";
+        let times = match work {
+            WorkKey::Step(path) => self.board.find(path).map_or(0, |i| self.board.cell(i).given_back),
+            WorkKey::Undo(_) => self.undoing.given_back,
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => {
+                return back(Some(cx.now.plus(self.side_wait_ms(work))), why);
+            }
+        };
+        if times >= GIVEN_BACK_MAX {
+            return back(None, "it was given back too often, and nobody had asked for that");
+        }
+        back(Some(cx.now.plus(backoff_ms(&RetryPolicy::default(), times + 1, self.chance(attempt)))), why)
+    }
+
+    /// How long a gate, a plan or an analysis waits before it is offered again, in milliseconds; as a step would.
+    fn side_wait_ms(&self, work: &WorkKey) -> u64 {
+        let failures = match work {
+            WorkKey::Gate(path, _) => self.board.find(path).and_then(|i| self.board.gates.get(&i)).map_or(0, |g| g.failures),
+            WorkKey::Plan => self.plan_work.as_ref().map_or(0, |side| side.failures),
+            WorkKey::Analysis => self.analysis.as_ref().map_or(0, |side| side.failures),
+            WorkKey::Step(_) | WorkKey::Undo(_) => 0,
+        };
+        backoff_ms(&RetryPolicy::default(), failures + 1, self.chance(failures))
+    }
+
+    /// What the jitter of a wait is taken from: deciding again decides the same.
+    fn chance(&self, n: u32) -> u64 {
+        self.id.bits() as u64 ^ u64::from(n)
     }
 
     pub(super) fn lease_lapsed(&self, work: &WorkKey, attempt: u32, counter: u64, cx: &Context<'_>) -> Result<Decided, Refusal> {

@@ -366,6 +366,7 @@ mod tests {
             ended: &[],
             births: &crate::command::Unhindered,
             held_back: false,
+            told_to_stop: false,
         };
         assert_eq!(task.handle(Command::Submit(Box::new(submission)), &cx).answer, Ok(Default::default()));
         task

@@ -11,6 +11,7 @@ mod effects;
 mod failures;
 mod flow;
 mod gates;
+mod given_back;
 mod healing;
 mod others;
 mod people;

@@ -25,6 +25,9 @@ pub(super) struct Undoing {
     pub(super) lease: Option<Box<Lease>>,
     /// Failures of the first, by class.
     pub(super) failures: Vec<(ErrorClass, u32)>,
+    /// How often the first was given back although nobody had asked for that.
+    #[serde(default)]
+    pub(super) given_back: u32,
     /// Whether the first could not be undone: a person is asked.
     pub(super) spent: bool,
     /// How long each waits for an agent.

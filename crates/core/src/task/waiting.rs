@@ -156,11 +156,21 @@ impl Task {
                 (false, Some(lease)) => {
                     Waiting { until, ..at(*i, "GATE", format!("{} is judged by {}", spec.kind.word(), lease.agent)) }
                 }
+                (false, None) if self.soft.get(Timer::GateRetry(*i)).is_some() => Waiting {
+                    until: self.soft.get(Timer::GateRetry(*i)).map(WireTime),
+                    ..at(*i, "RETRY", format!("who should {} gave it back; it is asked for again", spec.kind.capability()))
+                },
                 (false, None) => Waiting {
                     until,
                     ..at(*i, "NO_AGENT", format!("no agent able to {} has come for its gate", spec.kind.capability()))
                 },
             });
+        }
+        for (timer, what) in [(Timer::PlanRetry, "plan"), (Timer::AnalysisRetry, "analyse")] {
+            if let Some(until) = self.soft.get(timer).map(WireTime) {
+                let what = format!("who should {what} gave it back; it is asked for again");
+                list.push(Waiting { reason: "RETRY".into(), what, until: Some(until), ..Waiting::default() });
+            }
         }
         if self.board.leases == 0 && (self.started_at.is_none() || self.can_be_claimed()) {
             for key in self.open_keys().unwrap_or_default().lines().take(TOLD_MAX) {

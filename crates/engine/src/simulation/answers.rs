@@ -103,7 +103,7 @@ impl World {
                 self.unanswered(what);
                 Ok(())
             }
-            Reply::Conflict | Reply::Many(_) => wrong(&reply),
+            Reply::Busy | Reply::Conflict | Reply::Many(_) => wrong(&reply),
             Reply::One(Err(Refusal::Corrupt { .. })) | Reply::Work(Err(Refusal::Corrupt { .. })) => wrong(&reply),
             Reply::One(answer) => self.one(what, answer),
             Reply::Work(items) => match what {

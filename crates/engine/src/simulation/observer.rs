@@ -536,6 +536,7 @@ impl Observer {
                 ended: &[],
                 births: &ephor_core::command::Unhindered,
                 held_back: false,
+                told_to_stop: false,
             };
             let answer = examined.task.clone().handle(Command::Claim(claim), &cx).answer;
             matches!(answer, Ok(Answer::Work(_))).then_some(id)

@@ -79,6 +79,8 @@ impl From<rusqlite::Error> for StoreError {
         }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(error.to_string()),
+            // No part of the statement was carried out, and what belongs to it is rolled back.
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(error.to_string()),
             Some(ErrorCode::NotADatabase) => Self::Unusable(error.to_string()),
             _ => Self::Unavailable(error.to_string()),
         }

@@ -386,7 +386,7 @@ impl Answers<'_> {
                 items.retain(|item| !self.lost.contains_key(&item.task_id));
                 items
             })),
-            Reply::Full | Reply::Conflict => reply,
+            Reply::Full | Reply::Busy | Reply::Conflict => reply,
         }
     }
 

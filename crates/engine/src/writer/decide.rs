@@ -100,7 +100,6 @@ impl<S: Store> Writer<S> {
     }
 
     fn submit(&mut self, batch: &mut Batch, ask: Ask, mut submit: Submit) -> Result<Result<Done, Refusal>, StoreError> {
-        let facts = &submit.submission.facts;
         if let Some(idempotency) = &submit.idempotency
             && let Some(held) = self.holder(batch, &idempotency.key)?
         {
@@ -114,11 +113,19 @@ impl<S: Store> Writer<S> {
             let done = Done { task: Some(task), status, version, answer: Answer::Done, repeated: true };
             return Ok(Ok(done));
         }
+        if let Err(refusal) = self.another_try(batch, &mut submit.submission, &submit.actor)? {
+            return Ok(Err(refusal));
+        }
+        let facts = &submit.submission.facts;
         let mut guards = Vec::new();
         for (key, until) in unique_keys(facts, batch.now.plus(self.policy.duplicate_window.ms).0) {
             if let Some(held) = self.holder(batch, &key)?
                 && let Some(existing) = held.stream.task()
             {
+                if facts.retry_of == Some(existing) && key.starts_with("dup:") {
+                    // It says itself that it is about the same, and that one is over.
+                    continue;
+                }
                 batch.rely_on(ask, existing);
                 return Ok(Err(Refusal::Duplicate { existing }));
             }
@@ -380,6 +387,7 @@ impl<S: Store> Writer<S> {
                 ended: &[],
                 births: &nursery,
                 held_back: self.is_held_back(&live.task, batch.now),
+                told_to_stop: self.tells_to_stop(&live.task, command, actor),
             };
             let Handled { answer, corrupt, .. } = copy.handle(command.clone(), &context);
             if corrupt.is_some() {
@@ -427,6 +435,7 @@ impl<S: Store> Writer<S> {
             ended,
             births: &nursery,
             held_back: self.is_held_back(&touched.live.task, batch.now),
+            told_to_stop: self.tells_to_stop(&touched.live.task, &command, actor),
         };
         let Handled { moves, answer, unsettled, corrupt } = touched.live.task.handle(command, &context);
         let held = nursery.close();
@@ -658,7 +667,8 @@ pub(super) fn unique_keys(facts: &ephor_core::event::Submitted, window_ends: i64
         // Parts are separated by a character that none of them may hold.
         (format!("dup:{}\n{}\n{kind}\n{id}\n{source}", facts.namespace, facts.task_type), Some(window_ends))
     });
-    external.into_iter().chain(subject).collect()
+    let rerun = facts.retry_of.map(|before| (super::rerun::key(before), None));
+    external.into_iter().chain(subject).chain(rerun).collect()
 }
 
 /// The key under which a caller's own name for a task is unique: per namespace and source.

@@ -15,6 +15,7 @@ use ephor_core::namespace::NamespaceEvent;
 use ephor_core::planted::{self, Fault};
 use ephor_core::task::Task;
 use ephor_core::time::Time;
+use ephor_core::work::Outcome;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -267,6 +268,15 @@ impl<S: Store> Writer<S> {
             }
             Pass::Unread => false,
         }
+    }
+
+    /// Whether a hold tells whoever gives work back to stop.
+    pub(super) fn tells_to_stop(&self, task: &Task, command: &Command, actor: &Actor) -> bool {
+        let said = &task.facts;
+        let gives_back = matches!(command, Command::Report { outcome, .. } if **outcome == Outcome::Cancelled);
+        gives_back
+            && !self.turns.is_idle()
+            && self.turns.facts.stops(&said.namespace, &said.task_type, actor.id.parse().ok()).is_some()
     }
 
     /// A piece of work was handed out.

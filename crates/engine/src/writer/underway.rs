@@ -129,14 +129,15 @@ impl<S: Store> Writer<S> {
         match self.pen.end() {
             Ok(results) if results.iter().all(Result::is_ok) => Ok(Some(underway)),
             Ok(results) => self.confirmed(underway, &results).map(|()| None),
-            Err(StoreError::Full(why)) => {
-                tracing::warn!(why, "no space left to write");
+            Err(error @ (StoreError::Full(_) | StoreError::Busy(_))) => {
+                tracing::warn!(%error, "a batch was not written");
+                let instead = if matches!(error, StoreError::Full(_)) { Reply::Full } else { Reply::Busy };
                 for sent in underway.tasks.iter().filter(|_| !planted::is(Fault::CacheKept)) {
                     self.cache.take(sent.id);
                 }
-                let answer = |reply| if planted::is(Fault::AnswerBeforeCommit) { reply } else { Reply::Full };
+                let answer = |reply| if planted::is(Fault::AnswerBeforeCommit) { reply } else { instead.clone() };
                 self.answers.extend(underway.batch.replies.into_iter().map(|(ticket, reply)| (ticket, answer(reply))));
-                self.undone = Some(Reply::Full);
+                self.undone = Some(instead);
                 self.forget();
                 Ok(None)
             }

@@ -79,6 +79,7 @@ impl World {
             ended: &[],
             births: &ephor_core::command::Unhindered,
             held_back: false,
+            told_to_stop: false,
         };
         let task = state.tasks.entry(id).or_insert_with(|| Task::unborn(id));
         let before = task.version;
@@ -206,6 +207,17 @@ impl Api for World {
         let id = TaskId::new(now.0 + i64::from(number), [number; 10]);
         let checked = ephor_core::request::check(&request, now, &Policy::default());
         ready(checked.map_err(|problems| Refusal::Invalid(problems).into()).and_then(|submission| {
+            self.handle(id, Command::Submit(Box::new(submission)), &Actor::human("operator"));
+            self.with(id, Task::view)
+        }))
+    }
+
+    fn rerun(&self, task: TaskId) -> Answer<'_, TaskView> {
+        let now = self.now();
+        let number = self.state.lock().unwrap().tasks.len() as u8;
+        let again = self.with(task, |t| t.rerun(now)).and_then(|again| Ok(again?));
+        ready(again.and_then(|submission| {
+            let id = TaskId::new(now.0 + i64::from(number), [number; 10]);
             self.handle(id, Command::Submit(Box::new(submission)), &Actor::human("operator"));
             self.with(id, Task::view)
         }))

@@ -155,6 +155,11 @@ pub(super) enum TaskCommand {
         #[arg(long, default_value = "tried again by hand")]
         reason: String,
     },
+    /// Run a task again that has ended, as a new one
+    Rerun {
+        /// The task
+        task: String,
+    },
     /// Say something its agents should keep in mind
     Guide {
         /// The task
@@ -394,6 +399,7 @@ pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, F
         }
         TaskCommand::Override { task, decision, step, reason } => ask(&task, Ask::Override { decision, step, reason }, cx).await,
         TaskCommand::Retry { task, step, reason } => retry(&task, step, reason, cx).await,
+        TaskCommand::Rerun { task } => rerun(&task, cx).await,
         TaskCommand::Guide { task, text } => ask(&task, Ask::Guide { text }, cx).await,
         TaskCommand::Signal { task, name, payload } => {
             ask(&task, Ask::Signal { name, payload: payload.unwrap_or_default() }, cx).await
@@ -487,5 +493,16 @@ async fn retry(task: &str, step: Option<String>, reason: String, cx: &mut Cx<'_>
         })
         .await?;
     tell_all(&[task], cx);
+    Ok(Exit::Done)
+}
+
+async fn rerun(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let again = cx
+        .with_api(Need::Decide, async |_, api| {
+            let id = find(api, task).await?;
+            Ok(api.rerun(id).await?)
+        })
+        .await?;
+    tell_all(&[again], cx);
     Ok(Exit::Done)
 }

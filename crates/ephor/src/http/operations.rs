@@ -54,6 +54,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/tasks/{id}/guide", Steer),
     ("POST", "/api/v1/tasks/{id}/signals/{name}", Steer),
     ("POST", "/api/v1/tasks/{id}/retry", Steer),
+    ("POST", "/api/v1/tasks/{id}/rerun", Submit),
     ("POST", "/api/v1/tasks/{id}/archive", Steer),
     ("POST", "/api/v1/tasks/{id}/note", Steer),
     // OVERRIDE needs the permission to decide as well.

@@ -84,6 +84,13 @@ impl Api for LocalApi {
         })
     }
 
+    fn rerun(&self, task: TaskId) -> Answer<'_, TaskView> {
+        Box::pin(async move {
+            let done = self.engine()?.rerun(task, self.actor.clone(), None).await.map_err(|e| trouble(e, Some(task)))?;
+            self.task(done.task.expect("a submission is answered with its task")).await
+        })
+    }
+
     fn ask(&self, task: TaskId, ask: Ask) -> Answer<'_, TaskView> {
         Box::pin(async move {
             let engine = self.engine()?;
@@ -262,6 +269,12 @@ pub(crate) fn trouble(error: EngineError, task: Option<TaskId>) -> ApiError {
         EngineError::Full => {
             ApiError::new(Kind::Busy, "DISK_FULL", "no space is left to write; nothing was written, and nothing is lost")
         }
+        EngineError::Busy => ApiError::new(
+            Kind::Busy,
+            "STORE_BUSY",
+            "another program keeps the database locked; nothing was written, and nothing is lost",
+        )
+        .then("look who has it open, a backup or a shell, and ask again"),
         EngineError::Conflict => ApiError::new(Kind::Busy, "VERSION_CONFLICT", "another writer was faster; ask again"),
         EngineError::Stopped(why) => ApiError::new(Kind::Unreachable, "STOPPED", format!("the engine has stopped: {why}")),
         EngineError::Store(error) => store(error),

@@ -179,6 +179,9 @@ pub(crate) fn store(error: StoreError) -> ApiError {
     // With everything that led to it; whoever asked hears the first sentence.
     tracing::error!(error = crate::logs::chain(&error), "the store failed");
     match &error {
+        StoreError::Busy(_) => {
+            ApiError::new(Kind::Busy, "STORE_BUSY", &error).then("look who has the database open, a backup or a shell")
+        }
         StoreError::Full(_) => ApiError::new(Kind::Busy, "DISK_FULL", &error).then("make space; nothing was lost"),
         StoreError::Held { database, holder } => held(&error, database, holder),
         StoreError::Unusable(_) => ApiError::new(Kind::Failed, "UNUSABLE", &error),

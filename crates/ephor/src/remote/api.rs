@@ -124,6 +124,13 @@ impl Api for RemoteApi {
         })
     }
 
+    fn rerun(&self, task: TaskId) -> Answer<'_, TaskView> {
+        self.asking(async move {
+            let accepted = self.client.rerun(&task.to_string()).await?;
+            self.client.task(&accepted.id.to_string()).await
+        })
+    }
+
     fn ask(&self, task: TaskId, ask: Ask) -> Answer<'_, TaskView> {
         self.asking(async move { self.client.ask(&task.to_string(), &ask).await })
     }

@@ -38,6 +38,14 @@ impl Client {
         self.fetch(Call::post(["tasks"]).under(key).json(&*self.placed(request))).await
     }
 
+    /// Runs a task again that has ended; answers with the new one.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn rerun(&self, task: &str) -> Result<Accepted, ClientError> {
+        self.fetch(Call::post(["tasks", task, "rerun"]).json(&serde_json::json!({}))).await
+    }
+
     /// Submits many tasks; one answer for each, in order. Not atomic. What is lost on the way is said again under keys made for this call,
     /// so that nothing is submitted twice.
     ///

@@ -1,7 +1,7 @@
 //! The course a task takes: its plan and new plans, what is asked of the council, tries and tries again, escalations, overrides.
 
 use crate::board::{Board, Offer};
-use crate::event::{DecidedBy, DecisionWord, EscalationReason, Healed, OverrideWord, Planned};
+use crate::event::{Allocation, DecidedBy, DecisionWord, EscalationReason, Healed, OverrideWord, Planned};
 use crate::plan::{Does, Plan};
 use crate::planted::{self, Fault};
 use crate::review::Question;
@@ -46,6 +46,7 @@ impl Task {
         if let Some(agent) = self.facts.agent {
             self.board.hand_over(None, Some(agent));
         }
+        self.board.allocate(&self.allocation);
         self.board.keep_session(earlier.as_ref().and_then(Board::session));
         if let Some(old) = &earlier {
             self.listeners.clear();
@@ -55,6 +56,7 @@ impl Task {
                 self.clear_attempt_timers(i);
                 self.soft.clear(Timer::StepWait(i));
                 self.soft.clear(Timer::Gate(i));
+                self.soft.clear(Timer::GateRetry(i));
                 self.soft.clear(Timer::Reassign(i));
                 if !old.has_ended(i) {
                     self.unsettled_effects(&old.steps[i as usize].path);
@@ -75,7 +77,8 @@ impl Task {
                 }
             }
         }
-        if self.analysis.as_ref().is_some_and(|side| side.lease.is_none()) {
+        let waits = self.soft.get(Timer::AnalysisRetry).is_some();
+        if self.analysis.as_ref().is_some_and(|side| side.lease.is_none()) && !waits {
             self.board.put_offer("analyse", Offer::Analysis);
         }
         self.put_undo_back();
@@ -100,12 +103,14 @@ impl Task {
         self.plan_work = None;
         self.board.drop_offer("plan", Offer::Plan);
         self.soft.clear(Timer::Plan);
+        self.soft.clear(Timer::PlanRetry);
     }
 
     pub(super) fn close_analysis(&mut self) {
         self.analysis = None;
         self.board.drop_offer("analyse", Offer::Analysis);
         self.soft.clear(Timer::Analysis);
+        self.soft.clear(Timer::AnalysisRetry);
     }
 
     /// What follows from a failure of the task is, where it came in time, the word of who analysed it.
@@ -186,6 +191,14 @@ impl Task {
             self.close_plan_work();
         }
         self.try_again(at);
+    }
+
+    /// What its work needs is more, or another model, from now on: who cannot give that is not asked.
+    pub(super) fn allocate(&mut self, more: &Allocation) {
+        if !more.is_empty() {
+            self.allocation.add(more);
+            self.board.allocate(&self.allocation);
+        }
     }
 
     /// What was approved, or is being voted on, is no longer what would be done: the council is asked again.

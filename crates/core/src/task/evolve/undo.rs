@@ -83,6 +83,7 @@ impl Task {
             self.end_undo_lease(path);
             self.soft.clear(Timer::UndoRetry);
             self.undoing.failures.clear();
+            self.undoing.given_back = 0;
             self.undoing.spent = false;
         }
         self.undoing.left.retain(|undo| *undo.path != *path);
@@ -106,8 +107,9 @@ impl Task {
         self.side_attempts = self.side_attempts.max(failed.attempt);
         self.withdraw_undo();
         self.end_undo_lease(path);
-        if failed.class != ErrorClass::Cancelled {
-            self.undoing.failures = count(&self.undoing.failures, failed.class);
+        match failed.class {
+            ErrorClass::Cancelled => self.undoing.given_back += u32::from(failed.retry_at.is_none_or(|when| when > at)),
+            class => self.undoing.failures = count(&self.undoing.failures, class),
         }
         match failed.retry_at {
             Some(when) if when <= at => self.offer_undo(at),
@@ -132,6 +134,7 @@ impl Task {
         if self.undoing.spent {
             self.undoing.spent = false;
             self.undoing.failures.clear();
+            self.undoing.given_back = 0;
             self.offer_undo(at);
         }
         true

@@ -191,28 +191,73 @@ impl Task {
                 cell.attempt = failed.attempt;
                 cell.reported = own_word.then_some(false);
                 (cell.trouble, cell.retry_after_ms) = (Some(failed.class), failed.retry_after_ms);
-                if failed.class != ErrorClass::Cancelled && !planted::is(Fault::FailureUncounted) {
+                let waits = failed.retry_at.is_none_or(|when| when > at);
+                if failed.class == ErrorClass::Cancelled {
+                    // Who was told to stop gives back at once what is then offered at once.
+                    cell.given_back += u32::from(waits);
+                } else if !planted::is(Fault::FailureUncounted) {
                     cell.count_failure(failed.class);
                 }
                 task.after_failure(i, failed.retry_at, at);
             }),
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => self.side_failed(failed, at),
+            WorkKey::Undo(path) => self.undo_failed(path, failed, at),
+        }
+    }
+
+    /// A gate, a plan or an analysis was given back: it is offered again, at once or after a wait.
+    fn side_failed(&mut self, failed: &Failed, at: Time) {
+        let later = failed.retry_at.filter(|when| *when > at);
+        let timer = match &failed.work {
+            WorkKey::Gate(path, _) => {
+                let Some(i) = self.board.find(path) else { return };
+                self.board.release_gate(i);
+                let Some(gate) = self.board.gates.get_mut(&i) else { return };
+                gate.failures += u32::from(later.is_some());
+                Timer::GateRetry(i)
+            }
+            WorkKey::Plan => {
+                let Some(side) = &mut self.plan_work else { return };
+                side.lease = None;
+                side.failures += u32::from(later.is_some());
+                Timer::PlanRetry
+            }
+            WorkKey::Analysis => {
+                let Some(side) = &mut self.analysis else { return };
+                side.lease = None;
+                side.failures += u32::from(later.is_some());
+                Timer::AnalysisRetry
+            }
+            WorkKey::Step(_) | WorkKey::Undo(_) => return,
+        };
+        match later {
+            Some(when) => self.soft.set(timer, when),
+            None => self.offer_side(&failed.work),
+        }
+    }
+
+    /// A gate, a plan or an analysis can be claimed, where nobody has it.
+    pub(super) fn offer_side(&mut self, work: &WorkKey) {
+        match work {
             WorkKey::Gate(path, _) => self.with_step(path, |task, i| {
-                task.board.release_gate(i);
-                task.board.offer_gate(i);
+                task.soft.clear(Timer::GateRetry(i));
+                if task.board.gates.get(&i).is_some_and(|gate| gate.lease.is_none()) {
+                    task.board.offer_gate(i);
+                }
             }),
             WorkKey::Plan => {
-                if let Some(side) = &mut self.plan_work {
-                    side.lease = None;
+                self.soft.clear(Timer::PlanRetry);
+                if self.plan_work.as_ref().is_some_and(|side| side.lease.is_none()) {
                     self.board.put_offer("plan", Offer::Plan);
                 }
             }
             WorkKey::Analysis => {
-                if let Some(side) = &mut self.analysis {
-                    side.lease = None;
+                self.soft.clear(Timer::AnalysisRetry);
+                if self.analysis.as_ref().is_some_and(|side| side.lease.is_none()) {
                     self.board.put_offer("analyse", Offer::Analysis);
                 }
             }
-            WorkKey::Undo(path) => self.undo_failed(path, failed, at),
+            WorkKey::Step(_) | WorkKey::Undo(_) => {}
         }
     }
 
@@ -380,13 +425,14 @@ impl Task {
         let Some(spec) = self.board.steps[i as usize].gates.get(usize::from(gate)) else { return };
         let manual = spec.kind == GateKind::ManualReview;
         let doer = self.board.cell(i).doer;
-        self.board.open_gate(i, OpenGate { gate, manual, attempt: 0, lease: None, doer });
+        self.board.open_gate(i, OpenGate { gate, manual, attempt: 0, lease: None, doer, failures: 0 });
         self.soft.set(Timer::Gate(i), limit_at);
     }
 
     fn close_gate(&mut self, i: u32) {
         self.board.close_gate(i);
         self.soft.clear(Timer::Gate(i));
+        self.soft.clear(Timer::GateRetry(i));
     }
 
     pub(super) fn gate_judged(&mut self, judged: &GateJudged, at: Time) {

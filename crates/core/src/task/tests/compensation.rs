@@ -136,7 +136,7 @@ fn a_failed_compensation_is_tried_again_and_then_a_person_is_asked_and_nothing_i
     world.fail(&item);
     assert!(world.try_claim(1, &["unc"]).is_err(), "it waits first");
     world.pass("1s");
-    assert_eq!(*world.made("REOFFERED"), Event::Reoffered { step: "3".into(), undo: true });
+    assert_eq!(*world.made("REOFFERED"), Event::Reoffered { step: "3".into(), undo: true, side: None });
     let item = undo(&mut world, "unc");
     world.fail(&item);
     assert_eq!(world.status(), Status::Escalated);

@@ -50,6 +50,7 @@ fn ask(task: &mut Task, actor: &Actor, command: Command) -> Option<Answer> {
         ended: &[],
         births: &crate::command::Unhindered,
         held_back: false,
+        told_to_stop: false,
     };
     task.handle(command, &cx).answer.ok()
 }

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::command::{Command, Decision, Refusal};
-use crate::event::{Actor, DecidedBy, DecisionWord, Event, OverrideWord, TextChanges};
+use crate::event::{Actor, Allocation, DecidedBy, DecisionWord, Event, OverrideWord, TextChanges};
 use crate::policy::{HouseDecision, OnEscalation};
 use crate::review::{Judge, VoteWord};
 use crate::status::Status;
@@ -96,7 +96,8 @@ fn the_council_allocates_by_its_votes() {
     assert_eq!(world.status(), Status::Escalated);
     world.vote("cid", VoteWord::Approve).unwrap();
     assert_eq!(world.events(), ["VOTE_CAST", "REVIEW_DECIDED", "ESCALATION_DECIDED"]);
-    let decided = Event::EscalationDecided { decision: DecisionWord::AllocateResources, by: DecidedBy::Council };
+    let allocation = Allocation { demands: [("memory_mb".into(), 256)].into(), ..Allocation::default() };
+    let decided = Event::EscalationDecided { decision: DecisionWord::AllocateResources, by: DecidedBy::Council, allocation };
     assert_eq!((world.made("ESCALATION_DECIDED").clone(), world.status()), (decided, Status::InProgress));
     assert_eq!(resources(&mut world)["memory_mb"], json!(256));
 }
@@ -159,7 +160,8 @@ fn the_house_liquidates_what_nobody_decides_about_in_time() {
     world.pass("59m");
     assert_eq!(world.status(), Status::Escalated);
     world.pass("1m");
-    let decided = Event::EscalationDecided { decision: DecisionWord::Liquidate, by: DecidedBy::Policy };
+    let decided =
+        Event::EscalationDecided { decision: DecisionWord::Liquidate, by: DecidedBy::Policy, allocation: Allocation::default() };
     assert_eq!((world.made("ESCALATION_DECIDED").clone(), world.status()), (decided, Status::Stopped));
 }
 

@@ -219,6 +219,7 @@ fn an_analyst_who_takes_more_than_a_minute_is_not_waited_for() {
 fn an_analyst_who_fails_or_falls_silent_is_replaced() {
     let (mut world, analysis) = analysed();
     world.fail(&analysis);
+    world.pass("2s");
     let second = world.claim(3, "analyse");
     assert!(second.attempt > analysis.attempt);
     world.by(&Actor::settle(), Command::LeaseLapsed { work: WorkKey::Analysis, attempt: second.attempt, counter: 0 }).unwrap();

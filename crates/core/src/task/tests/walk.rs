@@ -559,6 +559,7 @@ impl World {
             ended: &[],
             births: &crate::command::Unhindered,
             held_back: false,
+            told_to_stop: false,
         };
         let mut copy = self.task.clone();
         let done = copy.handle(Command::Claim(claim), &cx);

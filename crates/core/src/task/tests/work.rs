@@ -282,6 +282,7 @@ fn a_planner_that_fails_or_falls_silent_is_replaced_by_another() {
     world.fail(&first);
     world.fail(&first);
     assert!(world.events().is_empty());
+    world.pass("2s");
     let second = world.claim(2, "plan");
     assert!(second.attempt > first.attempt);
     world.by(&Actor::settle(), Command::LeaseLapsed { work: WorkKey::Plan, attempt: second.attempt, counter: 0 }).unwrap();

@@ -124,6 +124,7 @@ impl World {
             ended: &self.ended,
             births: &*self.births,
             held_back: self.held_back,
+            told_to_stop: false,
         };
         let before = self.task.clone();
         let woken = matches!(command, Command::Wake);

@@ -101,7 +101,7 @@ impl Writer {
         done
     }
 
-    /// After `Full` and `Corrupt` the writer goes on from what the tables say; after anything else it stops.
+    /// After `Full`, `Busy` and `Corrupt` the writer goes on from what the tables say; after anything else it stops.
     fn roll_back(&mut self, error: &StoreError) {
         let rolled_back = if self.db.is_autocommit() { Ok(()) } else { self.db.execute_batch("rollback") };
         let healed = rolled_back.map_err(StoreError::from).and_then(|()| Recalled::read(&self.db));

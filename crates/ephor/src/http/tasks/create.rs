@@ -1,10 +1,12 @@
 //! Submitting.
 
 use super::older;
+use super::path::TaskPath;
+use super::steer::Nothing;
 use super::terms::Terms;
 use crate::api::{ApiError, Kind};
 use crate::http::auth::{Caller, Principal};
-use crate::http::body::{Patience, is_json, read_as, too_slow, unreadable};
+use crate::http::body::{Body, Patience, is_json, read_as, too_slow, unreadable};
 use crate::http::case::Wanted;
 use crate::http::errors::Errors;
 use crate::http::server::Server;
@@ -16,6 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use ephor_core::id::TaskId;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
+use ephor_engine::Done;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -24,7 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::new().routes(routes!(create))
+    OpenApiRouter::new().routes(routes!(create)).routes(routes!(rerun))
 }
 
 /// A task that was accepted.
@@ -76,11 +79,34 @@ async fn create(
     let said = terms.has_key().then(|| serde_json::from_slice::<Value>(&said).unwrap_or_default());
     let idempotency = terms.idempotency(&who, "POST /tasks", &said);
     let done = server.engine().submit(&request, who.actor(), idempotency).await.map_err(|e| trouble(e, None))?;
+    Ok(accepted(&done))
+}
+
+/// Run a task again that has ended
+///
+/// A new task, the same as it was asked for at last, with `retry_of`. It is due now; parent, external id and recurrence stay with the one
+/// that ended. Of each task there is one next run: a second one is refused with `DUPLICATE_TASK`.
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/rerun", tag = "tasks", params(("id" = String, Path, description = "The task"),
+    ("Idempotency-Key" = Option<String>, Header, description = "The same request with the same key has one effect")),
+    request_body = Nothing, responses((status = 201, body = Accepted, headers(("Location" = String))), Errors))]
+async fn rerun(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(_): Body<Nothing>,
+) -> Result<(StatusCode, HeaderMap, Json<Accepted>), ApiError> {
+    let idempotency = terms.idempotency(&who, "POST /tasks/rerun", &task);
+    let done = server.engine().rerun(task, who.actor(), idempotency).await.map_err(|e| trouble(e, Some(task)))?;
+    Ok(accepted(&done))
+}
+
+fn accepted(done: &Done) -> (StatusCode, HeaderMap, Json<Accepted>) {
     let id = done.task.expect("a submission is answered with its task");
     let mut headers = HeaderMap::new();
     let location = format!("/api/v1/tasks/{id}");
     headers.insert(header::LOCATION, HeaderValue::try_from(location).expect("ids are letters and digits"));
-    Ok((StatusCode::CREATED, headers, Json(Accepted { id, task_id: id, status: done.status, version: done.version })))
+    (StatusCode::CREATED, headers, Json(Accepted { id, task_id: id, status: done.status, version: done.version }))
 }
 
 /// Where a request belongs that does not say; whoever is bound to one namespace submits to no other.

@@ -234,6 +234,26 @@ async fn a_patch_leads_through_a_life_by_honest_means() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_failed_says_how_to_run_it_again_and_is_a_new_task_then() {
+    let desk = Desk::open();
+    let task = desk.submit(&json!({"title": "x", "external_id": "E1", "payload": {"n": 1}, "max_retries": 0})).await;
+    desk.send("POST", &format!("{task}/rerun"), &json!({})).await.with(400);
+    for status in ["IN_PROGRESS", "FAILED"] {
+        desk.send("PATCH", &task, &json!({"status": status, "actorId": "w", "reason": "no luck"})).await.with(200);
+    }
+    let refused = desk.send("POST", &format!("{task}/retry"), &json!({"step": "1"})).await.with(400).json();
+    assert_eq!(refused["code"], "TERMINAL_STATE");
+    assert!(refused["next"][0].as_str().unwrap().contains("rerun"), "{refused}");
+    let again = desk.send("POST", &format!("{task}/rerun"), &json!({})).await.with(201);
+    assert_eq!(again.header("location"), format!("/api/v1/tasks/{}", again.json()["id"].as_str().unwrap()));
+    let shown = desk.get(&format!("/api/v1/tasks/{}", again.json()["id"].as_str().unwrap())).await.json();
+    assert_eq!((&shown["payload"], &shown["external_id"]), (&json!({"n": 1}), &json!(null)));
+    assert!(task.ends_with(shown["retry_of"].as_str().unwrap()));
+    let twice = desk.send("POST", &format!("{task}/rerun"), &json!({})).await.with(400).json();
+    assert_eq!(twice["code"], "DUPLICATE_TASK");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_are_listed_both_ways_and_narrowed() {
     let desk = Desk::open();
     let task = desk.submit(&named("x")).await;
