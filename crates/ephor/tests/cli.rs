@@ -104,3 +104,49 @@ fn the_limits_of_a_server_are_set_and_shown_with_their_units() {
     assert!(send("PUT", &format!("/api/v1/tasks/{task}/payloads"), 1_500).is_empty());
     assert!(send("PUT", &format!("/api/v1/tasks/{task}/payloads"), 3_000).contains("TOO_LARGE"));
 }
+
+/// A job whose result a person has to look at.
+const LOOKED_AT: &str = "title: looked at
+payload: {limit: 3}
+plan:
+  steps:
+    - {id: say, action: echo, params: {text: 'n ${task.payload.limit}'}, gates: [{kind: MANUAL_REVIEW}]}
+";
+
+#[test]
+fn a_job_that_completed_in_somebodys_hands_is_shown_and_not_done_again() {
+    let house = House::new();
+    std::fs::write(house.path("job.yaml"), LOOKED_AT).unwrap();
+    let first = house.run(&["run", "job.yaml", "--param", "limit=7", "--param", "who=a b", "--out", "my out"]);
+    assert_eq!(first.status.code(), Some(6), "{}", text(&first.stderr));
+    let said = text(&first.stderr);
+    let again = "ephor run job.yaml --param limit=7 --param 'who=a b' --out 'my out'";
+    assert!(said.contains(again), "{said}");
+    let confirm = said.lines().find_map(|line| line.split_once("ephor review confirm ")).unwrap().1;
+    let task = confirm.split(' ').next().unwrap();
+    let confirmed = house.run(&["review", "confirm", task, "say", "--pass"]);
+    assert!(confirmed.status.success(), "{}", text(&confirmed.stderr));
+    let arguments = ["run", "job.yaml", "--param", "limit=7", "--param", "who=a b", "--out", "my out"];
+    let second = house.run(&arguments);
+    assert_eq!(second.status.code(), Some(0), "{}", text(&second.stderr));
+    assert!(text(&second.stderr).contains("has completed") && text(&second.stdout).contains(task));
+    let all = |house: &House| text(&house.run(&["task", "list", "--all", "-o", "id"]).stdout).lines().count();
+    assert_eq!(all(&house), 1);
+    // It is archived now: the same command begins the next run.
+    assert_eq!(house.run(&arguments).status.code(), Some(6));
+    assert_eq!(all(&house), 2);
+}
+
+#[test]
+fn an_escalated_task_is_in_the_inbox_however_many_others_are_at_work() {
+    let house = House::new();
+    let create = |title: &str| house.run(&["task", "create", "--title", title, "-o", "id"]);
+    let stuck = create("stuck");
+    let stuck = text(&stuck.stdout).trim();
+    assert!(house.run(&["task", "escalate", stuck, "--reason", "it is too big"]).status.success());
+    create("another");
+    let inbox = house.run(&["inbox"]);
+    assert!(text(&inbox.stdout).contains(stuck), "{}", text(&inbox.stdout));
+    let asked = house.run(&["selftest", "--server", "http://127.0.0.1:1"]);
+    assert_eq!(asked.status.code(), Some(2));
+}

@@ -334,18 +334,39 @@ pub(super) struct Transition {
 impl Transition {
     fn tell(&self) {
         let word = |status: Option<Status>| status.map(|status| status.word());
-        tracing::debug!(task = %self.task, event = self.event, from = word(self.from), to = word(self.to), by = self.by, "transition");
+        let (task, event, from, to, by) = (&self.task, self.event, word(self.from), word(self.to), &self.by);
+        match self.to.is_some_and(is_the_usual_way) {
+            true => tracing::debug!(%task, event, from, to, by, "transition"),
+            false => tracing::info!(%task, event, from, to, by, "transition"),
+        }
+    }
+}
+
+/// Whether a task that goes well comes by this status. There are many of those, and little to be told of each.
+fn is_the_usual_way(status: Status) -> bool {
+    match status {
+        Status::Pending | Status::Scheduled | Status::Assigned | Status::InProgress | Status::Review | Status::Completed => true,
+        Status::Deliberating
+        | Status::Blocked
+        | Status::Paused
+        | Status::Retrying
+        | Status::Escalated
+        | Status::Stalled
+        | Status::Failed
+        | Status::Cancelled
+        | Status::Stopped => false,
     }
 }
 
 /// The changes of status in what is to be written, by group; none where nobody reads them.
 fn transitions(groups: &[Group]) -> Vec<(usize, Transition)> {
-    if !tracing::enabled!(tracing::Level::DEBUG) {
+    if !tracing::enabled!(tracing::Level::INFO) {
         return Vec::new();
     }
+    let all = tracing::enabled!(tracing::Level::DEBUG);
     let events = |(n, group): (usize, &Group)| {
         let of = |change: &Change| {
-            let moved = change.events.iter().filter(|e| e.before != e.after);
+            let moved = change.events.iter().filter(|e| e.before != e.after && (all || !e.after.is_some_and(is_the_usual_way)));
             let told = |e: &NewEvent| Transition {
                 task: change.stream,
                 event: e.kind,

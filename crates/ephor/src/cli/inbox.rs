@@ -11,20 +11,14 @@ use ephor_core::time::WireTime;
 use ephor_core::view::TaskRow;
 use serde::Serialize;
 
-/// How many tasks are looked through.
+/// How many tasks are looked through of those that wait for a person as a whole, and of those of which a step may.
 const LOOKED_MAX: usize = 1_000;
 /// How many tasks a page of the list holds.
 const PAGE: u32 = 200;
-/// The statuses in which a task may ask for a person: those that wait for one, and those in which a single step may.
-const ASKING: [Status; 7] = [
-    Status::Deliberating,
-    Status::Escalated,
-    Status::Blocked,
-    Status::Review,
-    Status::Stalled,
-    Status::InProgress,
-    Status::Assigned,
-];
+/// The statuses in which a task as a whole waits for a person.
+const OWED: [Status; 4] = [Status::Escalated, Status::Blocked, Status::Deliberating, Status::Stalled];
+/// Those in which a single step of it may.
+const ACTIVE: [Status; 3] = [Status::Review, Status::InProgress, Status::Assigned];
 
 /// One thing a person is asked for.
 #[derive(Serialize)]
@@ -99,19 +93,28 @@ pub(super) async fn run(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         },
     );
     if matches!(form.0, Output::Table | Output::Wide) {
-        if asked.is_empty() {
-            cx.say("nothing needs a person");
-        }
-        if !all {
-            cx.say(format!("only the newest {LOOKED_MAX} tasks were looked at"));
+        match (asked.is_empty(), all) {
+            (true, true) => cx.say("nothing needs a person"),
+            (_, false) => cx.say(format!(
+                "there are more tasks than the {LOOKED_MAX} newest of each kind that were looked at: ephor task list --status escalated"
+            )),
+            (false, true) => {}
         }
     }
     Ok(Exit::Done)
 }
 
-/// Tasks that may ask for a person, and whether these are all.
+/// Tasks that may ask for a person, and whether these are all. Those that wait as a whole come first, however many others are at work.
 async fn asking(api: &dyn Api, namespace: Option<String>) -> Result<(Vec<TaskRow>, bool), ApiError> {
-    let mut filter = TaskFilter { status: ASKING.to_vec(), namespace, limit: PAGE, ..TaskFilter::default() };
+    let (mut tasks, owed) = some(api, &OWED, namespace.clone()).await?;
+    let (active, rest) = some(api, &ACTIVE, namespace).await?;
+    tasks.extend(active);
+    Ok((tasks, owed && rest))
+}
+
+/// The newest tasks in these statuses, and whether these are all.
+async fn some(api: &dyn Api, status: &[Status], namespace: Option<String>) -> Result<(Vec<TaskRow>, bool), ApiError> {
+    let mut filter = TaskFilter { status: status.to_vec(), namespace, limit: PAGE, ..TaskFilter::default() };
     let mut tasks = Vec::new();
     loop {
         let page = api.tasks(filter.clone()).await?;

@@ -85,6 +85,11 @@ fn head_in(file: &Path) -> Result<Head, Failure> {
 }
 
 pub(super) async fn selftest(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    if cx.globals.origins.get("server").is_some_and(|origin| *origin == super::settings::Origin::Flag) {
+        return Err(Failure::usage(
+            "selftest checks this installation with a database of its own and asks no server; of a server ask GET /health/ready",
+        ));
+    }
     let checks = cx.host.selftest().await?;
     Ok(tell(&checks, cx))
 }

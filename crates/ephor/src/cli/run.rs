@@ -2,7 +2,8 @@
 //!
 //! The same command goes on where it was stopped. Each request is submitted under a source that names the file and what stands in it,
 //! and under a number that counts its runs: the newest run of a source is taken up again unless it has ended. A process that was
-//! killed left its task in the database; one that was interrupted left it paused.
+//! killed left its task in the database; one that was interrupted left it paused. One that completed while nobody looked is shown and
+//! archived, not done again.
 
 use super::failure::{Exit, Failure};
 use super::follow::{self, Ended, Followed, Until};
@@ -87,7 +88,7 @@ pub(super) async fn run(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure>
             Ok((followed, outputs, api.now()))
         })
         .await?;
-    tell((&followed, &outputs, now), &out, &args.path, cx);
+    tell((&followed, &outputs, now), &out, &args, cx);
     if followed.ended == Ended::Interrupted && cx.place().server.is_some() {
         cx.say("the server goes on with it; ephor task watch @last looks again");
     }
@@ -123,6 +124,38 @@ fn read(args: &RunArgs, path: &Path, out: &Path, cx: &mut Cx<'_>) -> Result<Vec<
         request.namespace = request.namespace.take().or_else(|| cx.settings.namespace.value.clone());
     }
     Ok(requests.into_iter().enumerate().map(|(i, request)| job(request, i, path)).collect())
+}
+
+/// The command that goes on with the same job: with all that made it this job.
+fn again(args: &RunArgs, globals: &super::Globals) -> String {
+    let mut words = vec!["ephor".to_owned(), "run".to_owned(), quoted(&args.path.to_string_lossy())];
+    let mut say = |name: &str, value: &str| words.extend([format!("--{name}"), quoted(value)]);
+    for (name, value) in &args.params {
+        // Text that would be read as something else stands as JSON.
+        let plain = value.as_str().filter(|text| serde_json::from_str::<Value>(text).is_err());
+        say("param", &format!("{name}={}", plain.map_or_else(|| value.to_string(), ToOwned::to_owned)));
+    }
+    if let Some(out) = &args.out {
+        say("out", &out.to_string_lossy());
+    }
+    let said = |name: &str| globals.origins.get(name).is_some_and(|origin| *origin == super::settings::Origin::Flag);
+    for (name, value) in [
+        ("database", &globals.database),
+        ("server", &globals.server),
+        ("profile", &globals.profile),
+        ("namespace", &globals.namespace),
+    ] {
+        if let Some(value) = value.as_ref().filter(|_| said(name)) {
+            say(name, value);
+        }
+    }
+    words.join(" ")
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// Puts parameters into the payload, and, for a plan, the folder its steps write to, as `${task.payload.out}`.
@@ -166,6 +199,13 @@ async fn begin(job: &Job, anew: bool, api: &dyn Api, cx: &mut Cx<'_>) -> Result<
             ..TaskFilter::default()
         };
         let newest = api.tasks(filter).await?.items.into_iter().next();
+        if let Some(row) = newest.as_ref().filter(|row| row.status == Status::Completed && !anew)
+            && !api.task(row.id).await?.archived
+        {
+            // It ended elsewhere: in a person's hands, or as this command was killed before it could say so.
+            cx.say(format!("{} has completed; to begin anew say --new", row.id));
+            return Ok(row.id);
+        }
         if let Some(row) = newest.as_ref().filter(|row| !row.status.is_final() && !anew) {
             let was_paused = row.status == Status::Paused;
             let task = if was_paused { api.ask(row.id, Ask::Resume).await? } else { api.task(row.id).await? };
@@ -206,7 +246,7 @@ async fn pause(tasks: &[TaskId], api: &dyn Api, cx: &mut Cx<'_>) -> Result<(), F
 }
 
 /// What came of it, where it is, and how to go on.
-fn tell((followed, outputs, now): (&Followed, &[Vec<OutputView>], Time), out: &Path, file: &Path, cx: &mut Cx<'_>) {
+fn tell((followed, outputs, now): (&Followed, &[Vec<OutputView>], Time), out: &Path, args: &RunArgs, cx: &mut Cx<'_>) {
     match cx.output() {
         super::Output::Json | super::Output::Ndjson => return,
         super::Output::Id => return followed.scenes.iter().for_each(|s| cx.terminal.out.line(s.task.id.to_string())),
@@ -218,7 +258,7 @@ fn tell((followed, outputs, now): (&Followed, &[Vec<OutputView>], Time), out: &P
         lines.extend(show::results(outputs, out, columns, style));
         lines.into_iter().for_each(|line| cx.terminal.out.line(line));
     }
-    let again = format!("ephor run {}", file.display());
+    let again = again(args, &cx.globals);
     let unfinished = followed.scenes.iter().filter(|s| !s.task.status.is_final());
     let next: Vec<String> = match followed.ended {
         Ended::Interrupted if cx.place().server.is_some() => Vec::new(),
