@@ -267,6 +267,7 @@ mod tests {
             resources: Map::new(),
             may_act: true,
             probe: None,
+            probes: Vec::new(),
             guidance: Vec::new(),
             subject: facts,
         };

@@ -165,7 +165,12 @@ async fn a_change_needs_a_token_carries_its_key_and_says_what_became_of_it() {
 async fn what_may_already_have_happened_is_not_sent_again() {
     let (place, server) = (Place::new(), Server::start().await);
     let trial = Trial::new("http.request", json!({"method": "POST", "url": server.url("/echo")}));
-    let trial = trial.probing(EffectProbe { effect_id: EffectId::new(0, [1; 10]), idempotency_key: "key".into() });
+    let trial = trial.probing(EffectProbe {
+        effect_id: EffectId::new(0, [1; 10]),
+        idempotency_key: "key".into(),
+        action: "http.request".into(),
+        args_digest: "0".repeat(64),
+    });
     let outcome = trial.run(&*place.agent("http.request")).await;
     assert!(matches!(outcome, Outcome::Blocked { .. }), "{outcome:?}");
     assert_eq!(server.requests().len(), 0);

@@ -60,8 +60,8 @@ pub enum Ask {
     Override {
         /// What is done.
         decision: OverrideWord,
-        /// The step it is about, by path or name.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// The step it is about, by path or name; ROLLBACK: the checkpoint to go back to.
+        #[serde(default, alias = "checkpoint", skip_serializing_if = "Option::is_none")]
         step: Option<String>,
         /// Why.
         reason: String,

@@ -309,7 +309,7 @@ pub enum Refusal {
     #[error("nothing to claim: {0}")]
     NoWork(&'static str),
     /// The attempt is not, or no longer, the live one.
-    #[error("attempt {attempt} of {work} is not, or no longer, yours; what it reports is only kept as evidence")]
+    #[error("attempt {attempt} of {work} is not, or no longer, yours; nothing it says changes anything")]
     StaleAttempt {
         /// Which work.
         work: WorkKey,

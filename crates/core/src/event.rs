@@ -187,7 +187,7 @@ pub enum Event {
         /// What follows.
         then: AfterFailure,
     },
-    /// The analyst went back to a step that is done: what needs it is undone, until the task is tried again.
+    /// The analyst, or a person, went back to a step that is done: what needs it is undone, until the task is tried again.
     RolledBack {
         /// The step that was gone back to; it stays done.
         checkpoint: Box<str>,
@@ -199,6 +199,9 @@ pub enum Event {
         /// How long each of these waits for an agent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wait_ms: Option<u64>,
+        /// Whether a person said so; the analyst where it is missing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_person: bool,
     },
     /// The task is tried again: its failed steps and those that were rolled back are offered anew.
     Retried {
@@ -885,6 +888,8 @@ pub enum OverrideWord {
     PassGate,
     /// What the step did was undone by hand.
     Compensated,
+    /// One goes back to a step that is done: what needs it is undone, and done again.
+    Rollback,
 }
 
 /// Resources that were given to a task, as far as they decide which agent can do its work (S0-25). The rest of them is words, and private.

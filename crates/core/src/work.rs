@@ -118,9 +118,13 @@ pub struct WorkItem {
     pub resources: Map<String, Value>,
     /// Whether outside effects are allowed; `false` in DRY_RUN and SUGGESTION, where no effect token is granted.
     pub may_act: bool,
-    /// An effect of an earlier attempt of which nobody knows whether it happened: look before acting again.
+    /// The first of `probes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<EffectProbe>,
+    /// Effects of earlier attempts of which nobody knows whether they happened: look for each, and say what became of it, before acting
+    /// again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<EffectProbe>,
     /// What people said should be kept in mind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guidance: Vec<String>,
@@ -138,6 +142,12 @@ pub struct EffectProbe {
     pub effect_id: EffectId,
     /// The key it was done with.
     pub idempotency_key: String,
+    /// What was to be done.
+    #[serde(default)]
+    pub action: String,
+    /// SHA-256, in hexadecimal, of the arguments it was to be done with.
+    #[serde(default)]
+    pub args_digest: String,
 }
 
 /// A sign of life.

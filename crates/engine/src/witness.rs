@@ -152,6 +152,8 @@ pub(crate) struct Witness {
     erased: bool,
     /// The override the last event was, if it was one.
     overruled: Option<(OverrideWord, Option<Box<str>>)>,
+    /// Where a person went back to, until the task is tried again.
+    went_back: Option<Box<str>>,
     /// The decision the last event was, if it was one.
     liquidated: bool,
     /// What the council decided about the escalation.
@@ -323,7 +325,10 @@ impl Witness {
             }
             Event::ReviewDecided { review, verdict, tally, .. } => self.decided(*review, *verdict, tally, said),
             Event::TaskAttemptFailed { .. } => drop(self.leases.remove(&WorkKey::Analysis)),
-            Event::RolledBack { checkpoint, steps, compensations, .. } => {
+            Event::RolledBack { checkpoint, steps, compensations, by_person, .. } => {
+                if *by_person {
+                    self.back_by_person(checkpoint, said);
+                }
                 for path in steps {
                     if self.leases.contains_key(&WorkKey::Step(path.clone())) {
                         self.breach(Rule::Late, format!("step {path} is rolled back while it is held"));
@@ -335,7 +340,9 @@ impl Witness {
                 self.breaches.extend(found);
             }
             Event::Retried { retries } => {
-                if *retries != self.retries + 1 || *retries > self.max_retries {
+                // What a person went back for is no retry: all is counted anew.
+                let anew = self.went_back.take().is_some();
+                if *retries != self.retries + u32::from(!anew) || *retries > self.max_retries {
                     self.breach(
                         Rule::Undecided,
                         format!("try {retries} follows {} of {} allowed", self.retries, self.max_retries),
@@ -661,6 +668,7 @@ impl Witness {
                 }
                 self.nothing_in_the_way();
             }
+            OverrideWord::Rollback => self.overruled_back(step),
             OverrideWord::SkipStep | OverrideWord::Complete | OverrideWord::Fail | OverrideWord::PassGate => {}
         }
     }

@@ -29,8 +29,13 @@ fn the_work_of_a_silent_agent_stands_in_the_inbox_until_it_is_reassigned() {
     let inbox = house.json(&["inbox", "--json", at[0], at[1]]);
     assert_eq!((&inbox[0]["task"], &inbox[0]["reason"]), (&json!(task), &json!("AGENT_OFFLINE")), "{inbox}");
     assert_eq!(inbox[0]["act"], format!("ephor task reassign {task}"));
-    let why = house.run(&["why", &task, at[0], at[1]]);
-    assert!(text(&why.stdout).contains("its agent fell silent"), "{}", text(&why.stdout));
+    let who = format!("its agent fell silent: {moe} was given up at 2");
+    assert!(inbox[0]["what"].as_str().unwrap().starts_with(&who), "who, and since when: {inbox}");
+    let why = house.json(&["why", &task, "--json", at[0], at[1]]);
+    assert!(why[0]["what"].as_str().unwrap().starts_with(&who), "{why}");
+    let log = std::fs::read_to_string(house.path("server.log")).unwrap();
+    let warned = log.lines().find(|line| line.contains("WARN") && line.contains("AGENT_OFFLINE"));
+    assert!(warned.is_some_and(|line| line.contains(&moe) && line.contains(&task)), "{log}");
 
     // The act that the inbox names.
     let reassigned =

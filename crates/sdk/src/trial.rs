@@ -43,6 +43,7 @@ impl Trial {
             resources: Map::new(),
             may_act: true,
             probe: None,
+            probes: Vec::new(),
             guidance: Vec::new(),
             subject: Value::Null,
         })
@@ -62,7 +63,8 @@ impl Trial {
 
     /// The same work after an attempt that left an effect without an outcome.
     pub fn probing(mut self, probe: EffectProbe) -> Self {
-        self.lease.item.probe = Some(probe);
+        self.lease.item.probe.get_or_insert_with(|| probe.clone());
+        self.lease.item.probes.push(probe);
         self
     }
 

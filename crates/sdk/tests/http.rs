@@ -57,6 +57,7 @@ fn item(n: u32) -> Value {
         resources: Default::default(),
         may_act: true,
         probe: None,
+        probes: Vec::new(),
         guidance: Vec::new(),
         subject: Value::Null,
     };

@@ -200,6 +200,7 @@ fn item(n: u8, action: &str) -> WorkItem {
         resources: Default::default(),
         may_act: true,
         probe: None,
+        probes: Vec::new(),
         guidance: vec!["be kind".into()],
         subject: Value::Null,
     }

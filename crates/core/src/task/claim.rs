@@ -124,6 +124,7 @@ impl Task {
             resources: Default::default(),
             may_act: self.may_act(),
             probe: None,
+            probes: Vec::new(),
             guidance: self.contents.guidance.clone(),
             subject: Value::Null,
         };
@@ -135,11 +136,14 @@ impl Task {
                     if !words.title.is_empty() {
                         item.title.clone_from(&words.title);
                     }
-                    item.description.clone_from(&words.description);
+                    // A step that says no more of itself is done for what its task says, in the words of now.
+                    if !words.description.is_empty() {
+                        item.description.clone_from(&words.description);
+                    }
                     item.resources = self.resources(words);
                 }
                 item.params = self.params(i).unwrap_or_default();
-                item.probe = self.probe(&step.path);
+                item.probes = self.probes(&step.path);
             }
             Offer::Gate(i) => {
                 let step = &self.board.steps[i as usize];
@@ -161,11 +165,12 @@ impl Task {
                 let Some(undo) = self.undoing.next() else { return item };
                 item.action = undo.how.action.to_string();
                 item.params = self.undo_params().unwrap_or_default();
-                item.probe = self.probe(&Undoing::name(&undo.path));
+                item.probes = self.probes(&Undoing::name(&undo.path));
                 let output = self.contents.undone.get(&undo.path).and_then(|kept| kept.output.as_deref());
                 item.subject = serde_json::json!({"undoes": undo.path, "result": output});
             }
         }
+        item.probe = item.probes.first().cloned();
         item
     }
 
@@ -175,16 +180,19 @@ impl Task {
         !drafts || planted::is(Fault::DryRunActs)
     }
 
-    /// An effect of this step that may or may not have happened and has to be looked for first.
-    fn probe(&self, path: &str) -> Option<EffectProbe> {
-        if planted::is(Fault::ProbeDropped) {
-            return None;
-        }
+    /// The effects of this step that may or may not have happened and have to be looked for first.
+    fn probes(&self, path: &str) -> Vec<EffectProbe> {
+        let open = self.open_effects.get(path).filter(|_| !planted::is(Fault::ProbeDropped));
         let unknown = |id: &&EffectId| {
             let effect = &self.effects[id];
             effect.outcome == Some(EffectOutcome::Unknown) && effect.on_unknown == OnUnknown::Probe
         };
-        let id = self.open_effects.get(path)?.iter().find(unknown)?;
-        Some(EffectProbe { effect_id: *id, idempotency_key: id.to_string() })
+        let probe = |id: &EffectId| EffectProbe {
+            effect_id: *id,
+            idempotency_key: id.to_string(),
+            action: self.effects[id].action.to_string(),
+            args_digest: self.effects[id].args_digest.to_string(),
+        };
+        open.into_iter().flatten().filter(unknown).map(probe).collect()
     }
 }

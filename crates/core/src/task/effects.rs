@@ -9,7 +9,7 @@ use crate::command::{Answer, Context, Refusal};
 use crate::event::{ActorKind, EffectGranted, Event};
 use crate::id::{EffectId, TaskId};
 use crate::planted::{self, Fault};
-use crate::spec::OnUnknown;
+use crate::spec::{ExecutionMode, OnUnknown};
 use crate::work::{EffectGrant, EffectOutcome, EffectRequest, WorkKey};
 
 /// The most effects one task may have.
@@ -36,9 +36,8 @@ impl Task {
             return Err(self.not_now("act for", "start the attempt first"));
         }
         if !self.may_act() {
-            return Err(Refusal::NoEffect(
-                format!("the task runs in {:?} with {:?}", self.facts.mode, self.facts.autonomy).to_uppercase(),
-            ));
+            let why = if self.facts.mode == ExecutionMode::DryRun { "it is a DRY_RUN" } else { "its autonomy is SUGGESTION" };
+            return Err(Refusal::NoEffect(format!("nothing acts on the outside for this task: {why}")));
         }
         if self.cancelling || self.is_held() || self.is_deliberating() {
             return Err(Refusal::NoEffect("the task is held".into()));
@@ -99,8 +98,12 @@ impl Task {
         match &holder {
             Some((work, attempt)) => {
                 let mine = self.lease(work).is_some_and(|l| l.attempt == *attempt && may_speak_for(cx.actor, l.agent));
-                if !mine || known.work != *work || known.attempt != *attempt {
+                if !mine {
                     return Err(Refusal::StaleAttempt { work: work.clone(), attempt: *attempt });
+                }
+                // What an earlier attempt left unknown is for whoever holds the work now to look for.
+                if known.work != *work || (known.attempt != *attempt && known.outcome.is_none()) {
+                    return Err(Refusal::NotFound { what: "effect of this work", id: effect.to_string() });
                 }
             }
             None if cx.actor.kind != ActorKind::Human => {
@@ -113,6 +116,22 @@ impl Task {
             Some(EffectOutcome::Done | EffectOutcome::NotDone) => Err(Refusal::AlreadySettled { what: "the effect" }),
             None | Some(EffectOutcome::Unknown) => Ok(Draft::new(Event::EffectSettled { effect, outcome }).into()),
         }
+    }
+
+    /// What a person is asked about the effects of a step of which nobody knows, and how it is answered: one after the other.
+    pub(super) fn effect_to_settle(&self, path: &str) -> (String, String) {
+        let owed = |id: &&EffectId| {
+            let effect = &self.effects[id];
+            effect.outcome == Some(EffectOutcome::Unknown) && effect.on_unknown == OnUnknown::Ask
+        };
+        let mut open = self.open_effects.get(path).into_iter().flatten().filter(owed);
+        let Some(first) = open.next() else { return (String::new(), format!("ephor task effects {}", self.id)) };
+        let more = match open.count() {
+            0 => String::new(),
+            n => format!(", and {n} more"),
+        };
+        let what = format!("say whether {} happened ({first}{more})", self.effects[first].action);
+        (what, format!("ephor task effects {} --settle {first} --outcome done|not-done", self.id))
     }
 
     /// What was undone and is done anew is another act: it is not answered as done.

@@ -176,15 +176,21 @@ impl Task {
                     AfterFailure::Escalate | AfterFailure::Fail => {}
                 }
             }
-            Event::RolledBack { steps, compensations, wait_ms, .. } => {
-                self.healed.rollbacks += 1;
+            Event::RolledBack { steps, compensations, wait_ms, by_person, .. } => {
+                if *by_person {
+                    // Neither the wait for the next try nor a word of who analyses the failure counts any more.
+                    self.stop_retrying();
+                    self.undoing.by_person = true;
+                } else {
+                    self.healed.rollbacks += 1;
+                }
                 self.undo_all(compensations, *wait_ms, at);
                 self.rolled_back(steps);
             }
             Event::Retried { retries } => {
                 self.note_advice(at);
                 self.retries = *retries;
-                self.healed.times += 1;
+                self.healed.times += u32::from(!std::mem::take(&mut self.undoing.by_person));
                 self.try_again(at);
             }
             Event::Escalated { reason, priority, limit_at } => {

@@ -6,7 +6,7 @@ use super::{Decided, Draft, Task};
 use crate::board::Board;
 use crate::command::{CheckedPlan, Context, Refusal};
 use crate::contents::Undone;
-use crate::event::{AfterFailure, EndReason, EscalationReason, Event, Planned, Private};
+use crate::event::{AfterFailure, EndReason, EscalationReason, Event, OverrideWord, Planned, Private};
 use crate::plan::difference::{Difference, KEPT_MAX, difference};
 use crate::plan::{Plan, StepText, written::written};
 use crate::planted::{self, Fault};
@@ -23,6 +23,15 @@ const CHECKPOINTS_TOLD: usize = 20;
 const PLAN_TOLD_MAX: usize = 200;
 /// The longest wait an analyst may ask for, in milliseconds: a day. Whoever needs longer asks for a person.
 const DELAY_MAX_MS: u64 = 24 * 3_600_000;
+
+/// Going back to a step that is done.
+struct Back {
+    /// Its path.
+    to: Box<str>,
+    /// Whether something is undone first.
+    undoes: bool,
+    event: Event,
+}
 
 impl Task {
     /// The retry policy a step is under.
@@ -72,7 +81,9 @@ impl Task {
     /// Nothing is left to try without a person.
     fn spent(&self, step: &str, cx: &Context<'_>) -> Draft {
         if self.retries >= self.facts.max_retries {
-            let why = format!("step {step} failed and {} retries are spent", self.retries);
+            let spent =
+                if self.retries == 1 { "its one retry is spent".into() } else { format!("{} retries are spent", self.retries) };
+            let why = format!("step {step} failed and {spent}");
             return Draft::because(self.escalated(EscalationReason::RetriesSpent, cx), &why);
         }
         let why = format!("step {step} failed; failures were dealt with {} times without a person", self.healed.times);
@@ -128,7 +139,14 @@ impl Task {
             Advice::Rollback { .. } if self.healed.rollbacks >= cx.policy.rollbacks_max => {
                 often("to go back", self.healed.rollbacks)
             }
-            Advice::Rollback { checkpoint, reason } => self.go_back(&checkpoint, bounded(&reason)?, cx)?,
+            Advice::Rollback { checkpoint, reason } => {
+                let back = self.back_to(&checkpoint, false, cx)?;
+                let mut drafts = vec![Draft::because(back.event, bounded(&reason)?)];
+                if !back.undoes {
+                    drafts.push(Draft::new(self.after_task_failure(cx, None)));
+                }
+                drafts.into()
+            }
             Advice::HumanIntervention { reason } => {
                 Draft::because(self.escalated(EscalationReason::HumanIntervention, cx), bounded(&reason)?).into()
             }
@@ -136,17 +154,51 @@ impl Task {
         })
     }
 
-    /// Goes back to a step that is done. What has to be undone is undone first; then the task is tried again after the wait of the policy.
-    fn go_back(&self, checkpoint: &str, reason: &str, cx: &Context<'_>) -> Result<Decided, Refusal> {
-        let done = |i: &u32| self.board.cell(*i).status == StepStatus::Completed;
+    /// A person goes back to a step that is done. What has to be undone is undone first; then the task is tried again, counted anew.
+    pub(super) fn overrule_back(&self, checkpoint: Option<&str>, reason: &str, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        let name = checkpoint
+            .ok_or_else(|| invalid("checkpoint", "say to which checkpoint, by its name, or a step by its path or id"))?;
+        let asked = self.escalated.map_or(self.retrying, may_go_back);
+        if !self.undoing.left.is_empty() {
+            return Err(self.not_now("go back in", "what was to be undone before is not undone yet"));
+        }
+        if !asked {
+            let first = match self.escalated {
+                Some(_) => "its review or its plan is to be decided first",
+                None => "escalate it first, so that it is a decision",
+            };
+            return Err(self.not_now("go back in", first));
+        }
+        if self.leases() > u32::from(self.analysis.as_ref().is_some_and(|side| side.lease.is_some())) {
+            return Err(self.not_now("go back in", "agents still work on it; wait until they have ended, or reassign it"));
+        }
+        let (back, reason) = (self.back_to(name, true, cx)?, bounded(reason)?);
+        let decided = Event::Overridden { decision: OverrideWord::Rollback, step: Some(back.to) };
+        Ok(vec![Draft::because(back.event, reason), Draft::because(decided, reason)].into())
+    }
+
+    /// That a person may go back instead, and to which checkpoints; nothing where there is none.
+    pub(super) fn or_back(&self, reason: EscalationReason) -> String {
+        match self.checkpoints_done().join("|") {
+            names if may_go_back(reason) && !names.is_empty() => {
+                format!("; or ephor task override {} rollback --to {names} --reason …", self.id)
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The names of checkpoints that are done.
+    fn checkpoints_done(&self) -> Vec<Box<str>> {
+        let done = self.board.all().filter(|i| self.board.cell(*i).status == StepStatus::Completed);
+        done.filter_map(|i| self.board.steps[i as usize].checkpoint.clone()).take(CHECKPOINTS_TOLD).collect()
+    }
+
+    /// Going back to a step that is done: what needs it is to be done again, and of that what can be undone is undone first.
+    fn back_to(&self, checkpoint: &str, by_person: bool, cx: &Context<'_>) -> Result<Back, Refusal> {
         let path = |i: u32| self.board.steps[i as usize].path.clone();
         let Some(found) = self.board.checkpoint(checkpoint) else {
-            let names: Vec<_> = self.board.all().filter(done).take(CHECKPOINTS_TOLD).map(|i| self.step_name(i)).collect();
-            let why = match names.as_slice() {
-                [] => "no step is completed: there is nothing to go back to; advise RETRY".to_owned(),
-                some => format!("{checkpoint:?} is no completed step; completed are {}", some.join(", ")),
-            };
-            return Err(invalid("outcome.ADVISED.ROLLBACK.checkpoint", &why));
+            let field = if by_person { "checkpoint" } else { "outcome.ADVISED.ROLLBACK.checkpoint" };
+            return Err(invalid(field, &self.no_checkpoint(checkpoint, by_person)));
         };
         let back = self.board.behind(found);
         let compensations: Vec<Box<str>> = self.board.to_undo(&back).into_iter().map(path).collect();
@@ -156,12 +208,26 @@ impl Task {
             steps: back.into_iter().map(path).collect(),
             wait_ms: undoes.then_some(cx.policy.compensation_wait.ms),
             compensations,
+            by_person,
         };
-        let mut drafts = vec![Draft::because(event, reason)];
-        if !undoes {
-            drafts.push(Draft::new(self.after_task_failure(cx, None)));
+        Ok(Back { to: path(found), undoes, event })
+    }
+
+    /// Where one may go back to instead: checkpoints that are done, else the steps that are.
+    fn no_checkpoint(&self, name: &str, by_person: bool) -> String {
+        let done = |i: &u32| self.board.cell(*i).status == StepStatus::Completed;
+        let points = self.checkpoints_done();
+        if !points.is_empty() {
+            return format!("{name:?} is no checkpoint that is done; done are {}", points.join(", "));
         }
-        Ok(drafts.into())
+        let steps: Vec<_> = self.board.all().filter(done).take(CHECKPOINTS_TOLD).map(|i| self.step_name(i)).collect();
+        match steps.as_slice() {
+            [] if by_person => {
+                "no step is completed: there is nothing to go back to; retry a step, or decide the escalation".into()
+            }
+            [] => "no step is completed: there is nothing to go back to; advise RETRY".into(),
+            some => format!("{name:?} is no completed step; completed are {}", some.join(", ")),
+        }
     }
 
     /// The plan as it is followed now, written down: without the parts that came of lists.
@@ -230,6 +296,17 @@ impl Task {
         all.extend(text.resources.clone());
         all.extend(self.contents.allocated.clone());
         all
+    }
+}
+
+/// Whether going back may be the answer to an escalation: not where votes, a plan or what has to be undone first are what is missing.
+fn may_go_back(reason: EscalationReason) -> bool {
+    match reason {
+        EscalationReason::RetriesSpent
+        | EscalationReason::HumanIntervention
+        | EscalationReason::HealingSpent
+        | EscalationReason::Requested => true,
+        EscalationReason::ReviewUndecided | EscalationReason::NoPlan | EscalationReason::CompensationFailed => false,
     }
 }
 

@@ -90,6 +90,9 @@ impl Task {
         if reason.trim().is_empty() {
             return Err(invalid("reason", "an override says why"));
         }
+        if decision == OverrideWord::Rollback {
+            return self.overrule_back(step.as_deref(), reason, cx);
+        }
         let may = decision == OverrideWord::Compensated || self.undoing.spent;
         let stuck = step.as_ref().filter(|_| may).and_then(|name| self.undo_stuck(name));
         if let (OverrideWord::Compensated | OverrideWord::RetryStep, Some(path)) = (decision, &stuck) {
@@ -102,7 +105,7 @@ impl Task {
             (None, OverrideWord::SkipStep | OverrideWord::RetryStep | OverrideWord::PassGate | OverrideWord::Compensated) => {
                 return Err(invalid("step", "say which step"));
             }
-            (None, _) => None,
+            (None, OverrideWord::Complete | OverrideWord::Fail | OverrideWord::Approve | OverrideWord::Rollback) => None,
         };
         let path = found.map(|i| self.board.steps[i as usize].path.clone());
         let overridden = Draft::because(Event::Overridden { decision, step: path.clone() }, bounded(reason)?);
@@ -133,7 +136,7 @@ impl Task {
             (OverrideWord::Compensated, ..) => {
                 return Err(self.not_now("declare this step undone in", "only what is undone next, and nobody works on, can be"));
             }
-            (OverrideWord::SkipStep | OverrideWord::RetryStep | OverrideWord::PassGate, ..) => {
+            (OverrideWord::SkipStep | OverrideWord::RetryStep | OverrideWord::PassGate | OverrideWord::Rollback, ..) => {
                 return Err(
                     self.not_now("overrule this step of", "skip what has not ended, retry what failed, pass a gate that is open")
                 );

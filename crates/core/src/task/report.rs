@@ -147,12 +147,14 @@ impl Task {
             return Err(Refusal::AlreadySettled { what: "the lease" });
         }
         let then = self.facts.on_agent_lost.unwrap_or(cx.policy.on_agent_lost);
+        let who = self.lease(work).map(|lease| format!(": {} was given up at {}", lease.agent, cx.now)).unwrap_or_default();
+        let why = format!("its agent fell silent{who}");
         if let (WorkKey::Step(path), OnAgentLost::Block) = (work, then) {
             let reassign_at = cx.policy.reassign_after.map(|wait| cx.now.plus(wait.ms));
             let blocked = Event::StepBlocked { step: path.clone(), attempt, reason: BlockReason::AgentOffline, reassign_at };
-            return Ok(Draft::because(blocked, "its agent fell silent").into());
+            return Ok(Draft::because(blocked, &why).into());
         }
-        Ok(self.attempt_failed_with(work, attempt, &Failure::new(ErrorClass::AgentLost, "its agent fell silent"), cx))
+        Ok(self.attempt_failed_with(work, attempt, &Failure::new(ErrorClass::AgentLost, why), cx))
     }
 
     fn gate_judged_by(&self, path: &str, gate: u16, attempt: u32, judgement: &Judgement, cx: &Context<'_>) -> Decided {

@@ -14,6 +14,7 @@ mod gates;
 mod given_back;
 mod healing;
 mod others;
+mod overrule_back;
 mod people;
 mod recurring;
 mod replans;

@@ -34,6 +34,9 @@ pub(super) struct Undoing {
     pub(super) wait_ms: u64,
     /// How often each step was undone so far. What it does then is another act than the one that was undone.
     pub(super) rounds: BTreeMap<Box<str>, u32>,
+    /// Whether a person went back: then the task is tried again at once, and that counts as no retry.
+    #[serde(default)]
+    pub(super) by_person: bool,
 }
 
 /// One step whose work is to be undone, as it was when one went back.
@@ -77,9 +80,13 @@ impl Task {
         }
         let all_undone =
             self.undoing.left.is_empty() || (planted::is(Fault::CompensationNotAwaited) && self.undoing.lease.is_none());
-        // Then the task is tried again, after the wait that the policy asks for.
+        // Then the task is tried again, after the wait that the policy asks for, or at once where a person said so.
         let owed = self.retrying && self.analysis.is_none() && self.soft.get(Timer::TaskRetry).is_none();
-        (owed && all_undone).then(|| Draft::new(self.after_task_failure(cx, None)))
+        let again = || match self.undoing.by_person {
+            true => Event::Retried { retries: self.retries },
+            false => self.after_task_failure(cx, None),
+        };
+        (owed && all_undone).then(|| Draft::new(again()))
     }
 
     /// When undoing is offered again after a failure of this class; `None` when its attempts are spent.

@@ -35,12 +35,12 @@ impl Task {
         }
         if let Some(reason) = self.escalated {
             let why = self.contents.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
-            let what = format!("the council or a person owes a decision ({reason:?}){why}");
+            let what = format!("the council or a person owes a decision ({}){why}", told(reason));
             let act = match (reason, self.undoing.next()) {
                 (EscalationReason::CompensationFailed, Some(undo)) => {
                     format!("ephor task override {id} compensated|retry-step --step {} --reason …", undo.path)
                 }
-                _ => format!("ephor task decide {id} liquidate|modify-scope|allocate-resources"),
+                _ => format!("ephor task decide {id} liquidate|modify-scope|allocate-resources{}", self.or_back(reason)),
             };
             let until = self.firm.get(Timer::Escalation).map(WireTime);
             list.push(Waiting { until, act: Some(act), ..say("ESCALATED", what) });
@@ -130,9 +130,13 @@ impl Task {
             ..Waiting::default()
         };
         for (i, reason) in self.board.blocked.iter().take(TOLD_MAX) {
-            let why = self.contents.errors.get(&format!("step:{}", path(*i))).cloned().unwrap_or_default();
+            let mut why = self.contents.errors.get(&format!("step:{}", path(*i))).cloned().unwrap_or_default();
             let act = match reason {
-                BlockReason::HumanReview => format!("ephor task effects {id}"),
+                BlockReason::HumanReview => {
+                    let (what, act) = self.effect_to_settle(&path(*i));
+                    why = [why, what].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+                    act
+                }
                 BlockReason::AgentOffline => format!("ephor task reassign {id}"),
                 BlockReason::Approval
                 | BlockReason::Dependency
@@ -242,5 +246,18 @@ impl Task {
                 self.status,
                 Status::Paused | Status::Escalated | Status::Blocked | Status::Stalled | Status::Deliberating
             )
+    }
+}
+
+/// Why a decision is owed, for people.
+fn told(reason: EscalationReason) -> &'static str {
+    match reason {
+        EscalationReason::RetriesSpent => "its retries are spent",
+        EscalationReason::ReviewUndecided => "a review of it was not decided",
+        EscalationReason::Requested => "somebody asked for it",
+        EscalationReason::HumanIntervention => "who analysed its failure asks for a person",
+        EscalationReason::NoPlan => "nobody planned it in time",
+        EscalationReason::CompensationFailed => "what was done could not be undone",
+        EscalationReason::HealingSpent => "its failures were dealt with often enough without a person",
     }
 }

@@ -260,8 +260,9 @@ impl World {
             e.work == item.work && e.on_unknown == OnUnknown::Probe && e.outcome == Some(EffectOutcome::Unknown)
         };
         let held = self.observer.holds(item.task_id, &item.work, item.attempt);
-        let examined = self.observer.task(item.task_id).filter(|_| held && item.probe.is_none());
-        match examined.is_some_and(|e| e.task.effects().values().any(open)) {
+        let examined = self.observer.task(item.task_id).filter(|_| held);
+        let told = |id: &EffectId| item.probes.iter().any(|probe| probe.effect_id == *id);
+        match examined.is_some_and(|e| e.task.effects().iter().any(|(id, effect)| open(effect) && !told(id))) {
             true => Err(format!("{} of {} was given away, but not what to look for first", item.work, item.task_id)),
             false => Ok(()),
         }

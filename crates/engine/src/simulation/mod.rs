@@ -123,6 +123,7 @@ pub const BRANCHES: &[&str] = &[
     "review rejected",
     "review undecided",
     "rolled back",
+    "rolled back by a person",
     "set aside",
     "settled in parts",
     "signal early",

@@ -100,6 +100,12 @@ impl World {
         if self.chance.percent(30) && self.observer.task(task).is_some_and(|e| e.task.open_review().is_some()) {
             return self.vote(task);
         }
+        if self.chance.percent(15) {
+            let step = (self.chance.below(3) + 1).to_string();
+            let command =
+                Command::Override { decision: OverrideWord::Rollback, step: Some(step.into()), reason: "from there".into() };
+            return self.person_asks(task, command);
+        }
         let council = self.chance.percent(30);
         let mut text = TextChanges { reason: "decided".into(), ..TextChanges::default() };
         let word = match self.chance.below(10) {
@@ -132,6 +138,7 @@ impl World {
             2..8 => (OverrideWord::Approve, None),
             8..12 => (OverrideWord::SkipStep, Some(step)),
             12..16 => (OverrideWord::RetryStep, Some(step)),
+            16..18 => (OverrideWord::Rollback, Some(step)),
             _ => (OverrideWord::PassGate, Some(step)),
         };
         let command = Command::Override { decision, step: step.map(Into::into), reason: "on my head".into() };

@@ -39,6 +39,31 @@ impl Witness {
         }
     }
 
+    /// A person goes back only where a failure was dealt with or a decision is owed, and only a person does.
+    pub(super) fn back_by_person(&mut self, checkpoint: &str, said: &Said<'_>) {
+        if !said.is_human() {
+            self.breach(Rule::Undecided, format!("{} went back to {checkpoint} as a person may", said.actor));
+        }
+        if !self.owed.is_empty() {
+            self.breach(Rule::Skipped, format!("a person went back to {checkpoint} before {:?} were undone", self.owed));
+        }
+        self.went_back = Some(checkpoint.into());
+    }
+
+    /// The decision that goes with it. What has to be undone is undone before the task is tried again.
+    pub(super) fn overruled_back(&mut self, checkpoint: Option<&str>) {
+        if self.went_back.as_deref() != checkpoint {
+            self.breach(Rule::Undecided, format!("going back to {checkpoint:?} was decided, but {:?} was done", self.went_back));
+        }
+        self.escalated = None;
+        self.retries = 0;
+        self.leases.remove(&ephor_core::work::WorkKey::Analysis);
+        if self.owed.is_empty() {
+            self.went_back = None;
+            self.try_again();
+        }
+    }
+
     /// The council decides by its votes, the house not before its time.
     pub(super) fn who_decides(&mut self, decision: DecisionWord, by: DecidedBy, said: &Said<'_>) {
         let voted = self.council_says.take();

@@ -62,7 +62,7 @@ pub(super) struct Ask {
     pub(super) item: usize,
 }
 
-/// What followed from a task having waited too long.
+/// What followed from a task having waited too long, or from silence that is left to people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stall {
     /// Nothing but a line in the log.
@@ -73,6 +73,8 @@ pub(super) enum Stall {
     Reassigned,
     /// Another task looks into it.
     Escalated(TaskId),
+    /// The agent of its work fell silent, and it is BLOCKED because of that.
+    Offline(AgentId),
 }
 
 impl Stall {
@@ -83,6 +85,9 @@ impl Stall {
             Self::Marked => tracing::warn!(%task, "no agent came for its work for too long: it is STALLED"),
             Self::Reassigned => tracing::warn!(%task, "no agent began its work for too long: it is offered to anybody"),
             Self::Escalated(by) => tracing::warn!(%task, investigation = %by, "no agent came for its work for too long"),
+            Self::Offline(agent) => {
+                tracing::warn!(%task, %agent, "the agent of its work fell silent: it is BLOCKED (AGENT_OFFLINE)");
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use ephor_core::namespace::NamespaceEvent;
 use ephor_core::planted::{self, Fault};
 use ephor_core::spec::ErrorClass;
 use ephor_core::status::{BlockReason, Status};
+use ephor_core::task::Task;
 use ephor_core::time::Time;
 use ephor_core::work::WorkKey;
 use serde::{Deserialize, Serialize};
@@ -515,7 +516,7 @@ impl<S: Store> Writer<S> {
             if is_held_up(made.before) != is_held_up(made.after) {
                 touched.leases.push(LeaseChange::HoldUp(is_held_up(made.after)));
             }
-            batch.stalls.extend(stall(&made.event).map(|then| (touched.group, task, then)));
+            batch.stalls.extend(stall(&made.event, &touched.live.task).map(|then| (touched.group, task, then)));
             let mail = if planted::is(Fault::MailLost) { Vec::new() } else { made.mail };
             for (ordinal, (target, letter, output)) in mail.into_iter().enumerate() {
                 let body = serde_json::to_string(&Envelope { letter, output }).expect("letters are plain data");
@@ -763,8 +764,11 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
 }
 
 /// What followed from a task having waited too long for an agent, where an event says so.
-fn stall(event: &Event) -> Option<Stall> {
+fn stall(event: &Event, task: &Task) -> Option<Stall> {
     match event {
+        Event::StepBlocked { step, reason: BlockReason::AgentOffline, .. } => {
+            task.step_view_of(step).and_then(|view| view.agent).map(Stall::Offline)
+        }
         Event::StallNoted => Some(Stall::Noted),
         Event::Stalled => Some(Stall::Marked),
         Event::StallEscalated { task } => Some(Stall::Escalated(*task)),

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use ephor_core::ask::{Ask, Modification};
 use ephor_core::event::{DecisionWord, OverrideWord, TextChanges};
 use ephor_core::id::{AgentId, EffectId};
-use ephor_core::spec::{Autonomy, ExecutionMode, Priority, Request, Risk};
+use ephor_core::spec::{Affinity, Autonomy, ExecutionMode, Priority, Request, Risk};
 use ephor_core::status::Status;
 use ephor_core::time::{WireDuration, WireTime};
 use ephor_core::view::TaskView;
@@ -131,16 +131,19 @@ pub(super) enum TaskCommand {
         #[command(flatten)]
         text: TextArgs,
     },
-    /// Overrule a verdict, a gate or a step
+    /// Overrule a verdict, a gate or a step, or go back to a checkpoint
     Override {
         /// The task
         task: String,
-        /// complete, fail, approve, skip-step, retry-step or pass-gate
+        /// complete, fail, approve, skip-step, retry-step, pass-gate, compensated or rollback
         #[arg(value_parser = words::word::<OverrideWord>)]
         decision: OverrideWord,
         /// The step it is about
         #[arg(long)]
         step: Option<String>,
+        /// For rollback: the checkpoint to go back to, by its name, or a completed step
+        #[arg(long, value_name = "CHECKPOINT", conflicts_with = "step")]
+        to: Option<String>,
         /// Why
         #[arg(long)]
         reason: String,
@@ -251,6 +254,24 @@ pub(super) struct CreateArgs {
     /// Your own name for it
     #[arg(long)]
     external_id: Option<String>,
+    /// The id of the only agent that does it
+    #[arg(long, value_name = "AGENT")]
+    agent: Option<AgentId>,
+    /// session: one agent, whichever comes first, does all of it
+    #[arg(long, value_parser = words::word::<Affinity>)]
+    affinity: Option<Affinity>,
+    /// How often it is tried again before somebody is asked
+    #[arg(long, value_name = "NUMBER")]
+    max_retries: Option<u32>,
+    /// Tasks that have to complete before, by id or your own name
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    depends_on: Vec<String>,
+    /// The task it is part of, by id or your own name
+    #[arg(long, value_name = "TASK")]
+    parent: Option<String>,
+    /// How long it may wait for its first agent: 30m, 2h
+    #[arg(long, value_parser = |text: &str| WireDuration::parse(text))]
+    queue_timeout: Option<WireDuration>,
     /// Follow it to its end
     #[arg(long, short)]
     watch: bool,
@@ -397,7 +418,14 @@ pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, F
         TaskCommand::Decide { task, decision, council, text } => {
             ask(&task, Ask::Decide { decision, changes: text.into(), council }, cx).await
         }
-        TaskCommand::Override { task, decision, step, reason } => ask(&task, Ask::Override { decision, step, reason }, cx).await,
+        TaskCommand::Override { task, decision, step, to, reason } => {
+            let step = match (decision, to) {
+                (OverrideWord::Rollback, to) => to.or(step),
+                (_, None) => step,
+                (_, Some(_)) => return Err(Failure::usage("--to goes with rollback alone; name a step with --step")),
+            };
+            ask(&task, Ask::Override { decision, step, reason }, cx).await
+        }
         TaskCommand::Retry { task, step, reason } => retry(&task, step, reason, cx).await,
         TaskCommand::Rerun { task } => rerun(&task, cx).await,
         TaskCommand::Guide { task, text } => ask(&task, Ask::Guide { text }, cx).await,
@@ -439,7 +467,8 @@ pub(super) fn tell_all(tasks: &[TaskView], cx: &mut Cx<'_>) {
 
 async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let params = words::object(args.params);
-    let request = Request {
+    let (depends_on, parent) = (args.depends_on, args.parent);
+    let mut request = Request {
         title: args.title,
         description: args.description,
         task_type: args.task_type,
@@ -451,7 +480,11 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         due_at: args.due,
         deadline: args.deadline,
         timeout: args.timeout,
+        queue_timeout: args.queue_timeout,
         external_id: args.external_id,
+        agent: args.agent,
+        affinity: args.affinity.unwrap_or_default(),
+        max_retries: args.max_retries,
         source: Some("MANUAL".into()),
         namespace: cx.settings.namespace.value.clone(),
         payload: if params.is_empty() { Value::Null } else { Value::Object(params) },
@@ -462,6 +495,12 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         ..Request::default()
     };
     cx.with_api(Need::Decide, async |cx, api| {
+        for name in &depends_on {
+            request.depends_on.push(find(api, name).await?);
+        }
+        if let Some(name) = &parent {
+            request.parent_task_id = Some(find(api, name).await?);
+        }
         let task = api.submit(request).await?;
         let id = task.id;
         // With --watch the standard output belongs to what happens.

@@ -88,8 +88,8 @@ impl House {
     /// The same, with more in the environment.
     pub(crate) fn serve_with(&self, listen: &str, more: &[&str], environment: &[(&str, &str)]) -> Server {
         let args: Vec<&str> = ["serve", "--listen", listen].iter().chain(more).copied().collect();
-        let mut child =
-            self.ephor(&args).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("server.log")).unwrap();
+        let mut child = self.ephor(&args).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let first = BufReader::new(child.stdout.take().unwrap()).lines().next();
         let line = first.expect("the server says where it listens").unwrap();
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();

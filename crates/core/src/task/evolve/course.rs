@@ -253,6 +253,14 @@ impl Task {
                 task.queue_steps(at);
                 task.nothing_in_the_way();
             }),
+            (OverrideWord::Rollback, _) => {
+                self.settle_escalation();
+                self.retries = 0;
+                self.healed = Healed::default();
+                self.try_again(at);
+                // What is undone first leads to a try of its own.
+                self.undoing.by_person &= !self.undoing.left.is_empty();
+            }
             // These are followed by the event that says what became of step or task.
             (
                 OverrideWord::Complete

@@ -127,6 +127,45 @@ fn a_probe_is_handed_to_the_next_attempt() {
 }
 
 #[test]
+fn every_effect_to_be_looked_for_is_handed_over_with_what_it_was_and_settled_by_who_holds_the_work_now() {
+    let (mut world, item) = at_work("probe");
+    let (one, two) = (ask(&mut world, &item, 1).unwrap(), ask(&mut world, &item, 2).unwrap());
+    crash(&mut world, &item);
+    let second = world.claim(1, "a");
+    assert_eq!(second.probe.as_ref(), second.probes.first());
+    let mut told: Vec<(EffectId, &str, &str)> =
+        second.probes.iter().map(|p| (p.effect_id, p.action.as_str(), p.args_digest.as_str())).collect();
+    told.sort();
+    let (first, other) = (format!("{:064x}", 1), format!("{:064x}", 2));
+    let mut expected = [(one.effect_id, "email.send", first.as_str()), (two.effect_id, "email.send", other.as_str())];
+    expected.sort();
+    assert_eq!(told, expected);
+    assert_eq!(settle(&mut world, one.effect_id, &item, EffectOutcome::Done).unwrap_err().code(), "STALE_ATTEMPT");
+    settle(&mut world, one.effect_id, &second, EffectOutcome::Done).unwrap();
+    settle(&mut world, two.effect_id, &second, EffectOutcome::NotDone).unwrap();
+    assert!(ask(&mut world, &second, 1).unwrap().already_done);
+    assert!(!ask(&mut world, &second, 2).unwrap().already_done);
+    assert!(world.task.held_work(&second.work).unwrap().probes.is_empty());
+}
+
+#[test]
+fn a_person_is_told_which_effect_to_settle_and_how() {
+    let (mut world, item) = at_work("ask");
+    let grant = ask(&mut world, &item, 1).unwrap();
+    ask(&mut world, &item, 2).unwrap();
+    crash(&mut world, &item);
+    let waits = world.task.waiting();
+    let asked = waits.iter().find(|w| w.reason == "HUMAN_REVIEW").unwrap();
+    assert!(asked.what.contains("email.send") && asked.what.contains("1 more"), "{}", asked.what);
+    let first = *world.task.effects().keys().next().unwrap();
+    let act = format!("ephor task effects {} --settle {first} --outcome done|not-done", world.task.id);
+    assert_eq!(asked.act.as_deref(), Some(act.as_str()));
+    say(&mut world, first, EffectOutcome::Done).unwrap();
+    assert!(!world.task.waiting()[0].what.contains("more"));
+    assert!(world.task.effects().contains_key(&grant.effect_id));
+}
+
+#[test]
 fn the_same_key_may_be_used_again_at_once() {
     let (mut world, item) = at_work("same_key");
     let grant = ask(&mut world, &item, 1).unwrap();
@@ -171,7 +210,7 @@ fn the_holder_of_another_step_does_not_settle_this_ones_effects() {
     let (first, second) = (world.claim(1, "a"), world.claim(1, "a"));
     let grant = ask(&mut world, &first, 1).unwrap();
     assert_eq!((first.attempt, second.attempt), (1, 1));
-    assert_eq!(settle(&mut world, grant.effect_id, &second, EffectOutcome::Done).unwrap_err().code(), "STALE_ATTEMPT");
+    assert_eq!(settle(&mut world, grant.effect_id, &second, EffectOutcome::Done).unwrap_err().code(), "NOT_FOUND");
 }
 
 #[test]

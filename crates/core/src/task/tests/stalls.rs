@@ -245,6 +245,8 @@ fn offline(after: Option<&str>) -> (World, WorkItem) {
 fn the_work_of_a_silent_agent_is_reassigned_by_command() {
     let (mut world, item) = offline(None);
     let waiting = world.task.waiting().remove(0);
+    let since = format!("its agent fell silent: {} was given up at {}", agent(1), world.now);
+    assert_eq!(waiting.what, since, "who, and since when");
     assert_eq!((waiting.reason.as_str(), waiting.act), ("AGENT_OFFLINE", Some(format!("ephor task reassign {}", world.task.id))));
     assert!(seen(&mut world, "1000h").is_empty(), "it waits for a word");
     reassign(&mut world, None).unwrap();

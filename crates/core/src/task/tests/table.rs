@@ -381,6 +381,7 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
         (" skip_step", person(), overrule(OverrideWord::SkipStep, true)),
         (" retry_step", person(), overrule(OverrideWord::RetryStep, true)),
         (" pass_gate", person(), overrule(OverrideWord::PassGate, true)),
+        (" rollback", person(), overrule(OverrideWord::Rollback, true)),
         ("", person(), Command::Reassign { agent: None, reason: "somebody else".into() }),
         (" to one", person(), Command::Reassign { agent: Some(agent(7)), reason: String::new() }),
         ("", person(), Command::Guide { text: "mind the gap".into() }),

@@ -463,6 +463,7 @@ fn stir(rng: &mut Rng, world: &mut World) {
                 OverrideWord::RetryStep,
                 OverrideWord::PassGate,
                 OverrideWord::Compensated,
+                OverrideWord::Rollback,
             ];
             let word = if rng.one_in(12) { *rng.pick(&[OverrideWord::Complete, OverrideWord::Fail]) } else { *rng.pick(&words) };
             let step = a_step(rng, world);

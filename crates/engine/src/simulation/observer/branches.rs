@@ -32,6 +32,7 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::ReviewDecided { verdict: Verdict::Rejected, .. } => "review rejected",
         Event::ReviewDecided { .. } if task.reviews().last().is_some_and(|r| r.question == Question::Result) => "result reviewed",
         Event::AttemptSucceeded(done) if matches!(done.work, WorkKey::Undo(_)) => "step undone",
+        Event::RolledBack { by_person: true, .. } => "rolled back by a person",
         Event::RolledBack { .. } => "rolled back",
         Event::Retried { .. } => "task retried",
         Event::Escalated { reason: EscalationReason::RetriesSpent, .. } => "retries spent",

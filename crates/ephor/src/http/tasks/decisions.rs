@@ -97,14 +97,14 @@ async fn decide(
 struct Overrule {
     /// What is done.
     decision: OverrideWord,
-    /// The step it is about, by path or name.
-    #[serde(default)]
+    /// The step it is about, by path or name. ROLLBACK: the checkpoint to go back to, by its name or as a step; `checkpoint` says the same.
+    #[serde(default, alias = "checkpoint")]
     step: Option<String>,
     /// Why.
     reason: String,
 }
 
-/// Overrule a verdict, a gate or a step
+/// Overrule a verdict, a gate or a step, or go back to a checkpoint
 #[utoipa::path(post, path = "/api/v1/tasks/{id}/override", tag = "deciding", params(("id" = String, Path, description = "The task")),
     request_body = Overrule, responses((status = 200, body = TaskView), Errors))]
 async fn overrule(

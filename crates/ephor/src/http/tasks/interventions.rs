@@ -119,7 +119,8 @@ struct Intervention {
     resource_limits: Option<Map<String, Value>>,
     /// OVERRIDE: what is done.
     decision: Option<OverrideWord>,
-    /// OVERRIDE: the step it is about, by path or name.
+    /// OVERRIDE: the step it is about, by path or name; ROLLBACK: the checkpoint to go back to, and `checkpoint` says the same.
+    #[serde(alias = "checkpoint")]
     step: Option<String>,
     /// GUIDE: what to keep in mind.
     #[serde(alias = "guidance")]

@@ -54,6 +54,7 @@ async fn a_late_word_is_refused_as_stale() {
     ] {
         let answer = late(path, body).await;
         assert_eq!((answer.status.as_u16(), answer.json["code"].as_str()), (409, Some("STALE_ATTEMPT")), "{path}");
+        assert!(!answer.json.to_string().contains("evidence"), "of an effect nothing is kept: {}", answer.json);
     }
     assert_eq!(late("heartbeat", json!({"agent_id": agent, "attempt": 9})).await.json["then"], "STALE");
     assert_eq!(late("report", json!({"outcome": failed})).await.json["errors"][0]["field"], "agent_id");
@@ -70,9 +71,46 @@ async fn effects_are_granted_and_settled_by_their_holder() {
     let grant = house.ask("POST", &format!("{wid}/effects"), None, Some(wish)).await;
     assert_eq!(grant.status, 201, "{}", grant.json);
     let effect = grant.json["effect_id"].as_str().unwrap();
+    assert_eq!((&grant.json["token"], &grant.json["expires_in"]), (&json!(effect), &json!("5m")), "{}", grant.json);
     let came = json!({"agent_id": agent, "outcome": "DONE"});
     let settled = house.ask("POST", &format!("{wid}/effects/{effect}/outcome"), None, Some(came)).await;
     assert_eq!((settled.status.as_u16(), settled.json["status"].as_str()), (200, Some("IN_PROGRESS")));
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_left_unknown_is_looked_for_and_settled_by_the_next_one() {
+    let house = House::new(true);
+    let agent = house.agent("one", None).await;
+    let step = json!({"action": "work", "on_unknown": "probe", "retry_policy": {"initial": "0s"}});
+    let wish = json!({"title": "x", "plan": {"steps": [step]}});
+    assert_eq!(house.ask("POST", "/api/v1/tasks", None, Some(wish)).await.status, 201);
+    let next = async || house.ask("GET", &format!("/api/v1/agents/{agent}/work?wait=10s"), None, None).await.json;
+    let wid = format!("/api/v1/work/{}", next().await["id"].as_str().unwrap());
+    let say = async |path: String, mut body: Value| {
+        body["agent_id"] = json!(agent);
+        house.ask("POST", &format!("{wid}/{path}"), None, Some(body)).await
+    };
+    let act = |n: u8| json!({"action": "send", "args_digest": format!("{n:064x}")});
+    let mut granted = Vec::new();
+    for n in [1, 2] {
+        let grant = say("effects".into(), act(n)).await;
+        assert_eq!(grant.status, 201, "{}", grant.json);
+        granted.push(grant.json["effect_id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(say("report".into(), json!({"outcome": {"FAILED": {"message": "crash"}}})).await.status, 200);
+    let work = next().await;
+    assert_eq!((&work["attempt"], &work["probe"]), (&json!(2), &work["probes"][0]), "{work}");
+    let probes = work["probes"].as_array().unwrap();
+    for (n, effect) in [1, 2].into_iter().zip(&granted) {
+        let probe = probes.iter().find(|probe| probe["effect_id"] == json!(effect)).unwrap_or_else(|| panic!("{work}"));
+        assert_eq!((&probe["action"], &probe["args_digest"]), (&act(n)["action"], &act(n)["args_digest"]));
+    }
+    for (effect, outcome) in granted.iter().zip(["DONE", "NOT_DONE"]) {
+        let settled = say(format!("effects/{effect}/outcome"), json!({"outcome": outcome})).await;
+        assert_eq!(settled.status, 200, "{}", settled.json);
+    }
+    assert_eq!(say("effects".into(), act(1)).await.json["already_done"], true);
+    assert_eq!(say("effects".into(), act(2)).await.json["already_done"], false);
 }
 
 #[tokio::test]

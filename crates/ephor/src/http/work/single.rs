@@ -12,10 +12,11 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use ephor_core::event::Actor;
 use ephor_core::id::EffectId;
+use ephor_core::time::WireDuration;
 use ephor_core::work::{
     EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, ReportAnswer, Then,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -106,20 +107,37 @@ struct Act {
     args_digest: String,
 }
 
+/// The right to act once.
+#[derive(Serialize, ToSchema)]
+struct Granted {
+    /// The same as `effect_id`.
+    token: EffectId,
+    /// How long the grant lasts.
+    expires_in: WireDuration,
+    #[serde(flatten)]
+    grant: EffectGrant,
+}
+
+impl From<EffectGrant> for Granted {
+    fn from(grant: EffectGrant) -> Self {
+        Self { token: grant.effect_id, expires_in: WireDuration { ms: grant.expires_in_ms }, grant }
+    }
+}
+
 /// Ask for the right to act on the outside, once
 #[utoipa::path(post, path = "/api/v1/work/{wid}/effects", tag = "work",
     params(("wid" = String, Path, description = "The work: `<task>:<work>`")), request_body = Act,
-    responses((status = 201, body = EffectGrant), Errors))]
+    responses((status = 201, body = Granted), Errors))]
 async fn effect(
     State(server): State<Arc<Server>>,
     path: WorkPath,
     Body(Act { agent_id, attempt, action, args_digest }): Body<Act>,
-) -> Result<(StatusCode, Json<EffectGrant>), ApiError> {
+) -> Result<(StatusCode, Json<Granted>), ApiError> {
     let (agent, attempt) = path.speaker(&server, agent_id.as_deref(), attempt)?;
     let task = path.task;
     let wish = EffectRequest { task_id: task, work: path.work, attempt, action, args_digest };
     let grant = server.engine().effect(wish, agent).await.map_err(|e| trouble(e, Some(task)))?;
-    Ok((StatusCode::CREATED, Json(grant)))
+    Ok((StatusCode::CREATED, Json(grant.into())))
 }
 
 /// What became of an effect.
@@ -137,6 +155,8 @@ struct Came {
 }
 
 /// Say what became of an effect
+///
+/// Whoever holds the work says it: of an effect of this attempt, and of one that an earlier attempt left unknown.
 #[utoipa::path(post, path = "/api/v1/work/{wid}/effects/{eid}/outcome", tag = "work",
     params(("wid" = String, Path, description = "The work: `<task>:<work>`"), ("eid" = EffectId, Path, description = "The effect")),
     request_body = Came, responses((status = 200, body = ReportAnswer), Errors))]
