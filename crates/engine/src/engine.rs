@@ -216,7 +216,9 @@ impl Engine {
 
     /// Checks a request: pure, in parallel, before the writer's queue.
     pub fn check(&self, request: &Request) -> Result<Submission, Refusal> {
-        request::check(request, self.now(), &self.inner.policy).map_err(Refusal::Invalid)
+        let submission = request::check(request, self.now(), &self.inner.policy).map_err(Refusal::Invalid)?;
+        self.agents_are_known(&submission)?;
+        Ok(submission)
     }
 
     /// Submits a task. With an idempotency key, saying it again gets the same answer and has one effect.

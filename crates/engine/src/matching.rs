@@ -3,12 +3,14 @@
 use crate::directory::TrackRecord;
 use crate::engine::{Done, Engine, EngineError};
 use crate::writer::Tool;
-use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
+use ephor_core::agent::{Agent, AgentCommand, AgentStatus, Registration};
 use ephor_core::breaker::{BreakerOf, BreakerState, BreakerView};
+use ephor_core::command::{Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::matching::{Candidate, Key, misfit};
 use ephor_core::namespace::NamespaceEvent;
+use ephor_core::plan::Problem;
 use ephor_core::task::Task;
 use ephor_core::time::{Time, WireTime};
 use ephor_core::view::Waiting;
@@ -22,6 +24,8 @@ struct Beside {
     agent: Arc<Agent>,
     /// What is in the way; nothing where it may have it.
     obstacle: Option<String>,
+    /// What takes that out of the way, where somebody put it there.
+    act: Option<String>,
     /// Whether it is able at all.
     able: bool,
     holds: usize,
@@ -112,8 +116,16 @@ impl Engine {
         };
         let able = unable.is_none();
         let full = said.slots.filter(|slots| holds >= *slots as usize);
+        let flow = self.flow();
+        let hold = flow.over_agent(agent.id).map(|standing| &standing.hold);
+        let act = match (able, agent.status, hold) {
+            (false, ..) => None,
+            (true, AgentStatus::Draining, _) => Some(format!("ephor agent resume {}", agent.id)),
+            (true, _, hold) => hold.map(|hold| format!("ephor hold lift {}", hold.id)),
+        };
         let held_up = match (agent.status, agent.breaker.state(now), agent.breaker.opened()) {
             (AgentStatus::Draining, ..) => Some("it is being drained".to_owned()),
+            _ if hold.is_some() => hold.map(|hold| format!("a hold keeps back what it does: {}", hold.reason)),
             (_, BreakerState::Open, Some(opened)) => {
                 Some(format!("its breaker is open until {} after {} failures", opened.until, opened.failures))
             }
@@ -125,7 +137,7 @@ impl Engine {
         let shut =
             || self.shut(namespace, key, now).map(|(tool, until)| format!("the breaker of {} is open until {until}", tool.name));
         let obstacle = unable.or(held_up).or_else(shut);
-        Beside { agent, obstacle, able, holds, record }
+        Beside { agent, obstacle, act, able, holds, record }
     }
 
     fn candidate(&self, key: &str, one: &Beside) -> Candidate {
@@ -181,8 +193,11 @@ impl Engine {
             let why = one.obstacle.as_deref().unwrap_or("it could have it and has not asked for it");
             format!("{} ({name}): {why}", one.agent.id)
         };
+        let Key { words, agent: only, .. } = Key::read(key);
+        if let Some(only) = only.and_then(|only| only.parse().ok()) {
+            return Some(self.kept_for(task, only, &all, told));
+        }
         let able: Vec<&Beside> = all.iter().filter(|one| one.able).collect();
-        let words = Key::read(key).words;
         if able.is_empty() {
             // Who has the words and lacks something else is worth naming.
             let near: Vec<String> = all
@@ -203,10 +218,52 @@ impl Engine {
             reason: if busy { "AGENTS_BUSY".into() } else { "NO_AGENT".into() },
             what: format!("{} of {} agents are able to {words}: {}{rest}", able.len(), all.len(), named.join("; ")),
             act: Some(match busy {
-                true => format!("ephor agent show {}", first.agent.id),
+                true => first.act.clone().unwrap_or_else(|| format!("ephor agent show {}", first.agent.id)),
                 false => format!("ephor agent run --capability {words}"),
             }),
             ..Waiting::default()
         })
+    }
+
+    /// Why the only agent that may have it has not come, and what frees the work: that agent, or somebody else in its place.
+    fn kept_for(&self, task: &Task, only: AgentId, all: &[Beside], told: impl Fn(&Beside) -> String) -> Waiting {
+        let reassign = format!("ephor task reassign {}", task.id);
+        let Some(one) = all.iter().find(|one| one.agent.id == only) else {
+            let what = format!("it is kept for {only}, which nobody knows");
+            return Waiting { reason: "NO_AGENT".into(), what, act: Some(reassign), ..Waiting::default() };
+        };
+        let act = match (one.able, &one.obstacle, &one.act) {
+            // It never will, or nothing stands in its way: others may.
+            (false, ..) | (true, None, _) => reassign,
+            (true, Some(_), Some(act)) => act.clone(),
+            (true, Some(_), None) => format!("ephor agent show {only}"),
+        };
+        let busy = one.able && one.obstacle.is_some();
+        let reason = if busy { "AGENTS_BUSY" } else { "NO_AGENT" };
+        let what = format!("it is kept for one agent alone: {}", told(one));
+        Waiting { reason: reason.into(), what, act: Some(act), ..Waiting::default() }
+    }
+
+    /// Whether the agents a submission names are there to do it. One that never registered, or works for another namespace alone, would
+    /// be waited for in vain. Costs nothing where no agent is named.
+    pub(crate) fn agents_are_known(&self, submission: &Submission) -> Result<(), Refusal> {
+        let facts = &submission.facts;
+        let steps = facts.plan.iter().flat_map(|plan| &plan.steps);
+        // A step that names nobody has the agent of its task.
+        let named = steps.filter(|step| step.agent != facts.agent).filter_map(|step| Some((step.agent?, Some(&step.path))));
+        let all = facts.agent.map(|agent| (agent, None)).into_iter().chain(named);
+        let mut problems = Vec::new();
+        for (agent, step) in all {
+            let known = self.agent_of(agent).and_then(|agent| agent.registration.clone());
+            let here = |said: &Registration| said.namespace.as_deref().is_none_or(|own| *own == *facts.namespace);
+            if !known.as_ref().is_some_and(here) {
+                let field = step.map_or_else(|| "agent".to_owned(), |path| format!("step {path}.agent"));
+                problems.push(Problem::new(field, format!("no agent {agent} is known that works for {}", facts.namespace)));
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal::Invalid(problems)),
+        }
     }
 }

@@ -9,9 +9,11 @@ use crate::remote::told;
 use clap::{Args, Subcommand};
 use ephor_core::agent::Registration;
 use ephor_core::breaker::BreakerState;
+use ephor_core::key::MadeKey;
 use ephor_core::matching::{CAPACITIES, Candidate};
 use ephor_engine::clock::{Clock, SystemClock};
 use ephor_sdk::client::AgentView;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Agents are named by their id or their own name for themselves.
@@ -120,11 +122,23 @@ pub(super) async fn run(command: AgentCommand, cx: &mut Cx<'_>) -> Result<Exit, 
     match command {
         AgentCommand::Register(args) => {
             let key = args.key;
-            let agent = client.register(&said(args, cx)).await.map_err(told)?;
-            tell(&agent, cx);
             if key {
-                let made = client.make_agent_key(&agent.id.to_string()).await.map_err(told)?;
-                super::key::tell(&made, cx);
+                // Nothing is registered for whoever may make no key.
+                client.keys().await.map_err(told)?;
+            }
+            let agent = client.register(&said(args, cx)).await.map_err(told)?;
+            let made = match key {
+                true => Some(client.make_agent_key(&agent.id.to_string()).await.map_err(told)?),
+                false => None,
+            };
+            match (made, cx.output()) {
+                (None, _) => tell(&agent, cx),
+                (Some(made), Output::Json) => cx.terminal.out.line(table::json(&with_key(&agent, &made))),
+                (Some(made), Output::Ndjson) => cx.terminal.out.line(table::line(&with_key(&agent, &made))),
+                (Some(made), Output::Id | Output::Table | Output::Wide) => {
+                    tell(&agent, cx);
+                    super::key::tell(&made, cx);
+                }
             }
         }
         AgentCommand::Match { task } => candidates(&client.candidates(&task).await.map_err(told)?, cx),
@@ -158,6 +172,13 @@ fn said(args: RegisterArgs, cx: &Cx<'_>) -> Registration {
         namespace: cx.globals.namespace.as_deref().map(Into::into),
         in_process: false,
     }
+}
+
+/// An agent and the key that was made for it, as one document.
+fn with_key(agent: &AgentView, made: &MadeKey) -> Value {
+    let mut all = json!(agent);
+    all["key"] = json!(made);
+    all
 }
 
 fn candidates(all: &[Candidate], cx: &mut Cx<'_>) {
@@ -207,7 +228,7 @@ fn list(agents: &[AgentView], cx: &mut Cx<'_>) {
         |agent| agent.id.to_string(),
         |agent, _| {
             vec![
-                cell(show::word_of(&agent.status)),
+                cell(format!("{}{}", show::word_of(&agent.status), if agent.hold.is_some() { ", held" } else { "" })),
                 maybe(agent.liveness.map(|liveness| liveness.word())),
                 cell(agent.id),
                 cell(&agent.name),
@@ -232,6 +253,7 @@ fn tell(agent: &AgentView, cx: &mut Cx<'_>) {
             let inert = |text: &str| text::inert(text);
             let (status, name) = (show::word_of(&agent.status), inert(&agent.name));
             cx.terminal.out.line(format!("{status}  {name}  {}", agent.id));
+            agent.role.iter().for_each(|role| cx.terminal.out.line(format!("  role   {}", inert(role))));
             cx.terminal.out.line(format!("  can    {}", inert(&agent.capabilities.join(" "))));
             let of = agent.slots.map(|slots| format!(" of {slots}")).unwrap_or_default();
             cx.terminal.out.line(format!("  holds  {}{of} pieces of work", agent.leases.len()));
@@ -249,9 +271,17 @@ fn tell(agent: &AgentView, cx: &mut Cx<'_>) {
             if !has.is_empty() {
                 cx.terminal.out.line(format!("  has    {}", inert(&has.join(" "))));
             }
+            agent.tier.iter().for_each(|tier| cx.terminal.out.line(format!("  tier   {}", inert(tier))));
+            if let Some(hold) = &agent.hold {
+                let what = format!("  held   {}; go on with ephor hold lift {}", inert(&hold.reason), hold.id);
+                cx.terminal.out.line(what);
+            }
             if let Some(liveness) = agent.liveness {
                 cx.terminal.out.line(format!("  looks  {}", liveness.word()));
             }
+            let now = ephor_core::time::Time(SystemClock::default().wall_ms());
+            let seen = agent.last_seen_at.map_or("not since the server started".into(), |at| text::ago(at.0, now));
+            cx.terminal.out.line(format!("  seen   {seen}"));
             for lease in &agent.leases {
                 let word = |field: &str| inert(lease[field].as_str().unwrap_or_default());
                 let silent = text::duration(lease["silent_ms"].as_u64().unwrap_or_default());

@@ -3,6 +3,7 @@
 use super::error::Problem;
 use ephor_core::agent::{AgentStatus, Registration};
 use ephor_core::breaker::BreakerState;
+use ephor_core::flow::HoldView;
 use ephor_core::id::{AgentId, ClaimId, TaskId};
 use ephor_core::key::Role;
 use ephor_core::liveness::Liveness;
@@ -151,6 +152,9 @@ pub struct AgentView {
     pub namespace: Option<String>,
     /// Whether it gets work.
     pub status: AgentStatus,
+    /// The hold over what it does, where one stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldView>,
     /// Whether it lives in the server's own process.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_process: bool,

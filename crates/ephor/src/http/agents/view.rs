@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use ephor_core::agent::{Agent, AgentStatus};
 use ephor_core::breaker::BreakerState;
+use ephor_core::flow::{HoldView, Standing};
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::liveness::Liveness;
 use ephor_core::time::{Time, WireTime};
@@ -72,6 +73,9 @@ pub(crate) struct AgentView {
     namespace: Option<Box<str>>,
     /// Whether it gets work.
     status: AgentStatus,
+    /// The hold over what it does; missing where none stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldView>,
     /// Whether it lives in the engine's own process.
     in_process: bool,
     /// When it became known.
@@ -146,6 +150,7 @@ impl AgentView {
             lately_failed: f64::from(record.lately_failed) / 1_000.0,
             namespace: said.namespace,
             status: agent.status,
+            hold: server.engine().flow().over_agent(agent.id).map(Standing::view),
             in_process: said.in_process,
             registered_at: WireTime(made_at(agent.id)),
             last_seen_at: server.engine().agent_seen(agent.id).map(WireTime),
