@@ -1,8 +1,13 @@
-//! The configuration file of an engine, `ephor.yaml`: the numbers its house decides by, how much its server lets in, and when waiting
-//! work counts as stalled. What the file leaves out stands as it does without one; the environment outranks it, a flag both.
+//! The configuration file of an engine, `ephor.yaml`: the numbers its house decides by, how much its server lets in, when waiting work
+//! counts as stalled, and which agents a server knows from its start on. What the file leaves out stands as it does without one; the environment outranks it, a flag both.
+
+mod workers;
+
+pub(crate) use workers::BUILTIN;
 
 use crate::api::{ApiError, Kind};
 use crate::cli::LimitArgs;
+use ephor_core::agent::Registration;
 use ephor_core::policy::{Policy, StallStrategy};
 use ephor_core::time::WireDuration;
 use serde::{Deserialize, Serialize};
@@ -28,6 +33,8 @@ pub struct Config {
     pub(crate) limits: LimitArgs,
     /// When waiting work counts as stalled.
     pub monitoring: Monitoring,
+    /// Agents a server knows from its start on.
+    pub workers: Arc<[Registration]>,
     /// What the file says, to tell it from what stands by default.
     said: Value,
 }
@@ -72,12 +79,13 @@ impl Monitoring {
 }
 
 /// The file as it is written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Written {
     policy: Policy,
     limits: LimitArgs,
     monitoring: Option<Monitoring>,
+    workers: Vec<workers::Worker>,
 }
 
 /// One value of the configuration, for those who look.
@@ -124,7 +132,8 @@ impl Config {
         if said.is_null() {
             return Ok(Self::default());
         }
-        let Written { mut policy, limits, monitoring } = from_yaml(text)?;
+        let Written { mut policy, limits, monitoring, workers } = from_yaml(text)?;
+        let workers = workers::registrations(workers)?.into();
         let says = |section: &str, key: &str| said.get(section).is_some_and(|section| section.get(key).is_some());
         for (key, own) in [
             ("enabled", "stall_watch"),
@@ -157,7 +166,7 @@ impl Config {
         if let Some(problem) = policy.problems().into_iter().next() {
             return Err(format!("policy.{problem}"));
         }
-        Ok(Self { file: None, monitoring: Monitoring::of(&policy), policy: Arc::new(policy), limits, said })
+        Ok(Self { file: None, monitoring: Monitoring::of(&policy), policy: Arc::new(policy), limits, workers, said })
     }
 
     /// Whether the file says something about a key of a section.
@@ -174,7 +183,7 @@ impl Config {
         }
     }
 
-    /// Every value of the sections `monitoring` and `policy`.
+    /// Every value of the sections `monitoring` and `policy`, and the workers.
     pub fn settings(&self) -> Vec<Setting> {
         let monitoring = object(&self.monitoring);
         let policy = object(&*self.house());
@@ -200,7 +209,12 @@ impl Config {
             Some(of("monitoring", key, monitoring.get(*key)?, said))
         });
         let rest = policy.iter().filter(|(key, _)| !shared.contains(&key.as_str()));
-        watched.chain(rest.map(|(key, value)| of("policy", key, value, self.says("policy", key)))).collect()
+        let workers = self.workers.iter().map(|worker| Setting {
+            name: format!("workers.{}", worker.external_id.as_deref().unwrap_or_default()),
+            value: Some(workers::told(worker)),
+            said: true,
+        });
+        watched.chain(rest.map(|(key, value)| of("policy", key, value, self.says("policy", key)))).chain(workers).collect()
     }
 }
 

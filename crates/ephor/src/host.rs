@@ -2,6 +2,7 @@
 //! be tested without a database, and the engine can change without it.
 
 use crate::api::{Answer, Api, ApiError, Kind};
+use ephor_core::agent::Registration;
 use ephor_core::id::AgentId;
 use ephor_core::policy::Policy;
 use ephor_core::time::WireTime;
@@ -120,6 +121,8 @@ pub struct Serving {
     pub executions_poll_s: Option<u32>,
     /// Whether everything is held from the start.
     pub safe_mode: bool,
+    /// Agents it knows from its start on, each with a name of its own.
+    pub workers: Arc<[Registration]>,
 }
 
 /// Where the engine is.

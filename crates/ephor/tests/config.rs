@@ -118,3 +118,51 @@ fn plan_executions_can_be_switched_off() {
         assert!(health.status.success(), "the rest is served");
     }
 }
+
+/// The lists of S1-134…136, as they are printed.
+const WORKERS: &str = r#"workers:
+  - id: "gpu-worker-01"
+    capabilities: ["gpu", "cuda", "tensorflow"]
+    resources:
+      cpu_cores: 8
+      memory_mb: 32768
+      gpu_memory_mb: 16384
+    models: ["claude-3-opus", "gpt-4", "stable-diffusion"]
+
+  - id: "cpu-worker-01"
+    capabilities: ["cpu", "parallel", "memory-intensive"]
+    resources:
+      cpu_cores: 32
+      memory_mb: 131072
+      storage_gb: 1000
+    models: ["claude-3-sonnet", "gpt-3.5-turbo"]
+"#;
+
+#[test]
+fn the_workers_of_the_file_are_known_from_the_start_and_cost_nothing_again() {
+    let house = House::new();
+    std::fs::write(house.path("ephor.yaml"), WORKERS).unwrap();
+    let said = listed(house.ephor(&["config", "list", "--json"]));
+    let (value, from) = said("workers.gpu-worker-01");
+    assert!(value.contains("tensorflow") && value.contains("gpu_memory_mb 16384") && from == "file ephor.yaml", "{value} {from}");
+    let get = |server: &common::Server, path: &str| house.json(&["api", "GET", path, "--server", &server.url]);
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let gpu = get(&server, "/api/v1/agents/gpu-worker-01");
+    assert_eq!(gpu["capabilities"], json!(["cuda", "gpu", "tensorflow"]));
+    assert_eq!(gpu["resources"], json!({"cpu_cores": 8, "gpu_memory_mb": 16384, "memory_mb": 32768}));
+    assert_eq!(gpu["models"], json!(["claude-3-opus", "gpt-4", "stable-diffusion"]));
+    assert_eq!(get(&server, "/api/v1/agents/cpu-worker-01")["resources"]["storage_gb"], 1_000);
+    let written = get(&server, "/health/ready")["position"].as_u64().unwrap();
+    assert!(written >= 2);
+    let drained = house.run(&["agent", "drain", "cpu-worker-01", "--server", &server.url]);
+    assert!(drained.status.success(), "{}", text(&drained.stderr));
+    drop(server);
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    assert_eq!(get(&server, "/health/ready")["position"], written + 1, "only that one was drained");
+    assert_eq!(get(&server, "/api/v1/agents/cpu-worker-01")["status"], "DRAINING", "it stays so");
+    drop(server);
+    std::fs::write(house.path("ephor.yaml"), WORKERS.replace("cpu_cores: 8", "cpu_cores: 16")).unwrap();
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let changed = get(&server, "/api/v1/agents/gpu-worker-01");
+    assert_eq!((&changed["resources"]["cpu_cores"], &changed["id"]), (&json!(16), &gpu["id"]), "what changed is said anew");
+}

@@ -68,8 +68,17 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
     let listen = listening(args.listen)?;
     let workshop = (!args.no_agents).then_some(Workshop { agents: args.agents, read: args.read, out: args.out });
     let executions_poll_s = args.executions.then_some(args.agent_poll_interval);
-    let limits = Some(args.limits.or(cx.config()?.limits).on(listen));
-    let serving = Serving { listen, hosts: args.allow_host, limits, workshop, executions_poll_s, safe_mode: args.safe_mode };
+    let config = cx.config()?;
+    let limits = Some(args.limits.or(config.limits).on(listen));
+    let serving = Serving {
+        listen,
+        hosts: args.allow_host,
+        limits,
+        workshop,
+        executions_poll_s,
+        safe_mode: args.safe_mode,
+        workers: config.workers,
+    };
     let served = cx.host.serve(&cx.house()?, serving).await?;
     cx.terminal.out.line(format!("listening on http://{}", served.address()));
     cx.say(format!("sign in as the operator, once, within ten minutes: {}", served.login()));

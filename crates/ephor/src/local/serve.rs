@@ -1,10 +1,14 @@
 //! Serving: the engine, its built-in agents and the HTTP interface in one process.
 
-use super::session::{LocalSession, Patience, database, start};
+use super::api::trouble;
+use super::session::{LocalSession, OPERATOR, Patience, database, start};
 use super::token;
 use crate::api::ApiError;
 use crate::host::{Place, Served, Serving, Session};
 use crate::http::{self, Running, ServeOptions};
+use ephor_core::agent::{AgentStatus, Registration};
+use ephor_core::event::Actor;
+use ephor_engine::Engine;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -35,6 +39,9 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
     if serving.safe_mode {
         super::flow::safe_mode(&session.engine()).await?;
     }
+    for worker in &*serving.workers {
+        introduce(&session.engine(), worker).await?;
+    }
     if let Some(workshop) = serving.workshop {
         session.employ(database, workshop, Patience::Short).await?;
     }
@@ -49,6 +56,28 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
         tracing::warn!(%error, "commands on this machine will not find the server by themselves");
     }
     Ok((running, token_file))
+}
+
+/// Makes an agent of the configuration known. One that is known with the same facts costs no event, and stays as it was left: drained,
+/// or revoked.
+async fn introduce(engine: &Engine, worker: &Registration) -> Result<(), ApiError> {
+    let name = worker.external_id.as_deref().unwrap_or_default();
+    let known = engine.agent_named(name).and_then(|id| engine.agent_of(id));
+    match &known {
+        Some(agent) if agent.status == AgentStatus::Revoked => {
+            tracing::warn!(agent = %agent.id, name, "a worker of the configuration was revoked and stays so; give it another id");
+            Ok(())
+        }
+        Some(agent) if agent.registration.as_ref() == Some(worker) => Ok(()),
+        Some(_) | None => {
+            let registered = engine.register(None, worker.clone(), Actor::human(OPERATOR)).await;
+            registered.map(drop).map_err(|error| {
+                let error = trouble(error, None);
+                let why = error.problems.first().map_or_else(|| error.to_string(), ToString::to_string);
+                ApiError::new(error.kind, "CONFIG", format!("workers, {name}: {why}")).then("ephor config list")
+            })
+        }
+    }
 }
 
 /// The address by which this machine reaches the server.

@@ -5,7 +5,7 @@ use super::look::{Look, store};
 use super::transport::InProcess;
 use super::{check, selftest};
 use crate::api::{Answer, Api, ApiError, Kind};
-use crate::config::Config;
+use crate::config::{BUILTIN, Config};
 use crate::host::{Check, Host, Lending, Lent, Migration, MigrationView, Need, Place, Served, Serving, Session, Workshop};
 use crate::remote;
 use ephor_agents::{Builtin, http, sandbox, secrets, shell};
@@ -28,10 +28,8 @@ use tokio::task::JoinHandle;
 
 /// Where the database is, unless somebody says.
 pub(crate) const DATABASE: &str = "data/ephor.db";
-/// The name under which the built-in agents of this process are known.
-const BUILTIN: &str = "builtin";
 /// The name of the person at this machine's command line.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 
 /// Opens engines on this machine.
 #[derive(Clone, Copy, Debug, Default)]
