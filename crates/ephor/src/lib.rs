@@ -3,6 +3,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+mod hints;
 pub mod host;
 pub mod http;
 pub mod import;

@@ -200,7 +200,12 @@ fn not_too_deep(bytes: &[u8]) -> Result<(), ApiError> {
 /// What is wrong, by the path of the field.
 fn wrong(path: &str, error: &serde_json::Error) -> ApiError {
     let field = if path == "." { "body" } else { path };
-    ApiError::invalid("the request was refused", vec![FieldProblem::new(field, error.to_string())])
+    let mut told = error.to_string();
+    // A word that brings more with it is the one field of an object.
+    if told.contains("invalid type: unit variant, expected") {
+        told = format!("{told}; write the word as the field of an object: {{\"SUCCEEDED\": {{}}}}");
+    }
+    ApiError::invalid("the request was refused", vec![FieldProblem::new(field, told)])
 }
 
 /// Whether brackets are nested deeper than allowed; what stands in strings does not count.

@@ -27,7 +27,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 #[utoipa::path(get, path = "/api/v1/breakers", tag = "agents", responses((status = 200, body = [BreakerView]), Errors))]
 async fn list(State(server): State<Arc<Server>>, Caller(who): Caller) -> Json<Vec<BreakerView>> {
     let all = server.engine().breakers().into_iter();
-    Json(all.filter(|one| one.namespace.as_deref().map_or(who.namespace.is_none(), |own| who.sees(own))).collect())
+    // An agent that is nothing more is told of itself, and of the tools and models it works with.
+    let alone = who.agent_alone().map(|own| own.to_string());
+    let own = |one: &BreakerView| one.of != BreakerOf::Agent || alone.as_ref().is_none_or(|own| *own == one.name);
+    let here = |one: &BreakerView| one.namespace.as_deref().map_or(who.namespace.is_none(), |of| who.sees(of));
+    Json(all.filter(|one| own(one) && here(one)).collect())
 }
 
 /// Which breaker.

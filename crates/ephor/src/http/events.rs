@@ -30,7 +30,7 @@ use rows::{EventRow, Form, Place};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -335,6 +335,13 @@ async fn types() -> Json<Vec<EventType>> {
     let types =
         of("task", Event::schema()).chain(of("agent", AgentEvent::schema())).chain(of("namespace", NamespaceEvent::schema()));
     Json(types.collect())
+}
+
+/// The words of every event of a task.
+pub(super) fn task_words() -> &'static [String] {
+    static WORDS: LazyLock<Vec<String>> =
+        LazyLock::new(|| words(&json!(Event::schema())).into_iter().map(|(word, ..)| word).collect());
+    &WORDS
 }
 
 /// The words of an enum, from its schema: what each says, and the form of its facts.

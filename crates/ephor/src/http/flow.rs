@@ -30,8 +30,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 /// Holds that stand, the oldest first; what is held everywhere too
 #[utoipa::path(get, path = "/api/v1/holds", tag = "flow", responses((status = 200, body = [HoldView]), Errors))]
 async fn holds(State(server): State<Arc<Server>>, Caller(who): Caller) -> Json<Vec<HoldView>> {
-    let all = server.engine().holds();
-    Json(all.into_iter().filter(|hold| is_seen(&who, hold.scope.namespace.as_deref())).collect())
+    let all = server.engine().holds().into_iter();
+    // A hold over another agent is none of the business of one that is nothing more than an agent.
+    let own = |hold: &HoldView| who.agent_alone().is_none_or(|own| hold.scope.agent.is_none_or(|held| held == own));
+    Json(all.filter(|hold| own(hold) && is_seen(&who, hold.scope.namespace.as_deref())).collect())
 }
 
 /// Keep work back: of a namespace, of a type, of an agent, or everything

@@ -47,7 +47,7 @@ impl From<ApiError> for Problem {
             status: status.as_u16(),
             code: code.into(),
             detail: why,
-            next,
+            next: next.into_iter().map(crate::hints::to_http).collect(),
             errors: problems,
         }
     }

@@ -21,7 +21,8 @@ pub(crate) fn told(error: ClientError) -> ApiError {
 
 fn refused(problem: Problem) -> ApiError {
     let kind = kind(problem.status, &problem.code);
-    let Problem { title, code, detail, mut next, errors, .. } = problem;
+    let Problem { title, code, detail, next, errors, .. } = problem;
+    let mut next: Vec<String> = next.into_iter().map(crate::hints::to_cli).collect();
     if code == "UNAUTHENTICATED" {
         next.push("--token-file FILE, or the token in EPHOR_TOKEN".into());
     }

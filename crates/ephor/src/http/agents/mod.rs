@@ -1,5 +1,6 @@
 //! Agents over HTTP: they register and are looked after; their work is `http::work`.
 
+mod bounds;
 mod path;
 mod steer;
 mod view;

@@ -21,7 +21,7 @@ pub(crate) fn found(server: &Server, who: &Principal, name: &str) -> Result<Arc<
     let id = name.parse().ok().or_else(|| server.engine().agent_named(name));
     let agent = id.and_then(|id| server.engine().agent_of(id)).filter(|agent| sees(who, agent));
     agent.ok_or_else(|| {
-        ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no agent {name:?}")).then("POST /api/v1/agents")
+        ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no agent {name:?}")).then("GET /api/v1/agents")
     })
 }
 

@@ -1,5 +1,6 @@
 //! Registering, and looking after agents: a route for each verb.
 
+use super::bounds::bounded;
 use super::path::{AgentPath, may_speak_as, sees};
 use super::view::AgentView;
 use crate::api::{ApiError, Kind};
@@ -33,6 +34,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 }
 
 /// Make an agent known, or say anew what it can do; an agent with an `external_id` is found again by it
+///
+/// With a key of its own an agent may say less than is known of it, never more: other capabilities, models, more resources, another
+/// number of slots and another name of its own are for whoever looks after agents. Where it leaves models, resources and slots out, they
+/// stay as they are.
 #[utoipa::path(post, path = "/api/v1/agents", tag = "agents", request_body = Registration,
     responses((status = 201, body = AgentView), (status = 200, body = AgentView, description = "It was known before"), Errors))]
 async fn register(
@@ -83,6 +88,9 @@ fn admitted(
         may_speak_as(who, &agent)?;
         if said.external_id.is_none() {
             said.external_id = agent.registration.as_ref().and_then(|known| known.external_id.clone());
+        }
+        if let Some(known) = &agent.registration {
+            said = bounded(who, known, said)?;
         }
     }
     Ok((known, said))

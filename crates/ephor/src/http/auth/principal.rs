@@ -25,6 +25,21 @@ pub(crate) enum Permission {
     Keys,
 }
 
+impl Permission {
+    /// What it is there for, after "the permission".
+    pub(crate) fn told(self) -> &'static str {
+        match self {
+            Self::Open => "that everybody has",
+            Self::Read => "to look",
+            Self::Submit => "to submit tasks",
+            Self::Steer => "to steer tasks and agents",
+            Self::Work => "to work as an agent",
+            Self::Decide => "to decide",
+            Self::Keys => "to make and revoke keys",
+        }
+    }
+}
+
 /// What comes with a role.
 pub(crate) fn permissions(role: Role) -> &'static [Permission] {
     use Permission::*;
@@ -107,13 +122,17 @@ impl Principal {
     pub(crate) fn require(&self, needed: Permission) -> Result<(), ApiError> {
         match (self.may(needed), self.shown) {
             (true, _) => Ok(()),
-            (false, Shown::Nothing) => {
-                Err(ApiError::new(Kind::Forbidden, "UNAUTHENTICATED", format!("this needs {needed:?}, and so a key"))
-                    .because("send Authorization: Bearer with a key or the operator's token"))
-            }
-            (false, Shown::Token | Shown::Session | Shown::Key(_)) => {
-                Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", format!("{} may not: it needs {needed:?}", self.name)))
-            }
+            (false, Shown::Nothing) => Err(ApiError::new(
+                Kind::Forbidden,
+                "UNAUTHENTICATED",
+                format!("this needs the permission {}, and so a key", needed.told()),
+            )
+            .because("send Authorization: Bearer with a key or the operator's token")),
+            (false, Shown::Token | Shown::Session | Shown::Key(_)) => Err(ApiError::new(
+                Kind::Forbidden,
+                "FORBIDDEN",
+                format!("{} may not: it needs the permission {}", self.name, needed.told()),
+            )),
         }
     }
 

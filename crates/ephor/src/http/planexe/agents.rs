@@ -20,6 +20,7 @@ use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::time::WireTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -32,7 +33,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::new().routes(routes!(register)).routes(routes!(list)).routes(routes!(show))
 }
 
-/// An agent that makes itself known.
+/// An agent that makes itself known. Where it leaves out role, models, resources, tier, slots or namespace, what is known of them stands,
+/// wherever it was said.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewAgent {
@@ -49,6 +51,18 @@ struct NewAgent {
     /// The only namespace it works for.
     #[serde(default)]
     namespace: Option<String>,
+    /// The models it has; any where none is known.
+    #[serde(default)]
+    models: Option<Vec<Box<str>>>,
+    /// What its machine has, whole numbers by name: `cpu_cores`, `memory_mb`, `gpu_memory_mb`, `network_bandwidth_mbps`, `storage_gb`.
+    #[serde(default)]
+    resources: Option<BTreeMap<Box<str>, u64>>,
+    /// How good or dear it is, a word of the house.
+    #[serde(default)]
+    tier: Option<String>,
+    /// How many pieces of work it holds at once at most.
+    #[serde(default)]
+    slots: Option<u32>,
     /// Read and not kept: how an agent reaches what it works with is its own matter.
     #[serde(default, rename = "integration_endpoints")]
     #[schema(value_type = Object)]
@@ -69,6 +83,18 @@ pub(super) struct ExecutionAgent {
     role: Option<String>,
     /// What it can do, sorted.
     capabilities: Vec<Box<str>>,
+    /// The models it has; any where none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    models: Vec<Box<str>>,
+    /// What its machine has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resources: BTreeMap<Box<str>, u64>,
+    /// How good or dear it is, a word of the house.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<String>,
+    /// How many pieces of work it holds at once at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<u32>,
     /// Whether it gets work.
     status: AgentStatus,
     /// When it was last heard of; null where that was before the server started.
@@ -87,6 +113,10 @@ impl ExecutionAgent {
             name: said.name,
             role: said.role,
             capabilities: said.capabilities,
+            models: said.models,
+            resources: said.resources,
+            tier: said.tier,
+            slots: said.slots,
             status: agent.status,
             last_heartbeat: server.engine().agent_seen(agent.id).map(WireTime),
             working_on: held.into_iter().map(|lease| format!("{}:{}", lease.task, lease.work)).collect(),
@@ -104,24 +134,32 @@ async fn register(
     Body(new): Body<NewAgent>,
 ) -> Result<(StatusCode, HeaderMap, Json<ExecutionAgent>), ApiError> {
     // By an id of the server's own it is known already; whatever else it says is its own name.
-    let known = match &new.agent_id {
-        Some(name) if name.parse::<AgentId>().is_ok() => Some(found(&server, &who, name)?),
-        Some(_) | None => None,
-    };
-    let external_id = match &known {
-        Some(agent) => agent.registration.as_ref().and_then(|said| said.external_id.clone()),
-        None => new.agent_id,
+    let (known, external_id) = match new.agent_id {
+        Some(name) if name.parse::<AgentId>().is_ok() => {
+            let agent = found(&server, &who, &name)?;
+            let own = agent.registration.as_ref().and_then(|said| said.external_id.clone());
+            (Some(agent), own)
+        }
+        own => {
+            let id = own.as_deref().and_then(|name| server.engine().agent_named(name));
+            (id.and_then(|id| server.engine().agent_of(id)).filter(|agent| sees(&who, agent)), own)
+        }
     };
     if external_id.as_ref().is_some_and(|name| name.is_empty() || name.len() > 256 || name.chars().any(char::is_control)) {
         let problem = FieldProblem::new("agent_id", "1 to 256 bytes without control characters");
         return Err(ApiError::invalid("the registration was refused", vec![problem]));
     }
+    let before = known.as_ref().and_then(|agent| agent.registration.clone()).unwrap_or_default();
     let said = Registration {
         name: new.name,
-        role: new.role,
+        role: new.role.or(before.role),
         capabilities: new.capabilities.into_iter().map(Capability::word).collect(),
+        models: new.models.unwrap_or(before.models),
+        resources: new.resources.unwrap_or(before.resources),
+        tier: new.tier.or(before.tier),
+        slots: new.slots.or(before.slots),
         external_id,
-        namespace: new.namespace.map(Into::into),
+        namespace: new.namespace.map(Into::into).or(before.namespace),
         ..Registration::default()
     };
     let (status, agent) = enlist(&server, &who, known.map(|agent| agent.id), said).await?;

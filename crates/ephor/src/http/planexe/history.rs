@@ -6,6 +6,7 @@ use super::named;
 use super::words::{ExecutionStatus, Names, event_type, is_type};
 use crate::api::ApiError;
 use crate::http::errors::Errors;
+use crate::http::events::task_words;
 use crate::http::query::Query;
 use crate::http::server::Server;
 use crate::http::tasks::{TaskPath, limit, link};
@@ -15,6 +16,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use ephor_core::event::ActorKind;
 use ephor_core::id::StreamId;
+use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::task::Task;
 use ephor_core::time::WireTime;
 use ephor_core::view::EventView;
@@ -108,6 +110,11 @@ async fn history(
 ) -> Result<(HeaderMap, Json<Vec<ExecutionEvent>>), ApiError> {
     let limit = limit(wanted.limit)?.unwrap_or(PAGE) as usize;
     let offset = offset(wanted.offset)? as usize;
+    if let Some(word) = wanted.r#type.as_deref().filter(|word| !task_words().iter().any(|kind| is_type(kind, word))) {
+        let some = "task_started, task_complete, task_error, task_blocked, execution_paused, execution_completed";
+        let why = format!("{word:?} is no type of event; there are {some} and others, and those of GET /api/v1/event-types");
+        return Err(ApiError::invalid("the query was refused", vec![FieldProblem::new("type", why)]));
+    }
     let (events, next) = blocking(move || {
         let found = server.look().task(task)?;
         let reader = server.engine().reader();

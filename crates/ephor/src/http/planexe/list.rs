@@ -4,12 +4,12 @@ use super::agents::offset;
 use super::shown::Execution;
 use super::words::ExecutionStatus;
 use super::{EXECUTION, look};
-use crate::api::{ApiError, TaskFilter};
+use crate::api::{Api, ApiError, TaskFilter};
 use crate::http::auth::Caller;
 use crate::http::errors::Errors;
 use crate::http::query::Query;
 use crate::http::server::Server;
-use crate::http::tasks::{TaskPath, link};
+use crate::http::tasks::{TaskPath, link, within};
 use crate::local::{PAGE_MAX, blocking};
 use axum::Json;
 use axum::extract::State;
@@ -68,11 +68,12 @@ async fn list(
         source: wanted.plan_id,
         ..TaskFilter::default()
     };
+    let Some(filter) = within(&who, filter) else { return Ok((HeaderMap::new(), Json(Vec::new()))) };
+    let (rows, more) = part(&server.api(&who), filter, offset, limit).await?;
     let looked_at = server.clone();
-    let (page, more) = blocking(move || {
-        let (rows, more) = part(&looked_at, filter, offset, limit)?;
+    let page = blocking(move || {
         let shown = |row: &TaskRow| Ok(Execution::of(&looked_at, &looked_at.look().task(row.id)?, false));
-        Ok((rows.iter().map(shown).collect::<Result<Vec<_>, ApiError>>()?, more))
+        rows.iter().map(shown).collect::<Result<Vec<_>, ApiError>>()
     })
     .await?;
     let mut headers = HeaderMap::new();
@@ -93,12 +94,12 @@ fn shown(wanted: Option<u32>) -> Result<u32, ApiError> {
 }
 
 /// The rows of a page that begins so far into the list, and whether there are more.
-fn part(server: &Server, mut filter: TaskFilter, offset: u32, limit: u32) -> Result<(Vec<TaskRow>, bool), ApiError> {
+async fn part(api: &impl Api, mut filter: TaskFilter, offset: u32, limit: u32) -> Result<(Vec<TaskRow>, bool), ApiError> {
     let wanted = (offset + limit) as usize;
     let mut rows: Vec<TaskRow> = Vec::new();
     loop {
         filter.limit = PAGE_MAX.min((wanted + 1 - rows.len()) as u32);
-        let page = server.look().tasks(filter.clone(), None)?;
+        let page = api.tasks(filter.clone()).await?;
         rows.extend(page.items);
         match page.next {
             Some(next) if rows.len() <= wanted => filter.after = Some(next),

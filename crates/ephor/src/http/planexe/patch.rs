@@ -9,7 +9,7 @@ use crate::http::auth::{Caller, Principal};
 use crate::http::body::Body;
 use crate::http::errors::Errors;
 use crate::http::server::Server;
-use crate::http::tasks::{TaskPath, Terms, carry_out};
+use crate::http::tasks::{TaskPath, Terms, carry_out_all};
 use axum::Json;
 use axum::extract::State;
 use ephor_core::ask::{Ask, Modification};
@@ -19,7 +19,7 @@ use ephor_core::id::TaskId;
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::status::Status;
 use ephor_core::time::WireTime;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 }
 
 /// What is to become of an execution; at least one of status and agent.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ExecutionPatch {
     /// PAUSED, RUNNING or CANCELLED; QUEUED releases one that is CREATED.
@@ -40,6 +40,9 @@ struct ExecutionPatch {
     /// What runs goes on where it is.
     #[serde(default)]
     agent_id: Option<String>,
+    /// PAUSED: whether running attempts are told to stop; else they may finish.
+    #[serde(default)]
+    stop_running: bool,
     /// Why.
     #[serde(default)]
     reason: Option<String>,
@@ -49,6 +52,8 @@ struct ExecutionPatch {
 }
 
 /// Pause, resume, cancel or hand over an execution
+///
+/// Where it says both, both happen in one commit, or neither.
 #[utoipa::path(patch, path = "/api/executions/{id}", tag = "executions",
     params(("id" = String, Path, description = "The execution, by the caller's own name or its id")), request_body = ExecutionPatch,
     responses((status = 200, body = Execution), Errors))]
@@ -63,22 +68,27 @@ async fn patch(
         let problem = FieldProblem::new("status", "say which status is wished for, or which agent takes over");
         return Err(ApiError::invalid("the request was refused", vec![problem]));
     }
+    if patch.stop_running && patch.status != Some(ExecutionStatus::Paused) {
+        let problem = FieldProblem::new("stop_running", "goes with the status PAUSED alone");
+        return Err(ApiError::invalid("the request was refused", vec![problem]));
+    }
     terms.version = terms.version.or(patch.expected_version);
-    let reason = patch.reason.unwrap_or_default();
+    let reason = patch.reason.clone().unwrap_or_default();
+    let mut asks = Vec::new();
     if let Some(name) = &patch.agent_id {
         let agent = found(&server, &who, name)?.id;
         let changes = TextChanges { reason: reason.clone(), ..TextChanges::default() };
-        let modification = Modification { agent: Some(agent), changes, ..Modification::default() };
-        carry_out(&server, &who, task, Ask::Modify(Box::new(modification)), &terms).await?;
-        // It was meant for the version before the change, and that was so.
-        terms.version = None;
+        asks.push(Ask::Modify(Box::new(Modification { agent: Some(agent), changes, ..Modification::default() })));
     }
     if let Some(wish) = patch.status {
         let is = look(&server, task, |_, task| task.status()).await?;
-        if let Some(ask) = leads_to(wish, is, &server, &who, task, reason)? {
-            carry_out(&server, &who, task, ask, &terms).await?;
-        }
+        let lead = leads_to(wish, is, &server, &who, task, reason)?;
+        asks.extend(lead.map(|ask| match ask {
+            Ask::Pause { reason, .. } => Ask::Pause { reason, stop_running: patch.stop_running },
+            other => other,
+        }));
     }
+    carry_out_all(&server, &who, task, asks, &terms, (&format!("PATCH /executions/{task}"), &patch)).await?;
     look(&server, task, |server, task| Execution::of(server, task, true)).await.map(Json)
 }
 

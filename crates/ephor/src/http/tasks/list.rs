@@ -154,21 +154,27 @@ pub(crate) fn limit(wanted: Option<u32>) -> Result<Option<u32>, ApiError> {
     }
 }
 
-async fn page(server: &Server, who: &Principal, uri: &Uri, mut filter: TaskFilter) -> Result<Part, ApiError> {
-    // Whoever is bound to one namespace sees no other: a list of another is empty.
+/// Keeps a list within what a caller reaches: the namespace they are bound to, and of an agent that is nothing more the tasks it holds
+/// work of. `None` where nothing that is asked for lies within. Every list of tasks passes here, by whatever name it goes.
+pub(crate) fn within(who: &Principal, mut filter: TaskFilter) -> Option<TaskFilter> {
     if let Some(own) = &who.namespace {
         if filter.namespace.as_deref().is_some_and(|asked| *asked != **own) {
-            return Ok((HeaderMap::new(), Json(Vec::new())));
+            return None;
         }
         filter.namespace = Some(own.to_string());
     }
     if let Some(own) = who.agent_alone() {
         let own = own.to_string();
         if filter.agent.is_some_and(|asked| asked != own) {
-            return Ok((HeaderMap::new(), Json(Vec::new())));
+            return None;
         }
         filter.agent = Some(own);
     }
+    Some(filter)
+}
+
+async fn page(server: &Server, who: &Principal, uri: &Uri, filter: TaskFilter) -> Result<Part, ApiError> {
+    let Some(mut filter) = within(who, filter) else { return Ok((HeaderMap::new(), Json(Vec::new()))) };
     let cursor = filter.after.take();
     let list = TaskFilter { limit: 0, ..filter.clone() };
     filter.after = cursor.map(|text| opened(&text, &list)).transpose()?;

@@ -17,10 +17,10 @@ mod steer;
 mod terms;
 
 pub(crate) use create::belongs;
-pub(crate) use list::{limit, link};
+pub(crate) use list::{limit, link, within};
 pub(crate) use older::{RELEASE_AFTER_MS, SILENCE_MS};
 pub(crate) use path::TaskPath;
-pub(crate) use steer::carry_out;
+pub(crate) use steer::carry_out_all;
 pub(crate) use terms::Terms;
 
 use super::server::Server;

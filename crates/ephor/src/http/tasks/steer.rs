@@ -16,6 +16,7 @@ use ephor_core::ask::{Ask, Modification};
 use ephor_core::command::Refusal;
 use ephor_core::event::OverrideWord;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::spec::ExecutionMode;
 use ephor_core::view::TaskView;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -56,6 +57,27 @@ pub(crate) async fn carry_out(
     let done = server.engine().command_under(task, command, actor, under).await;
     done.map_err(|e| trouble(e, Some(task)))?;
     server.api(who).task(task).await.map(Stamped)
+}
+
+/// Asks several things of a task: all of them are done in one commit, or none is. Nothing to ask is fine, at the version it is meant for.
+/// `route` and `body` tell one request from another where it is said again under a key.
+pub(crate) async fn carry_out_all(
+    server: &Server,
+    who: &Principal,
+    task: TaskId,
+    asks: Vec<Ask>,
+    terms: &Terms,
+    (route, body): (&str, &impl Serialize),
+) -> Result<(), ApiError> {
+    if asks.is_empty() {
+        return terms.hold(server, task).await;
+    }
+    let actor = who.actor();
+    let commands = asks.into_iter().map(|ask| Ok((ask.command(&actor, ExecutionMode::default())?, actor.clone())));
+    let commands: Result<Vec<_>, _> = commands.collect();
+    let commands = commands.map_err(|problems| ApiError::from(Refusal::Invalid(problems)))?;
+    let under = ephor_engine::Terms { version: terms.version, idempotency: terms.idempotency(who, route, body) };
+    server.engine().commands_under(task, commands, under).await.map(drop).map_err(|e| trouble(e, Some(task)))
 }
 
 /// A hold.

@@ -131,3 +131,81 @@ async fn a_wish_that_makes_no_sense_names_its_fields() {
     let limit = house.ask("PUT", "/api/v1/limits/l", Some(TOKEN), Some(limit)).await;
     assert_eq!((limit.status.as_u16(), fields(&limit)), (400, ["max", "per", "by"].map(str::to_owned).to_vec()));
 }
+
+#[tokio::test]
+async fn a_hold_on_an_agent_is_what_stands_in_the_way_wherever_one_looks() {
+    let house = House::new(true);
+    let agent = house.agent("kk", None).await;
+    let task = house.task("default").await;
+    let placed = house.ask("POST", "/api/v1/holds", Some(TOKEN), Some(json!({"agent": "kk", "reason": "it lies"}))).await;
+    let lift = format!("ephor hold lift {}", placed.json["id"].as_str().unwrap());
+    let waits = why(&house, &task).await;
+    assert_eq!((&waits[0]["reason"], &waits[0]["act"]), (&json!("AGENTS_BUSY"), &json!(lift)), "{waits}");
+    assert!(waits[0]["what"].as_str().unwrap().contains("a hold keeps back what it does: it lies"), "{waits}");
+    let shown = house.ask("GET", "/api/v1/agents/kk", Some(TOKEN), None).await.json;
+    assert_eq!((&shown["hold"]["reason"], &shown["status"]), (&json!("it lies"), &json!("ACTIVE")), "{shown}");
+    let all = house.ask("GET", &format!("/api/v1/tasks/{task}/candidates"), Some(TOKEN), None).await.json;
+    assert_eq!((&all[0]["may"], &all[0]["agent_id"]), (&json!(false), &json!(agent)), "{all}");
+    house.ask("DELETE", &format!("/api/v1/holds/{}", placed.json["id"].as_str().unwrap()), Some(TOKEN), None).await;
+    assert_eq!(house.ask("GET", "/api/v1/agents/kk", Some(TOKEN), None).await.json.get("hold"), None);
+}
+
+#[tokio::test]
+async fn work_that_is_kept_for_one_agent_says_what_frees_it() {
+    let house = House::new(true);
+    let agent = house.agent("kk", None).await;
+    house.agent("other", None).await;
+    let wish = json!({"title": "x", "action": "work", "agent": agent});
+    let task = house.ask("POST", "/api/v1/tasks", Some(TOKEN), Some(wish)).await.json["id"].as_str().unwrap().to_owned();
+    let act = async || why(&house, &task).await[0]["act"].as_str().unwrap().to_owned();
+    assert_eq!(act().await, format!("ephor task reassign {task}"), "it has not come");
+    let of = |verb: &str| format!("/api/v1/agents/{agent}/{verb}");
+    house.ask("POST", &of("drain"), Some(TOKEN), None).await;
+    assert_eq!(act().await, format!("ephor agent resume {agent}"));
+    house.ask("POST", &of("resume"), Some(TOKEN), None).await;
+    let placed = house.ask("POST", "/api/v1/holds", Some(TOKEN), Some(json!({"agent": "kk", "reason": "x"}))).await;
+    assert_eq!(act().await, format!("ephor hold lift {}", placed.json["id"].as_str().unwrap()));
+    house.ask("POST", &of("revoke"), Some(TOKEN), None).await;
+    assert_eq!(act().await, format!("ephor task reassign {task}"));
+}
+
+#[tokio::test]
+async fn hints_are_calls_over_http() {
+    let house = House::new(true);
+    let unknown = house.ask("GET", "/api/v1/tasks/none", Some(TOKEN), None).await.json;
+    assert_eq!(unknown["next"], json!(["GET /api/v1/tasks"]), "{unknown}");
+    let agent = house.agent("kk", None).await;
+    let task = house.task("default").await;
+    let item = next(&house, &agent).await;
+    let wid = format!("/api/v1/work/{task}:{}", item["work"].as_str().unwrap());
+    let stale = json!({"agent_id": "kk", "attempt": 7, "outcome": {"SUCCEEDED": {}}});
+    let refused = house.ask("POST", &format!("{wid}/report"), Some(TOKEN), Some(stale)).await.json;
+    assert_eq!(refused["next"], json!([format!("GET /api/v1/tasks/{task}")]), "{refused}");
+    let word = json!({"agent_id": "kk", "outcome": "SUCCEEDED"});
+    let refused = house.ask("POST", &format!("{wid}/report"), Some(TOKEN), Some(word)).await;
+    let told = refused.json["errors"][0]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(refused.status == 400 && told.contains(r#"{"SUCCEEDED": {}}"#), "{}", refused.json);
+    let bogus = house.ask("GET", &format!("/api/executions/{task}/events?type=bogus"), Some(TOKEN), None).await;
+    assert_eq!((bogus.status.as_u16(), &bogus.json["errors"][0]["field"]), (400, &json!("type")), "{}", bogus.json);
+    for known in ["task_started", "ASSIGNED", "subtask_complete"] {
+        let path = format!("/api/executions/{task}/events?type={known}");
+        assert_eq!(house.ask("GET", &path, Some(TOKEN), None).await.status, 200, "{known}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_an_agent_that_nobody_knows() {
+    let house = House::new(true);
+    let (unknown, elsewhere) = ("agent_00000000000000000000000001", house.agent("b", Some("b")).await);
+    let steps = json!([{"action": "work"}, {"action": "work", "agent": unknown}]);
+    for (wish, field) in [
+        (json!({"title": "x", "action": "work", "agent": unknown}), "agent"),
+        (json!({"title": "x", "action": "work", "agent": elsewhere}), "agent"),
+        (json!({"title": "x", "plan": {"steps": steps}}), "step 2.agent"),
+    ] {
+        let answer = house.ask("POST", "/api/v1/tasks", Some(TOKEN), Some(wish)).await;
+        assert_eq!((answer.status.as_u16(), &answer.json["errors"][0]["field"]), (400, &json!(field)), "{}", answer.json);
+    }
+    let fine = json!({"title": "x", "action": "work", "agent": elsewhere, "namespace": "b"});
+    assert_eq!(house.ask("POST", "/api/v1/tasks", Some(TOKEN), Some(fine)).await.status, 201);
+}

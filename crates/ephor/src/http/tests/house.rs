@@ -6,6 +6,7 @@ use crate::http::server::{ServeOptions, Server};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use ephor_core::policy::Policy;
 use ephor_engine::{Engine, Settings};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -33,9 +34,14 @@ pub(super) struct Answer {
 impl House {
     /// On this machine, or on an address that can be reached from elsewhere.
     pub(super) fn new(local: bool) -> Self {
+        Self::under(local, Policy { solo: true, ..Policy::default() })
+    }
+
+    /// The same, with these numbers to decide by.
+    pub(super) fn under(local: bool, policy: Policy) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::new(folder.path().join("ephor.db"));
-        settings.policy.solo = true;
+        settings.policy = policy;
         let engine = Engine::open(settings).unwrap();
         let listen = if local { ([127, 0, 0, 1], 4000) } else { ([192, 0, 2, 1], 4000) }.into();
         let limits = Some(Limits { requests_per_s: None, ..Limits::on(listen) });

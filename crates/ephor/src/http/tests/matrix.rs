@@ -4,7 +4,13 @@
 use super::house::{Answer, House, TOKEN};
 use crate::http::auth::{Permission, permissions};
 use crate::http::operations::{OPERATIONS, PAGES};
+use ephor_core::agent::AgentCommand;
+use ephor_core::breaker::{Opened, Turn};
+use ephor_core::event::Actor;
+use ephor_core::id::AgentId;
 use ephor_core::key::Role;
+use ephor_core::spec::ErrorClass;
+use ephor_core::time::Time;
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -197,6 +203,56 @@ async fn nobody_reaches_what_is_not_theirs_from_elsewhere() {
     holds(false).await;
 }
 
+/// What gives away that something in a namespace is there: its tasks, agents, keys, holds, limits and breakers.
+async fn marks(house: &House, namespace: &str, agent: &str, task: String, key: Option<String>) -> Vec<String> {
+    let (hold, limit) = (format!("held-{agent}"), format!("limit-{agent}"));
+    let wish = json!({"namespace": namespace, "agent": agent, "reason": hold});
+    assert_eq!(house.ask("POST", "/api/v1/holds", Some(TOKEN), Some(wish)).await.status, 201);
+    let id: AgentId = house.server.engine().agent_named(agent).unwrap();
+    let opened = Opened { until: Time(i64::MAX / 2), failures: 5, class: ErrorClass::Timeout };
+    let turn = AgentCommand::Breaker(Turn::Open(opened));
+    house.server.engine().agent(id, turn, Actor::human("test")).await.unwrap();
+    let wish = json!({"namespace": namespace, "max": 5});
+    let set = house.ask("PUT", &format!("/api/v1/limits/{limit}"), Some(TOKEN), Some(wish)).await;
+    assert_eq!(set.status, 200, "{}", set.json);
+    [task, id.to_string(), hold].into_iter().chain(key).chain((namespace == "b").then_some(limit)).collect()
+}
+
+#[tokio::test]
+async fn lists_show_nothing_of_anothers() {
+    let house = House::new(false);
+    let things = things(&house).await;
+    let askers = askers(&house, false).await;
+    house.agent("beside-a", Some("a")).await;
+    let theirs = &things.of["b"];
+    let elsewhere = marks(&house, "b", "worker-b", theirs.task.clone(), Some(theirs.key.clone())).await;
+    let beside = marks(&house, "a", "beside-a", things.of["a"].task.clone(), None).await;
+    let lists = OPERATIONS.iter().filter(|(method, path, _)| *method == "GET" && !path.contains('{') && *path != "/login");
+    let lists: Vec<&str> = lists.map(|(_, path, _)| *path).collect();
+    assert!(lists.contains(&"/api/executions") && lists.contains(&"/api/v1/tasks") && lists.len() > 10, "{lists:?}");
+    let mut told = String::new();
+    for path in &lists {
+        told += &house.ask("GET", path, Some(TOKEN), None).await.json.to_string();
+    }
+    for mark in elsewhere.iter().chain(&beside) {
+        assert!(told.contains(mark.as_str()), "no list shows {mark}, so this test says nothing about it");
+    }
+    let mut asked = 0;
+    for asker in askers.iter().filter(|asker| !asker.everywhere) {
+        let hidden: Vec<&String> = elsewhere.iter().chain(beside.iter().filter(|_| asker.alone)).collect();
+        for path in &lists {
+            for query in ["", "?namespace=b", "?limit=100"] {
+                let answer = house.ask("GET", &format!("{path}{query}"), asker.key.as_deref(), None).await;
+                let told = answer.json.to_string();
+                let seen: Vec<_> = hidden.iter().filter(|mark| told.contains(mark.as_str())).collect();
+                assert!(seen.is_empty(), "{} sees {seen:?} at {path}{query}: {told}", asker.name);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 300, "only {asked} were asked");
+}
+
 #[tokio::test]
 async fn a_key_of_an_agent_speaks_as_no_other() {
     let house = House::new(false);
@@ -214,8 +270,21 @@ async fn a_key_of_an_agent_speaks_as_no_other() {
     }
     let taken = json!({"name": "x", "external_id": "other", "capabilities": ["work"]});
     assert_eq!(house.ask("POST", "/api/v1/agents", Some(&key), Some(taken)).await.status, 403);
-    let again = json!({"name": "x", "external_id": "own", "capabilities": ["work", "more"]});
+    let again = json!({"name": "x", "external_id": "own", "capabilities": ["work"]});
     assert_eq!(house.ask("POST", "/api/v1/agents", Some(&key), Some(again)).await.status, 200);
+    // Its key makes it no more than it was: it would be given, and so would see, the tasks of others.
+    for (field, more) in [
+        ("capabilities", json!({"name": "x", "external_id": "own", "capabilities": ["work", "more"]})),
+        ("external_id", json!({"name": "x", "external_id": "renamed", "capabilities": ["work"]})),
+        ("slots", json!({"name": "x", "capabilities": ["work"], "slots": 9})),
+    ] {
+        let answer = house.ask("POST", "/api/v1/agents", Some(&key), Some(more)).await;
+        assert_eq!((answer.status.as_u16(), &answer.json["errors"][0]["field"]), (403, &json!(field)), "{}", answer.json);
+    }
+    let more = json!({"agent_id": "own", "name": "x", "capabilities": ["work", "more"]});
+    assert_eq!(house.ask("POST", "/api/agents", Some(&key), Some(more)).await.status, 403);
+    let known = house.ask("GET", &format!("/api/v1/agents/{own}"), Some(TOKEN), None).await.json;
+    assert_eq!((&known["capabilities"], &known["external_id"]), (&json!(["work"]), &json!("own")));
     let work = house.ask("GET", &format!("/api/v1/agents/{own}/work"), Some(&key), None).await;
     assert_eq!(work.status, 200, "{}", work.json);
     let wid = work.json["id"].as_str().unwrap();

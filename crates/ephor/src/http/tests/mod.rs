@@ -12,6 +12,7 @@ mod malformed;
 mod matrix;
 mod planexe;
 mod reassign;
+mod recovery;
 mod rows;
 mod streams;
 mod tasks;

@@ -362,6 +362,50 @@ async fn looking_for_work_with_head_claims_nothing_and_idle_agents_hear_when_to_
 }
 
 #[tokio::test]
+async fn a_patch_that_says_two_things_does_both_or_neither() {
+    let bakery = Bakery::open(json!({"agent_id": "larry"})).await;
+    let before = bakery.shown().await;
+    for (wish, status) in [
+        (json!({"agent_id": "moe", "status": "COMPLETED"}), 400),
+        (json!({"agent_id": "moe", "status": "PAUSED", "expected_version": 1}), 409),
+        (json!({"agent_id": "nobody", "status": "PAUSED"}), 404),
+        (json!({"status": "RUNNING", "stop_running": true}), 400),
+    ] {
+        bakery.patch(wish.clone()).await.with(status);
+        let after = bakery.shown().await;
+        assert_eq!((&after["agent_id"], &after["version"]), (&before["agent_id"], &before["version"]), "{wish}");
+    }
+    bakery.work("larry").await;
+    let both = bakery.patch(json!({"agent_id": "moe", "status": "PAUSED", "stop_running": true})).await.with(200).json();
+    assert_eq!((&both["agent_id"], &both["status"]), (&json!("moe"), &json!("PAUSED")));
+    let told = bakery.say("larry", "heartbeat", "task_1_1", json!({})).await.with(200).json();
+    assert_eq!(told["force_pause"], true, "who works on it is told to stop: {told}");
+}
+
+#[tokio::test]
+async fn what_an_agent_does_not_say_here_stays_as_it_was_said_elsewhere() {
+    let desk = Desk::open();
+    let said = json!({"name": "Larry", "external_id": "larry", "role": "executor", "capabilities": ["call", "list"], "slots": 2,
+        "models": ["gpt-4"], "resources": {"cpu_cores": 4}, "tier": "premium"});
+    desk.send("POST", "/api/v1/agents", &said).await.with(201);
+    let short = json!({"agent_id": "larry", "name": "Larry", "capabilities": ["call"]});
+    let known = desk.send("POST", "/api/agents", &short).await.with(200).json();
+    for field in ["role", "slots", "models", "resources", "tier"] {
+        assert_eq!(known[field], said[field], "{field}: {known}");
+    }
+    assert_eq!(known["capabilities"], json!(["call"]));
+    let more = json!({"agent_id": known["id"], "name": "Larry", "capabilities": ["call"], "role": "caller", "slots": 3,
+        "models": ["opus"], "resources": {"gpu_memory_mb": 8}, "tier": "cheap"});
+    let known = desk.send("POST", "/api/agents", &more).await.with(200).json();
+    for field in ["role", "slots", "models", "resources", "tier"] {
+        assert_eq!(known[field], more[field], "{field}: {known}");
+    }
+    assert_eq!(desk.get("/api/v1/agents/larry").await.json()["slots"], 3, "one agent by two names");
+    let wrong = json!({"agent_id": "larry", "name": "Larry", "capabilities": ["call"], "slots": 0});
+    assert_eq!(desk.send("POST", "/api/agents", &wrong).await.with(400).json()["errors"][0]["field"], "slots");
+}
+
+#[tokio::test]
 async fn a_creation_that_is_said_again_with_its_key_creates_once() {
     let desk = Desk::open();
     let body = json!({"plan": plan()}).to_string();

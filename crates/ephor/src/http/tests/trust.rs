@@ -74,6 +74,15 @@ async fn the_key_of_an_agent_reaches_the_tasks_it_holds_and_no_others() {
     }
     let list = house.ask("GET", "/api/v1/tasks", Some(key), None).await.json;
     assert_eq!(list.as_array().unwrap().iter().map(|t| t["id"].clone()).collect::<Vec<_>>(), [json!(given)]);
+    let list = house.ask("GET", "/api/executions", Some(key), None).await.json;
+    assert_eq!(
+        list.as_array().unwrap().iter().map(|t| t["id"].clone()).collect::<Vec<_>>(),
+        [json!(given)],
+        "by its other name too"
+    );
+    let of = |task: &str| format!("/api/executions/{task}");
+    assert_eq!(house.ask("GET", &of(&given), Some(key), None).await.status, 200);
+    assert_eq!(house.ask("GET", &of(&rest), Some(key), None).await.status, 404);
     let others = house.agent("elsewhere", Some("a")).await;
     let agents = house.ask("GET", "/api/v1/agents", Some(key), None).await.json;
     assert_eq!(agents.as_array().unwrap().len(), 1, "nor does it see other agents: {agents}");
