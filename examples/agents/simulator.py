@@ -5,8 +5,8 @@
     python3 examples/agents/simulator.py     # in another
 
 It executes prospecting.md beside this file, writes every event of that execution to simulator.log, and ends with 0 if each task was
-done once and in the order of the plan. With --join it works on an execution that somebody else started. EPHOR_SERVER names another
-server, EPHOR_TOKEN who asks.
+done once and in the order of the plan. It works in a namespace of its own, so that it plays nobody's real tasks. With --join it works on
+an execution that somebody else started there. EPHOR_SERVER names another server, EPHOR_TOKEN who asks.
 """
 
 import argparse
@@ -65,20 +65,24 @@ def history(execution):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--agent", default="agent_larry_001", help="what it calls itself")
+    options.add_argument("--agent", default="simulator_py", help="what it calls itself")
     options.add_argument("--capabilities", default=",".join(LARRY), help="what it can do")
     options.add_argument("--plan", default=pathlib.Path(__file__).with_name("prospecting.md"), type=pathlib.Path)
     options.add_argument("--join", metavar="EXECUTION", help="work on this one instead of starting one")
+    options.add_argument("--namespace", default="simulator", help="the only one it works for")
     options.add_argument("--seconds", default=0.1, type=float, help="how long each task takes")
     options.add_argument("--log", default="simulator.log", help="where the events go")
     said = options.parse_args()
 
     call("POST", "/api/agents", {
-        "agent_id": said.agent, "name": said.agent, "role": "simulator", "capabilities": said.capabilities.split(",")})
+        "agent_id": said.agent, "name": said.agent, "role": "simulator", "capabilities": said.capabilities.split(","),
+        "namespace": said.namespace})
     execution = said.join
     if execution is None:
-        plan = {"plan_id": said.plan.stem, "agent_id": said.agent, "plan": said.plan.read_text()}
+        plan = {"plan_id": said.plan.stem, "agent_id": said.agent, "plan": said.plan.read_text(), "namespace": said.namespace}
         execution = call("POST", "/api/executions", plan)["execution_id"]
+    elif (home := call("GET", f"/api/v1/tasks/{execution}")["namespace"]) != said.namespace:
+        sys.exit(f"{execution} belongs to the namespace {home}; to work there, say --namespace {home}")
     print(f"{said.agent} works on {execution}", flush=True)
 
     while True:

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! It writes every event of the execution to `simulator.log`, or to the file that is named, and ends well if each task was done once and
-//! in the order of the plan. `EPHOR_SERVER` and `EPHOR_TOKEN` name another server and who asks. The same in Python: `simulator.py`.
+//! in the order of the plan. It works in a namespace of its own, so that it plays nobody's real tasks. `EPHOR_SERVER` and `EPHOR_TOKEN`
+//! name another server and who asks. The same in Python: `simulator.py`.
 
 use ephor_core::agent::Registration;
 use ephor_core::view::EventView;
@@ -32,6 +33,8 @@ const CAPABILITIES: [&str; 9] = [
     "build_quote",
     "conduct_interview",
 ];
+/// The only namespace it works for.
+const NAMESPACE: &str = "simulator";
 /// How long each task takes.
 const WORK: Duration = Duration::from_millis(20);
 
@@ -61,13 +64,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::new(config.clone())?;
     let registration = Registration {
         name: "Larry".into(),
-        external_id: Some("agent_larry_sdk".into()),
+        external_id: Some("simulator_sdk".into()),
+        namespace: Some(NAMESPACE.into()),
         capabilities: CAPABILITIES.map(Into::into).into(),
         ..Registration::default()
     };
     let agent = client.register(&registration).await?.id;
 
-    let plan = json!({"plan_id": "prospecting", "agent_id": agent, "plan": PLAN}).to_string();
+    let plan = json!({"plan_id": "prospecting", "agent_id": agent, "plan": PLAN, "namespace": NAMESPACE}).to_string();
     let (_, _, answer) = client.raw("POST", "/api/executions", Some(("application/json", plan.into_bytes()))).await?;
     let execution = serde_json::from_slice::<Value>(&answer)?["id"].as_str().ok_or("an execution has an id")?.to_owned();
     println!("{agent} works on {execution}");

@@ -75,6 +75,50 @@ fn the_first_job_of_the_readme_reports_on_this_checkout() {
     assert_eq!((&*kinds[0], &*kinds[kinds.len() - 1]), ("SUBMITTED", "ARCHIVED"), "from submission to archive");
 }
 
+/// A job whose last step cannot work: what was done is undone, and then it is done in another way.
+const TAKEN_BACK: &str = "
+title: Book a seat
+max_retries: 3
+plan:
+  steps:
+    - {id: base, action: echo, params: {day: monday}, checkpoint: laid}
+    - id: seat
+      action: files.write
+      depends_on: [base]
+      params: {path: seat.txt, content: taken}
+      compensation: {action: files.write, params: {path: undone.txt, content: 'gave back ${steps.seat.output.path}'}}
+    - id: pay
+      action: http.request
+      depends_on: [seat]
+      params: {url: no address at all}
+      alternatives:
+        - {on: [BAD_INPUT], title: Pay in cash, action: files.write, params: {path: paid.txt, content: cash}}
+";
+
+#[test]
+fn what_was_done_is_undone_by_the_built_in_agents_and_told_as_it_happens() {
+    let program = Program::new();
+    let (job, config) = (program.folder.path().join("seat.yaml"), program.folder.path().join("house.yaml"));
+    std::fs::write(&job, TAKEN_BACK).unwrap();
+    std::fs::write(&config, "policy: {rollbacks_max: 1, task_retry: {max_attempts: 10, initial: 10ms, max: 10ms}}\n").unwrap();
+    let mut run = program.run(job.to_str().unwrap());
+    let output = run.arg("--config").arg(&config).output().unwrap();
+    let shown = text(&output);
+    let undone = std::fs::read_to_string(program.out().join("undone.txt")).unwrap_or_else(|e| panic!("{e}\n{shown}"));
+    assert!(undone.starts_with("gave back ") && undone.ends_with("seat.txt"), "{undone}");
+    for word in ["UNDOING", "UNDONE", "ROLLED_BACK", "ANALYSING"] {
+        assert!(shown.contains(word), "{word} missing in\n{shown}");
+    }
+    let works: Vec<String> = program
+        .events()
+        .iter()
+        .filter(|event| event["type"] == "ATTEMPT_SUCCEEDED")
+        .filter_map(|event| event["data"]["work"].as_str().map(str::to_owned))
+        .filter(|work| work != "analysis")
+        .collect();
+    assert_eq!(works[..4], ["step:1", "step:2", "undo:2", "step:2"], "the checkpoint stays done: {works:?}");
+}
+
 /// A job that takes a while: a chain of small steps with a timer between them.
 const SLOW: &str = "
 title: Slow but steady

@@ -1,5 +1,6 @@
 //! The server is killed again and again while agents work for it over HTTP and act on an outside that keeps books of its own. Nothing may be
-//! lost, and nothing done twice. Longer: `KILLS=200 TASKS=1000 cargo test --release -p ephor --test server_kills -- --nocapture`
+//! lost, and nothing done twice. Longer: `KILLS=200 TASKS=1000 cargo test --release -p ephor --test server_kills -- --nocapture`; with
+//! `AT_ONCE=1000` that many steps are in the hands of agents at once.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -21,9 +22,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How many agents work, and how much each does at once.
+/// How many agents work.
 const AGENTS: usize = 3;
-const AT_ONCE: u32 = 8;
+/// How many steps they do at once together where the environment does not say.
+const AT_ONCE: u64 = 24;
 /// The steps of a task, each of which acts on the outside.
 const STEPS: usize = 2;
 /// How long everything may take to come to its end after the last kill.
@@ -32,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// A service that counts what it was asked for, and does what carries the same key once.
 #[derive(Default)]
 struct Outside {
+    /// How many steps are in the hands of agents now, and at most were.
+    in_hand: AtomicU64,
+    most_in_hand: AtomicU64,
     /// Which step of which task each key was for.
     done: Mutex<BTreeMap<String, String>>,
     asked: AtomicU64,
@@ -54,6 +59,8 @@ impl Agent for Sender {
 
     fn run<'a>(&'a self, job: Job<'a>) -> Running<'a> {
         Box::pin(async move {
+            let now = self.0.in_hand.fetch_add(1, Ordering::Relaxed) + 1;
+            self.0.most_in_hand.fetch_max(now, Ordering::Relaxed);
             let what = format!("{} {}", job.item().task_id, job.item().work);
             let args = json!({"to": what});
             let acted = job.effect("send", &args, |grant| async move {
@@ -62,7 +69,11 @@ impl Agent for Sender {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 Acted::Done(())
             });
-            match acted.await {
+            // Where many are wanted at once each takes long enough for the others to begin.
+            tokio::time::sleep(Duration::from_millis(count("WORK_MS", 0))).await;
+            let acted = acted.await;
+            self.0.in_hand.fetch_sub(1, Ordering::Relaxed);
+            match acted {
                 Ok(_) => Outcome::Succeeded(Success::default()),
                 Err(failure) => Outcome::Failed(failure),
             }
@@ -86,7 +97,8 @@ async fn work(config: Config, n: usize, outside: Arc<Outside>, mut over: watch::
     let said = json!({"name": format!("sender {n}"), "capabilities": ["send"]});
     let said: Registration = serde_json::from_value(said).unwrap();
     let id = Client::new(config.clone()).unwrap().register(&said).await.unwrap().id;
-    let options = Options { concurrency: AT_ONCE, wait_ms: 1_000, ..Options::new(id) };
+    let each = count("AT_ONCE", AT_ONCE).div_ceil(AGENTS as u64) as u32;
+    let options = Options { concurrency: each, wait_ms: 1_000, ..Options::new(id) };
     let transport = Arc::new(Http::new(config, id).unwrap());
     let worker = Worker::new(transport, options, [Arc::new(Sender(outside)) as Arc<dyn Agent>], new_claim_id);
     let drained = worker.run(async move { drop(over.wait_for(|over| *over).await) }).await;
@@ -155,8 +167,9 @@ async fn nothing_is_lost_and_nothing_is_done_twice_when_the_server_is_killed_aga
     let audit = house.run(&["audit", "verify"]);
     assert!(audit.status.success(), "{}{}", text(&audit.stdout), text(&audit.stderr));
     println!(
-        "{kills} kills, {under_way} of them with work left: {} acts of {tasks} tasks, asked for {} times",
+        "{kills} kills, {under_way} of them with work left: {} acts of {tasks} tasks, asked for {} times, at most {} steps in hand at once",
         done.len(),
-        outside.asked.load(Ordering::Relaxed)
+        outside.asked.load(Ordering::Relaxed),
+        outside.most_in_hand.load(Ordering::Relaxed)
     );
 }

@@ -112,6 +112,10 @@ pub(super) async fn hold(command: HoldCommand, cx: &mut Cx<'_>) -> Result<Exit, 
 
 pub(super) async fn kill(args: KillArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let Some(name) = args.task else {
+        let place = &args.place;
+        if !place.all && place.task_type.is_none() && place.agent.is_none() && cx.globals.namespace.is_none() {
+            return Err(Failure::usage("say what: --task TASK, --type TYPE, --agent AGENT, --namespace NAME, or --all"));
+        }
         return hold(HoldCommand::Place(args.place), cx).await;
     };
     let PlaceArgs { finish, reason, .. } = args.place;

@@ -36,6 +36,8 @@ impl Names {
         }
         let (word, said) = state(event)?;
         let took = step.as_ref().and_then(|path| self.begun.get(path)).map(|from| duration(event.at.0.since(*from)));
+        // What is said about the task names a step in its words.
+        let step = step.filter(|_| event.kind != "TASK_ATTEMPT_FAILED");
         let subject = step.map_or_else(|| "task".to_owned(), |path| self.of(&path));
         let took = took.filter(|_| matches!(event.kind.as_str(), "ATTEMPT_SUCCEEDED" | "WAIT_ENDED")).map(|t| format!("in {t}"));
         let said: Vec<String> = took.into_iter().chain(said).collect();
@@ -50,28 +52,99 @@ pub(super) fn clock(at: Time) -> String {
     text.get(11..19).map_or(text.clone(), ToOwned::to_owned)
 }
 
+/// What an attempt is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Step,
+    Undo,
+    Gate,
+    Plan,
+    Analysis,
+}
+
+impl Work {
+    /// As the event says; a step where it names no work.
+    fn of(event: &EventView) -> Self {
+        match event.text("work").map(|work| work.split_once(':').map_or(work, |(kind, _)| kind)) {
+            Some("undo") => Self::Undo,
+            Some("gate") => Self::Gate,
+            Some("plan") => Self::Plan,
+            Some("analysis") => Self::Analysis,
+            Some(_) | None => Self::Step,
+        }
+    }
+
+    /// The word for its beginning.
+    fn begun(self) -> &'static str {
+        match self {
+            Self::Step => "RUNNING",
+            Self::Undo => "UNDOING",
+            Self::Gate => "CHECKING",
+            Self::Plan => "PLANNING",
+            Self::Analysis => "ANALYSING",
+        }
+    }
+
+    /// The word for its good end.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Step => "COMPLETED",
+            Self::Undo => "UNDONE",
+            Self::Gate => "CHECKED",
+            Self::Plan => "PLANNED",
+            Self::Analysis => "ANALYSED",
+        }
+    }
+
+    /// What it is called where it went wrong; a step is named already.
+    fn named(self) -> &'static str {
+        match self {
+            Self::Step => "",
+            Self::Undo => "undoing it: ",
+            Self::Gate => "checking it: ",
+            Self::Plan => "planning it: ",
+            Self::Analysis => "analysing it: ",
+        }
+    }
+}
+
 /// What an event says about where a step or the task is: the word, and more.
 fn state(event: &EventView) -> Option<(String, Option<String>)> {
     let words = || event.words().map(ToOwned::to_owned);
     let field = |name: &str| event.text(name).map(ToOwned::to_owned);
     let attempt =
         || event.data.get("attempt").and_then(serde_json::Value::as_u64).filter(|n| *n > 1).map(|n| format!("attempt {n}"));
-    let is_step = event.text("work").is_none_or(|work| work.starts_with("step:"));
+    let work = Work::of(event);
+    let of_step = work == Work::Step;
     let say = |word: &str, said: Option<String>| Some((word.to_owned(), said));
     match event.kind.as_str() {
-        "ASSIGNED" if is_step && event.data.get("started") == Some(&true.into()) => say("RUNNING", attempt()),
-        "ASSIGNED" if is_step => say("ASSIGNED", attempt()),
-        "STARTED" if is_step => say("RUNNING", attempt()),
+        "ASSIGNED" if of_step && event.data.get("started") != Some(&true.into()) => say("ASSIGNED", attempt()),
+        "ASSIGNED" | "STARTED" => say(work.begun(), attempt()),
         "WAIT_STARTED" => match (field("signal"), event.data.get("until").and_then(serde_json::Value::as_i64)) {
             (Some(signal), _) => say("WAITING", Some(format!("for the signal {signal}"))),
             (None, until) => say("WAITING", until.map(|ms| format!("for {}", duration(Time(ms).since(event.at.0))))),
         },
-        "ATTEMPT_SUCCEEDED" if is_step => say("COMPLETED", None),
+        "ATTEMPT_SUCCEEDED" => say(work.done(), None),
         "WAIT_ENDED" => say("COMPLETED", None),
-        "ATTEMPT_FAILED" if is_step => match event.data.get("retry_at").and_then(serde_json::Value::as_i64) {
-            Some(at) => say("RETRYING", Some(format!("again in {}: {}", duration(Time(at).since(event.at.0)), why(event)))),
-            None => say("FAILED", Some(why(event))),
+        "ATTEMPT_FAILED" => match event.data.get("retry_at").and_then(serde_json::Value::as_i64) {
+            Some(at) => {
+                let again = format!("{}again in {}: {}", work.named(), duration(Time(at).since(event.at.0)), why(event));
+                say("RETRYING", Some(again))
+            }
+            None => say("FAILED", Some(format!("{}{}", work.named(), why(event)))),
         },
+        "TASK_ATTEMPT_FAILED" => {
+            let failed = field("step").filter(|step| !step.is_empty()).map(|step| format!("step {step} failed; "));
+            let then = event.data.get("then").cloned().unwrap_or_default();
+            let at = then["RETRY"]["at"].as_i64().map(|at| format!("again in {}", duration(Time(at).since(event.at.0))));
+            let then = at.or_else(|| then.get("ANALYSE").map(|_| "it is analysed".into()));
+            say("RETRYING", Some(format!("{}{}", failed.unwrap_or_default(), then.unwrap_or_default())))
+        }
+        "OVERRIDDEN" => {
+            let said = field("decision").map(|word| word.to_lowercase().replace('_', " "));
+            say("OVERRIDDEN", Some([said, words()].into_iter().flatten().collect::<Vec<_>>().join(": ")))
+        }
+        "STALL_ESCALATED" => say("STALLED", Some(format!("{} looks into it", field("task").unwrap_or_default()))),
         "STEP_FAILED" => say("FAILED", Some(why(event))),
         "STEP_SKIPPED" => say("SKIPPED", field("reason")),
         "ROLLED_BACK" => {
@@ -148,6 +221,35 @@ mod tests {
             line(9, "ATTEMPT_SUCCEEDED", json!({"work": work, "attempt": 2}), None),
             "03:04:09 COMPLETED   1.2 Find links  in 5 s"
         );
+        for (kind, data, words, told) in [
+            ("ASSIGNED", json!({"work": "undo:1.2", "attempt": 1, "started": true}), None, "UNDOING     1.2 Find links"),
+            ("ATTEMPT_SUCCEEDED", json!({"work": "undo:1.2", "attempt": 1}), None, "UNDONE      1.2 Find links  in 0 s"),
+            ("ATTEMPT_FAILED", json!({"work": "undo:1.2"}), Some("gone"), "FAILED      1.2 Find links  undoing it: gone"),
+            ("ASSIGNED", json!({"work": "gate:1.2:0", "started": true}), None, "CHECKING    1.2 Find links"),
+            ("ASSIGNED", json!({"work": "analysis", "started": true}), None, "ANALYSING   task"),
+            ("STARTED", json!({"work": "plan"}), None, "PLANNING    task"),
+            (
+                "TASK_ATTEMPT_FAILED",
+                json!({"step": "1.2", "retries": 0, "then": {"RETRY": {"at": millis(12)}}}),
+                None,
+                "RETRYING    task  step 1.2 failed; again in 3 s",
+            ),
+            (
+                "TASK_ATTEMPT_FAILED",
+                json!({"step": "1.2", "retries": 0, "then": {"ANALYSE": {"limit_at": 5}}}),
+                None,
+                "RETRYING    task  step 1.2 failed; it is analysed",
+            ),
+            (
+                "OVERRIDDEN",
+                json!({"decision": "SKIP_STEP", "step": "1.2"}),
+                Some("no use"),
+                "OVERRIDDEN  1.2 Find links  skip step: no use",
+            ),
+            ("STALL_ESCALATED", json!({"task": "task_y"}), None, "STALLED     task  task_y looks into it"),
+        ] {
+            assert_eq!(line(9, kind, data, words), format!("03:04:09 {told}"));
+        }
         assert_eq!(
             line(9, "FAILED", json!({"reason": "DEADLINE", "recoverable": true}), None),
             "03:04:09 FAILED      task  DEADLINE"

@@ -157,6 +157,15 @@ pub(super) async fn events(task: &str, after: u64, limit: u32, follow: bool, cx:
             }
             tell_events(&came, &mut names, follow, cx);
             after = came.last().map_or(after, |event| event.position);
+            let whole = limit > 0 && came.len() >= limit as usize;
+            if whole && !follow && matches!(cx.output(), Output::Table | Output::Wide) {
+                let next = EventQuery { task: Some(id), after, limit: 1, wait_ms: 0 };
+                if !api.events(next).await?.is_empty() {
+                    let what =
+                        format!("these are the first {limit}; ephor task events {task} --after {after} shows what follows");
+                    cx.say(what);
+                }
+            }
             let ended = follow && came.is_empty() && api.task(id).await?.status.is_final();
             let over = came.iter().any(|event| event.status_after.is_some_and(Status::is_final));
             if !follow || over || ended || cx.terminal.out.is_closed() {
