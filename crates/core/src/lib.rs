@@ -20,6 +20,8 @@ pub mod flow;
 pub mod gate;
 pub mod id;
 pub mod key;
+#[cfg(feature = "rules")]
+pub mod lifecycle;
 pub mod liveness;
 pub mod matching;
 pub mod namespace;

@@ -1,25 +1,16 @@
-//! `ephor lifecycle`: the statuses of a task and the map of legal moves, as data of the rules. Needs no engine.
+//! `ephor lifecycle`: the statuses of a task, the map of legal moves and how long each waits, as data of the rules and of the
+//! configuration. Needs no engine.
 
-use super::failure::Exit;
+use super::failure::{Exit, Failure};
 use super::style::{Hue, task_mark};
-use super::table::{self, cell, column};
-use super::{Cx, Output};
-use ephor_core::status::Status;
-use serde::Serialize;
+use super::table::{self, cell, column, wide};
+use super::{Cx, Output, show};
+use ephor_core::lifecycle::{Stage, Wait, lifecycle};
 
-/// One status and what may follow it.
-#[derive(Serialize)]
-struct Stage {
-    status: Status,
-    #[serde(rename = "final")]
-    is_final: bool,
-    may_become: &'static [Status],
-}
-
-pub(super) fn run(cx: &mut Cx<'_>) -> Exit {
-    let stages = Status::ALL.map(|status| Stage { status, is_final: status.is_final(), may_become: status.successors() });
+pub(super) fn run(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let stages = lifecycle(&cx.config()?.house());
     let form = (cx.output(), cx.globals.ascii);
-    let columns = [column("STATUS"), column("MAY BECOME")];
+    let columns = [column("STATUS"), column("KIND"), column("MAY BECOME"), wide("WAITS FOR")];
     table::list(
         cx.terminal,
         form,
@@ -30,11 +21,22 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Exit {
             let mark = task_mark(stage.status, None, false);
             let next: Vec<String> = stage.may_become.iter().map(ToString::to_string).collect();
             let next = if stage.is_final { (Hue::Idle, "nothing: it has ended".into()) } else { cell(next.join(" ")) };
-            vec![(mark.hue, format!("{} {}", mark.icon(style), stage.status)), next]
+            let status = (mark.hue, format!("{} {}", mark.icon(style), stage.status));
+            vec![status, cell(show::word_of(&stage.kind)), next, cell(waits(stage))]
         },
     );
     if form.0 == Output::Table {
-        cx.say("ephor lifecycle --json gives the same for programs");
+        cx.say("ephor lifecycle --output wide says what each waits for, and how long; --json gives the same for programs");
     }
-    Exit::Done
+    Ok(Exit::Done)
+}
+
+/// What a status waits for, how long, and what happens then.
+fn waits(stage: &Stage) -> String {
+    let told = |wait: &Wait| {
+        let then = wait.then.map(|then| format!(", then {then}")).unwrap_or_default();
+        let limit = wait.limit.map(|limit| format!(" ({limit}{then})")).unwrap_or_default();
+        format!("{}{limit}", wait.what)
+    };
+    stage.waits.iter().map(told).collect::<Vec<_>>().join("; ")
 }

@@ -274,7 +274,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Kill(args) => flow::kill(args, cx).await,
         Command::Limit(command) => flow::limit(command, cx).await,
         Command::Why(args) => why::run(&args, cx).await,
-        Command::Lifecycle => Ok(lifecycle::run(cx)),
+        Command::Lifecycle => lifecycle::run(cx),
         Command::Doctor => maintenance::doctor(cx).await,
         Command::Audit(command) => maintenance::audit(command, cx).await,
         Command::Migrate(command) => maintenance::migrate(command, cx).await,
