@@ -22,6 +22,13 @@ const CAPABILITIES_MAX: usize = 1_000;
 #[cfg(feature = "rules")]
 const SLOTS_MAX: u32 = 10_000;
 
+/// The most addresses one agent can be watched at.
+#[cfg(feature = "rules")]
+const ENDPOINTS_MAX: usize = 20;
+/// The longest of them, in bytes.
+#[cfg(feature = "rules")]
+const ADDRESS_MAX: usize = 2_048;
+
 /// What has happened to an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -85,6 +92,9 @@ pub struct Registration {
     /// How many pieces of work it holds at once at most; as many as it asks for where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
+    /// Where people and programs can watch it: addresses that begin with `http://` or `https://`. Ephor shows them and asks none of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monitoring_endpoints: Vec<String>,
     /// Its own name for itself, unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
@@ -226,6 +236,13 @@ impl Agent {
         if said.tier.as_deref().is_some_and(|tier| tier.trim().is_empty() || tier.len() > 64) {
             return wrong("tier", "1 to 64 bytes".into());
         }
+        if said.monitoring_endpoints.len() > ENDPOINTS_MAX {
+            return wrong("monitoring_endpoints", format!("at most {ENDPOINTS_MAX}"));
+        }
+        if let Some(address) = said.monitoring_endpoints.iter().find(|address| !is_address(address)) {
+            let why = "an address that begins with http:// or https://, of at most 2048 bytes and without spaces";
+            return wrong("monitoring_endpoints", format!("{address:?}: {why}"));
+        }
         said.capabilities.sort();
         said.capabilities.dedup();
         said.models.sort();
@@ -252,6 +269,14 @@ impl Agent {
             AgentEvent::BreakerClosed => self.breaker.turn(Turn::Close),
         }
     }
+}
+
+/// Whether a text may be an address to be shown. Nobody follows it here.
+#[cfg(feature = "rules")]
+fn is_address(text: &str) -> bool {
+    let behind = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let plain = |rest: &str| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_graphic());
+    text.len() <= ADDRESS_MAX && behind.is_some_and(plain)
 }
 
 #[cfg(test)]
@@ -290,6 +315,23 @@ mod tests {
         assert_eq!((agent.status, agent.registration.as_ref()), (AgentStatus::Draining, Some(&more)));
         agent.handle(AgentCommand::Resume).unwrap();
         assert_eq!(agent.status, AgentStatus::Active);
+    }
+
+    #[test]
+    fn where_it_can_be_watched_is_an_address() {
+        let mut agent = registered();
+        let said = |address: &str| {
+            let known = agent.registration.clone().unwrap();
+            Box::new(Registration { monitoring_endpoints: vec![address.into()], ..known })
+        };
+        let (good, bad) =
+            (said("https://a.example/metrics?x=1"), ["ftp://a", "http://", "javascript:alert(1)", "http://a b"].map(said));
+        for bad in bad {
+            let refusal = agent.handle(AgentCommand::Register(bad)).unwrap_err();
+            assert!(refusal.to_string().contains("monitoring_endpoints"), "{refusal}");
+        }
+        agent.handle(AgentCommand::Register(good)).unwrap();
+        assert_eq!(agent.registration.unwrap().monitoring_endpoints, ["https://a.example/metrics?x=1"]);
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub(super) struct RegisterArgs {
     /// How many pieces of work it may hold at once [default: as many as it asks for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     slots: Option<u32>,
+    /// Where it can be watched, an address; may be said more than once
+    #[arg(long = "monitor", value_name = "URL")]
+    monitoring_endpoints: Vec<String>,
     /// Make a key for it as well, which is shown this once: it speaks as this agent alone, and reaches the tasks it works on
     #[arg(long)]
     key: bool,
@@ -158,7 +161,8 @@ pub(super) async fn run(command: AgentCommand, cx: &mut Cx<'_>) -> Result<Exit, 
 
 /// What an agent says of itself.
 fn said(args: RegisterArgs, cx: &Cx<'_>) -> Registration {
-    let RegisterArgs { name, capabilities, role, external_id, models, resources, tier, slots, key: _ } = args;
+    let RegisterArgs { name, capabilities, role, external_id, models, resources, tier, slots, monitoring_endpoints, key: _ } =
+        args;
     let boxed = |words: Vec<String>| words.into_iter().map(Into::into).collect();
     Registration {
         name,
@@ -168,6 +172,7 @@ fn said(args: RegisterArgs, cx: &Cx<'_>) -> Registration {
         resources: resources.into_iter().map(|(name, n)| (name.into(), n)).collect(),
         tier,
         slots,
+        monitoring_endpoints,
         external_id,
         namespace: cx.globals.namespace.as_deref().map(Into::into),
         in_process: false,
@@ -275,6 +280,9 @@ fn tell(agent: &AgentView, cx: &mut Cx<'_>) {
             if let Some(hold) = &agent.hold {
                 let what = format!("  held   {}; go on with ephor hold lift {}", inert(&hold.reason), hold.id);
                 cx.terminal.out.line(what);
+            }
+            for address in &agent.monitoring_endpoints {
+                cx.terminal.out.line(format!("  watch  {}", inert(address)));
             }
             if let Some(liveness) = agent.liveness {
                 cx.terminal.out.line(format!("  looks  {}", liveness.word()));

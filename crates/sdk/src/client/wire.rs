@@ -95,7 +95,7 @@ pub struct EventFilter {
 pub struct Progress {
     /// Which task.
     pub task_id: TaskId,
-    /// The part of its steps that have ended, from 0 to 1.
+    /// The part of its steps that are done or were left out, from 0 to 1, and of those under way what their agents say.
     pub progress: f64,
     /// The step it is at: its index in plan order.
     #[serde(default)]
@@ -105,6 +105,9 @@ pub struct Progress {
     pub current_step_id: Option<String>,
     /// Where it is.
     pub status: Status,
+    /// When it is expected to be done, where that is known.
+    #[serde(default)]
+    pub estimated_completion: Option<WireTime>,
 }
 
 /// An agent, as others see it.
@@ -135,6 +138,9 @@ pub struct AgentView {
     /// How many pieces of work it may hold at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
+    /// Where it can be watched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monitoring_endpoints: Vec<String>,
     /// Whether it is trusted with work.
     #[serde(default)]
     pub breaker: BreakerState,

@@ -60,6 +60,9 @@ pub(crate) struct AgentView {
     /// How many pieces of work it may hold at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     slots: Option<u32>,
+    /// Where it can be watched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    monitoring_endpoints: Vec<String>,
     /// Whether it is trusted with work.
     breaker: BreakerState,
     /// How many attempts went well since the server started.
@@ -144,6 +147,7 @@ impl AgentView {
             resources: said.resources,
             tier: said.tier,
             slots: said.slots,
+            monitoring_endpoints: said.monitoring_endpoints,
             breaker: agent.breaker.state(server.engine().now()),
             succeeded: record.succeeded,
             failed: record.failed,
