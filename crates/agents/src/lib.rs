@@ -84,3 +84,30 @@ impl Builtin {
         actions
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_rules_say_is_built_in_is_built_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            read_roots: Vec::new(),
+            out: folder.path().to_owned(),
+            shell: shell::Config {
+                folder: folder.path().to_owned(),
+                sandbox: sandbox::Config {
+                    launcher: Vec::new(),
+                    enforcement: sandbox::Enforcement::Required,
+                    namespaces: true,
+                    readable: Vec::new(),
+                },
+                limits: sandbox::Limits::default(),
+            },
+            http: http::Config::default(),
+            secrets: secrets::Source::default(),
+        };
+        assert_eq!(Builtin::new(config).unwrap().capabilities(), ephor_core::matching::BUILT_IN);
+    }
+}

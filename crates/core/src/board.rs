@@ -65,6 +65,8 @@ pub(crate) struct Cell {
     pub(crate) given_back: u32,
     /// What kind of trouble it had last, and the least wait the outside asked for then.
     pub(crate) trouble: Option<ErrorClass>,
+    /// When it had it.
+    pub(crate) troubled_at: Option<Time>,
     pub(crate) retry_after_ms: Option<u64>,
     /// The place of its work among all that was done and not undone since; none where nothing of it stands.
     pub(crate) done_no: Option<u32>,

@@ -1,7 +1,7 @@
 //! What people and agents wrote in the course of a task: the private side, kept apart from its state. Rules decide by the state; the
 //! contents only fill in parameters, conditions and views.
 
-use crate::event::{Event, Letter, Private, RequestText};
+use crate::event::{EscalationReason, Event, Letter, Private, RequestText};
 use crate::expr::{Scope, walk};
 use crate::plan::StepText;
 use crate::plan::difference::Difference;
@@ -40,8 +40,12 @@ pub struct Contents {
     pub guidance: Vec<String>,
     /// Why each piece of work last failed, by work.
     pub errors: HashMap<String, String>,
-    /// Why the task is where it is: the last reason given for a hold, an escalation, an end.
+    /// The last reason somebody gave: for a decision, a try, an end.
     pub reason: Option<String>,
+    /// Why it is on hold; gone with the hold.
+    pub hold: Option<String>,
+    /// Why a decision about it is owed; gone with the escalation.
+    pub escalation: Option<String>,
 }
 
 /// What a step that is being undone left behind.
@@ -139,7 +143,24 @@ impl Contents {
             }
             // What somebody said about the task in passing is evidence, and no reason for where it is.
             (Event::LateReportKept { .. } | Event::ReviewNoted | Event::VoteCast { .. }, _) => {}
+            (Event::CancelRequested { .. }, words) => {
+                self.reason = words.and_then(|words| if let Private::Text(text) = words { Some(text.clone()) } else { None });
+            }
             (Event::Guided, Some(Private::Text(text))) => self.guidance.push(text.clone()),
+            (Event::Paused { .. }, Some(Private::Text(text))) => self.hold = Some(text.clone()),
+            (Event::Escalated { reason, .. }, words) => {
+                if let Some(Private::Text(text)) = words {
+                    self.reason = Some(text.clone());
+                }
+                // Whoever asks for a decision says why, or nothing; what happens by itself follows from what was said last.
+                let said = if words.is_some() || *reason != EscalationReason::Requested { self.reason.clone() } else { None };
+                self.escalation = said.or(self.escalation.take());
+            }
+            (Event::Failed { reason, .. } | Event::Cancelled { reason } | Event::Stopped { reason }, None)
+                if reason.explains_itself() =>
+            {
+                self.reason = None;
+            }
             (_, Some(Private::Text(text))) => self.reason = Some(text.clone()),
             _ => {}
         }

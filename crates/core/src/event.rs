@@ -6,6 +6,8 @@
 //! Words and fields here are stored for ever. A field may be added with a default; anything else is a new `SCHEMA` number with an
 //! upcaster in `read`.
 
+mod words;
+
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
 use crate::plan::{Plan, StepText};
 use crate::review::{Judge, Question, Tally, Verdict, VoteWord};
@@ -229,6 +231,9 @@ pub enum Event {
         /// What open steps ask of an agent from now on.
         #[serde(default, skip_serializing_if = "Allocation::is_empty")]
         allocation: Allocation,
+        /// Whether the task ends by it: it stays ESCALATED until then. Earlier releases let it go on for one event.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ends: bool,
     },
 
     /// A hold was put on it.
@@ -443,6 +448,9 @@ pub struct Submitted {
     pub mode: ExecutionMode,
     /// What may happen outside without a person.
     pub autonomy: Autonomy,
+    /// Whether the request said so; else it follows the mode.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub autonomy_given: bool,
     /// Do not start before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Time>,
@@ -587,6 +595,21 @@ pub struct Parent {
     /// The step it stands for; a free child where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Box<str>>,
+    /// How many tasks stood for that step before it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub again: u32,
+}
+
+fn is_first(again: &u32) -> bool {
+    *again == 0
+}
+
+impl Parent {
+    /// Its place below that task, where it stands for a step: unique there.
+    pub fn place(&self) -> Option<String> {
+        let step = self.step.as_ref()?;
+        Some(if self.again == 0 { step.to_string() } else { format!("{step}~{}", self.again + 1) })
+    }
 }
 
 /// What a check at submit found (S1-22…28).
@@ -677,6 +700,9 @@ pub struct Succeeded {
     /// What gates are judged by, without the words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Judgement>,
+    /// What was done on the outside without asking for a grant, by action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unguarded: Vec<Box<str>>,
 }
 
 /// An attempt that did not work.
@@ -695,6 +721,9 @@ pub struct Failed {
     /// The least wait that the outside asked for, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What was done on the outside without asking for a grant, by action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unguarded: Vec<Box<str>>,
 }
 
 /// Work that was taken from the agents it was kept for.
@@ -942,6 +971,9 @@ pub struct Modified {
     /// The new mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ExecutionMode>,
+    /// The autonomy that follows from it, where nobody had set one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autonomy: Option<Autonomy>,
     /// The agent that does from now on what the one before was to do, or what any could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,

@@ -35,6 +35,8 @@ kinds! {
     EffectKind EffectId "effect";
     /// Names one review by the council.
     ReviewKind ReviewId "review";
+    /// Names one version of the plan of a task.
+    PlanKind PlanId "plan";
     /// Names a key; the key itself is something else.
     KeyKind KeyId "key";
     /// Names a hold.

@@ -16,6 +16,41 @@ pub const CAPACITIES: [&str; 5] = ["cpu_cores", "memory_mb", "gpu_memory_mb", "n
 /// The longest name of a model, in bytes.
 const MODEL_MAX: usize = 128;
 
+/// What the built-in agents can do, sorted; those of `ephor-agents` are compared with it by a test.
+pub const BUILT_IN: [&str; 10] = [
+    "analyse",
+    "echo",
+    "files.read",
+    "files.scan",
+    "files.write",
+    "http.request",
+    "links.check",
+    "noop",
+    "shell.run",
+    "template.render",
+];
+
+/// Whether the built-in agents can do all of this; words are joined by `+`.
+pub fn is_built_in(words: &str) -> bool {
+    words.split('+').all(|word| BUILT_IN.binary_search(&word).is_ok())
+}
+
+/// The smallest act that brings an agent for work under a key, as a command line.
+pub fn who_could(key: &str) -> String {
+    let Key { words, model, .. } = Key::read(key);
+    let listed = words.replace('+', ",");
+    if is_built_in(words) {
+        return format!("ephor agent run --capability {listed}");
+    }
+    let with = model.map(|model| format!(" --model {model}")).unwrap_or_default();
+    format!("ephor agent register --name NAME --capabilities {listed}{with} --key")
+}
+
+/// What to say beside: nothing where the built-in agents could do it.
+pub fn who_else(words: &str) -> &'static str {
+    if is_built_in(words) { "" } else { "; the built-in agents cannot do it, and docs/agents.md says how one of yours does" }
+}
+
 /// What an agent has, as work is compared with it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Able {

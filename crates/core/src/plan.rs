@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub mod difference;
 mod layout;
 mod outline;
+#[cfg(feature = "rules")]
+pub(crate) mod remaining;
 pub(crate) mod written;
 use layout::Layout;
 pub use outline::Outline;
@@ -86,6 +88,9 @@ pub struct Step {
     /// What to do about an effect of which nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_unknown: Option<OnUnknown>,
+    /// Whether doing it means acting on the outside.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acts: bool,
     /// The agent that must do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
@@ -317,6 +322,7 @@ pub fn blank(path: Box<str>) -> Step {
         gates: Vec::new(),
         optional: false,
         on_unknown: None,
+        acts: false,
         agent: None,
         model: None,
         demands: BTreeMap::new(),

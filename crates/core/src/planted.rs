@@ -97,6 +97,8 @@ faults! {
     TimeReversed;
     /// A dry run acts on the outside.
     DryRunActs;
+    /// A step that acts worked without a grant, and nobody says so.
+    ActUnsaid;
     /// Nobody asks after an effect whose agent fell silent.
     EffectForgotten;
     /// What may have happened is done again, and nobody was told to look for it.

@@ -1,11 +1,16 @@
 //! The numbers a house decides by. Defaults are those of the source documents; a configuration may change each.
 
+mod by_type;
+
+pub use by_type::TypePolicy;
+
 use crate::breaker::BreakerPolicy;
 use crate::plan::{Problem, check_retry};
 pub use crate::spec::OnAgentLost;
 use crate::spec::{ErrorClass, RetryPolicy};
 use crate::time::WireDuration;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// After how many failures of this class a step's attempts are spent where its policy does not name the class: a no stays a no, nonsense
 /// stays nonsense, and what ran out of memory twice will do so again.
@@ -99,6 +104,9 @@ pub struct Policy {
     pub breaker: BreakerPolicy,
     /// Whether the operator may decide alone where too few judges exist.
     pub solo: bool,
+    /// What is otherwise for some kinds of work, by task type.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_type: BTreeMap<Box<str>, TypePolicy>,
 }
 
 /// What happens to a task that waited too long.
@@ -169,6 +177,7 @@ impl Default for Policy {
             session_wait: minutes(5),
             breaker: BreakerPolicy::default(),
             solo: false,
+            by_type: BTreeMap::new(),
         }
     }
 }
@@ -208,6 +217,7 @@ impl Policy {
             wrong("probation_slots", "is 0; allowed are numbers from 1, or no probation by `probation_successes: 0`".into());
         }
         check_retry(&self.task_retry).into_iter().for_each(|why| wrong("task_retry", why));
+        problems.extend(self.problems_by_type());
         problems
     }
 }

@@ -7,7 +7,7 @@ use crate::namespace::DEFAULT_NAMESPACE;
 use crate::plan::{Plan, Problem, check_retry, is_word};
 use crate::policy::{Policy, RETRIES_MAX};
 use crate::recurrence;
-use crate::spec::{Affinity, Autonomy, ExecutionMode, PlanSpec, Request, Risk};
+use crate::spec::{Affinity, ExecutionMode, PlanSpec, RecurrenceKind, Request, Risk};
 use crate::time::Time;
 use serde_json::Value;
 use std::sync::Arc;
@@ -88,6 +88,18 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         }
     }
 
+    // Whether it comes again is no kind of work, though some say it there.
+    let said = request.task_type.as_deref().and_then(RecurrenceKind::read);
+    match (said, &request.recurrence) {
+        (Some(RecurrenceKind::Recurring), None) => {
+            wrong("recurrence", "RECURRING says not when; give `every` or `cron`".into());
+        }
+        (Some(RecurrenceKind::OneTime), Some(_)) => {
+            wrong("task_type", "ONE_TIME contradicts `recurrence`; give one of them".into())
+        }
+        (Some(RecurrenceKind::OneTime), None) | (Some(RecurrenceKind::Recurring), Some(_)) | (None, _) => {}
+    }
+    let task_type = request.task_type.as_deref().filter(|_| said.is_none());
     problems.extend(request.recurrence.iter().flat_map(|recurrence| recurrence::check(recurrence, now)));
 
     let plan = match request {
@@ -118,6 +130,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
             reason: "the deadline has passed; it is ignored".into(),
         });
     }
+    let house = policy.for_type(task_type.unwrap_or("general"));
     let risk = request.risk.unwrap_or_default();
     let review_owed = risk >= Risk::High || request.execution_mode == ExecutionMode::Strict;
     let acceptance_owed = confidence.is_some_and(|c| c < policy.confidence_min);
@@ -127,20 +140,17 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
     let due_at = by_calendar.and_then(|r| recurrence::first_from(r, asked.unwrap_or(now))).or(asked).filter(|d| *d > now);
     let facts = Submitted {
         namespace: request.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).into(),
-        task_type: request.task_type.as_deref().unwrap_or("general").into(),
+        task_type: task_type.unwrap_or("general").into(),
         priority: request.priority,
         mode: request.execution_mode,
-        autonomy: request.autonomy.unwrap_or(match request.execution_mode {
-            ExecutionMode::Strict => Autonomy::Assisted,
-            ExecutionMode::Auto => Autonomy::Autonomous,
-            ExecutionMode::DryRun => Autonomy::Suggestion,
-        }),
+        autonomy: request.autonomy.unwrap_or(request.execution_mode.autonomy()),
+        autonomy_given: request.autonomy.is_some(),
         due_at,
         deadline: deadline.filter(|d| *d > now),
         timeout_ms: request.timeout.map(|d| d.ms),
         queue_ms: request.queue_timeout.map(|d| d.ms),
         lease_ms: request.heartbeat_timeout.map(|d| d.ms),
-        on_agent_lost: request.on_agent_lost,
+        on_agent_lost: request.on_agent_lost.or(house.and_then(|own| own.on_agent_lost)),
         agent: request.agent,
         session_ms: (request.affinity == Affinity::Session).then_some(policy.session_wait.ms),
         external_id: request.external_id.as_deref().map(Into::into),
@@ -149,26 +159,26 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         owner_id: request.owner_id.as_deref().map(Into::into),
         subject_ref_type: request.subject_ref_type.as_deref().map(Into::into),
         subject_ref_id: request.subject_ref_id.as_deref().map(Into::into),
-        parent: request.parent_task_id.map(|task| Parent { task, step: None }),
+        parent: request.parent_task_id.map(|task| Parent { task, step: None, again: 0 }),
         depends_on: request.depends_on.clone(),
         retry_of: request.retry_of,
         related: request.related_task_id,
         plan,
         confidence,
         acceptance_owed,
-        max_retries: request.max_retries.unwrap_or(policy.max_retries),
-        retry: request.retry_policy.clone(),
+        max_retries: request.max_retries.or(house.and_then(|own| own.max_retries)).unwrap_or(policy.max_retries),
+        retry: request.retry_policy.as_ref().or(house.and_then(|own| own.retry_policy.as_ref())).cloned(),
         recurrence: request.recurrence.clone(),
         run: request.recurrence.as_ref().map(|_| 1),
         previous_run: None,
         author: None,
         risk,
-        risk_reasons: request.risk.iter().map(|r| format!("the caller says {r:?}").to_uppercase().into()).collect(),
+        risk_reasons: request.risk.iter().map(|r| format!("the caller says {}", r.word()).into()).collect(),
         findings,
         review_owed,
         final_review: request.final_review,
         released: due_at.is_none() && !review_owed && request.depends_on.is_empty(),
-        stall_ms: policy.stall_watch.then_some(policy.stall_after.ms),
+        stall_ms: policy.stall_watch.then(|| house.and_then(|own| own.stall_after).unwrap_or(policy.stall_after).ms),
         depth: 0,
         healed: Default::default(),
     };

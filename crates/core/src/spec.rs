@@ -1,6 +1,10 @@
 //! What people and programs write: a request, a plan, its steps. These are wire types and nothing more; `request` and
 //! `plan` check them and turn them into what a task lives by.
 
+mod words;
+
+pub use words::RecurrenceKind;
+
 use crate::id::TaskId;
 use crate::time::{WireDuration, WireTime};
 use serde::{Deserialize, Serialize};
@@ -18,7 +22,8 @@ pub struct Request {
     /// What is to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The kind of work, an open set: `CodeReview`, `INVOICE_FOLLOW_UP`, `general` where it is missing.
+    /// The kind of work, an open set: `CodeReview`, `INVOICE_FOLLOW_UP`, `general` where it is missing. `ONE_TIME` and `RECURRING` are no
+    /// kinds of work, and only compared with `recurrence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_type: Option<String>,
     /// The order among waiting tasks.
@@ -108,8 +113,8 @@ pub struct Request {
     /// The retry policy of steps that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_policy: Option<RetryPolicy>,
-    /// Makes it come again.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Makes it come again; the word `ONE_TIME` is read as well, and says that it does not.
+    #[serde(deserialize_with = "words::recurrence", skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
     /// The risk the caller sees; the computed one may be higher, never lower.
     #[serde(alias = "risk_level", skip_serializing_if = "Option::is_none")]
@@ -216,6 +221,9 @@ pub struct StepSpec {
     /// What to do about an outside effect of which nobody knows whether it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_unknown: Option<OnUnknown>,
+    /// Whether doing it means acting on the outside. Where it then works without having asked for an effect, an UNGUARDED one is noted.
+    #[serde(skip_serializing_if = "is_false")]
+    pub acts: bool,
     /// The agent that must do it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<crate::id::AgentId>,

@@ -4,16 +4,19 @@
 //! A field may be added here; none changes its meaning. What is missing is left out, so that the absence of a fact is no `null`.
 
 use crate::event::{ActorKind, EndReason, EscalationReason, Event, Finding};
-use crate::id::{AgentId, EffectId, ReviewId, TaskId};
+use crate::id::{AgentId, EffectId, PlanId, ReviewId, TaskId};
 use crate::liveness::Liveness;
 use crate::plan::{Plan, StepText};
 use crate::review::{Question, Tally, Verdict, VoteWord};
-use crate::spec::{Affinity, Autonomy, ExecutionMode, GateKind, OnAgentLost, OnUnknown, Priority, Recurrence, Risk};
+use crate::spec::{
+    Affinity, Autonomy, ErrorClass, ExecutionMode, GateKind, OnAgentLost, OnUnknown, Priority, Recurrence, RecurrenceKind, Risk,
+};
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::{WireDuration, WireTime};
 use crate::work::{EffectOutcome, WorkKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// A task, whole but for its steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,9 +35,16 @@ pub struct TaskView {
     /// The task it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,
-    /// The step of that task it stands for.
+    /// Its place below the root of its tree, unique there: for each task on the way the step it stands for, or `0.n` for the n-th child
+    /// of its parent where it stands for none. Missing for a root, and where the caller's source knows no other tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hierarchical_id: Option<String>,
+    /// The id of the version of the plan it follows; missing before there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_plan_id: Option<PlanId>,
+    /// The agent that holds work of it now; of several, the one that holds the step it is at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_by: Option<AgentId>,
     /// The ended task it is another try of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<TaskId>,
@@ -108,7 +118,7 @@ pub struct TaskView {
     /// Why a decision about it is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation_reason: Option<EscalationReason>,
-    /// The last reason a person or a rule gave for a hold, an escalation or its end.
+    /// Why it is where it is: the reason given for the hold it is under, for its escalation or its end; else the last one anybody gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Whether it was told to end and its agents have not answered yet.
@@ -124,7 +134,7 @@ pub struct TaskView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
 
-    /// The part of its steps that have ended, from 0 to 1.
+    /// The part of its steps that are done or were left out, from 0 to 1; 1 once it is COMPLETED.
     pub progress: f64,
     /// The step it is at: its index in plan order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,6 +157,9 @@ pub struct TaskView {
     /// Steps that were not done although the whole completed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<String>,
+    /// How many acts on the outside it is known to have done without asking for a grant.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unguarded_effects: u32,
     /// What came of it: of one step its output, of several the output of each by name. There once it has ended.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub result: Value,
@@ -156,6 +169,9 @@ pub struct TaskView {
     /// Tasks that are part of it and have not ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<TaskId>,
+    /// Whether it comes once or again and again.
+    #[serde(default)]
+    pub recurrence_kind: RecurrenceKind,
     /// Makes it come again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
@@ -271,14 +287,14 @@ impl StepCounts {
         counts
     }
 
-    /// How many have ended, one way or another.
-    pub fn ended(&self) -> u32 {
-        self.completed + self.failed + self.skipped + self.cancelled
+    /// How many there is nothing left to do about: done, or left out.
+    pub fn done(&self) -> u32 {
+        self.completed + self.skipped
     }
 
-    /// The part that has ended, from 0 to 1; 0 where there are no steps.
+    /// The part that is done, from 0 to 1; 0 where there are no steps. What failed or was called off was not done.
     pub fn progress(&self) -> f64 {
-        if self.total == 0 { 0.0 } else { f64::from(self.ended()) / f64::from(self.total) }
+        if self.total == 0 { 0.0 } else { f64::from(self.done()) / f64::from(self.total) }
     }
 
     /// The count of one status, to be set.
@@ -300,14 +316,30 @@ impl StepCounts {
     }
 }
 
-/// What went wrong last.
+/// What went wrong last (S0-18).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LastError {
-    /// In which step.
-    pub step: String,
+    /// In which step, by path; missing where it was about the task as a whole, as a deadline is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// What happened, in the words of who met it.
     pub message: String,
+    /// What kind of trouble.
+    #[serde(default)]
+    pub class: ErrorClass,
+    /// In which attempt of the step, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// With which agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<WireTime>,
+    /// Whether trying again could help.
+    #[serde(default)]
+    pub recoverable: bool,
 }
 
 /// A step or a group of steps.
@@ -328,12 +360,24 @@ pub struct StepView {
     /// One line.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// More, for its agent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
     /// What it does; empty for a group.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub action: String,
     /// What its agent must be able to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
+    /// The model it is done with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What it may use, by name: the limits of the task, its own, and what was allocated since.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub resources: Map<String, Value>,
+    /// How long an attempt may take, where it says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<WireDuration>,
     /// What must have ended before, by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
@@ -483,6 +527,12 @@ pub struct TaskRow {
     pub owner_id: Option<String>,
     /// When it was born.
     pub created_at: WireTime,
+    /// When its last event happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<WireTime>,
+    /// The agent that holds work of it now, where a running engine was asked; of several, whoever has held it longest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_by: Option<AgentId>,
     /// Not to be started before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<WireTime>,
@@ -565,6 +615,9 @@ impl EventView {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlanView {
+    /// The id of this version of the plan of its task; missing for one that belongs to no task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_plan_id: Option<PlanId>,
     /// Which version of the plan, from 1; 0 for one that belongs to no task.
     pub plan_version: u32,
     /// Its steps and groups: parents before their children, siblings in the order written.
@@ -578,6 +631,10 @@ pub struct PlanView {
     /// How long the whole takes, where every step says how long it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_duration: Option<WireDuration>,
+    /// What its steps need of their agents' machines (`cpu_cores`, `memory_mb`, `gpu_memory_mb`, `network_bandwidth_mbps`,
+    /// `storage_gb`), where they say so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resource_requirements: BTreeMap<String, Requirement>,
     /// How sure its reader was, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
@@ -590,6 +647,18 @@ pub struct PlanView {
     /// How the latest versions differ from those before, latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<crate::plan::difference::Difference>,
+}
+
+/// How much of something the steps of a plan need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Requirement {
+    /// All steps together.
+    pub total: u64,
+    /// The steps that may run side by side, where that is most.
+    pub at_once: u64,
+    /// The step that needs most.
+    pub largest: u64,
 }
 
 /// A step or group of a plan.
@@ -610,12 +679,24 @@ pub struct PlannedStep {
     /// One line.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// More, for its agent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
     /// What it does; empty for a group.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub action: String,
     /// What its agent must be able to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
+    /// The model it is done with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What it may use by itself, by name; beside the limits of the task.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub resources: Map<String, Value>,
+    /// How long an attempt may take, where it says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<WireDuration>,
     /// What must have ended before, by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
@@ -631,6 +712,9 @@ pub struct PlannedStep {
     /// Whether the task goes on without it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
+    /// Whether doing it means acting on the outside.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub acts: bool,
     /// How long it is expected to take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate: Option<WireDuration>,
@@ -655,18 +739,25 @@ impl PlanView {
             parent: step.parent.as_ref().map(path),
             children: step.children,
             title: texts.get(i).map(|t| t.title.clone()).unwrap_or_default(),
+            description: texts.get(i).map(|t| t.description.clone()).unwrap_or_default(),
             action: if step.children > 0 { String::new() } else { step.action.to_string() },
             capabilities: step.capabilities.iter().map(ToString::to_string).collect(),
+            model: step.model.as_deref().map(Into::into),
+            resources: texts.get(i).map(|t| t.resources.clone()).unwrap_or_default(),
+            timeout: step.timeout_ms.map(|ms| WireDuration { ms }),
             needs: paths(&step.needs),
             when: step.when.as_deref().map(Into::into),
             for_each: step.for_each.as_deref().map(Into::into),
             gates: step.gates.iter().map(|g| g.kind).collect(),
             optional: step.optional,
+            acts: step.acts,
             estimate: step.estimate_ms.map(|ms| WireDuration { ms }),
             slack: slack[i],
         };
         Self {
+            execution_plan_id: None,
             plan_version: 0,
+            resource_requirements: requirements(plan, &outline.parallel_groups),
             steps: plan.steps.iter().enumerate().map(step).collect(),
             order: paths(&outline.order),
             parallel_groups: outline.parallel_groups.iter().map(|group| paths(group)).collect(),
@@ -678,6 +769,27 @@ impl PlanView {
             changes: Vec::new(),
         }
     }
+}
+
+/// What the steps need of machines, by name.
+fn requirements(plan: &Plan, groups: &[Vec<u32>]) -> BTreeMap<String, Requirement> {
+    let mut all: BTreeMap<String, Requirement> = BTreeMap::new();
+    for group in groups {
+        let mut together: BTreeMap<&str, u64> = BTreeMap::new();
+        for (name, needed) in group.iter().flat_map(|i| &plan.steps[*i as usize].demands) {
+            let of = all.entry(name.to_string()).or_default();
+            of.total = of.total.saturating_add(*needed);
+            of.largest = of.largest.max(*needed);
+            let sum = together.entry(name).or_default();
+            *sum = sum.saturating_add(*needed);
+        }
+        for (name, sum) in together {
+            if let Some(of) = all.get_mut(name) {
+                of.at_once = of.at_once.max(sum);
+            }
+        }
+    }
+    all
 }
 
 /// A review by the council, open or decided.
@@ -746,13 +858,27 @@ pub struct EffectView {
     pub attempt: u32,
     /// What is done.
     pub action: String,
-    /// With what, as SHA-256 in hexadecimal.
+    /// With what, as SHA-256 in hexadecimal; empty where nobody said.
     pub args_digest: String,
     /// What became of it; missing while nobody said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<EffectOutcome>,
     /// What to do when nobody knows.
     pub on_unknown: OnUnknown,
+    /// Whether it was granted before; where not, it is UNGUARDED: an agent did it with credentials of its own, and nobody could have
+    /// prevented it.
+    #[serde(default = "yes")]
+    pub guarded: bool,
+    /// What its agent says of an unguarded one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The key its agent did an unguarded one with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The result of one step.

@@ -111,6 +111,9 @@ pub struct WorkItem {
     /// More, for the agent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// The model to do it with, where the step names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// The action's parameters, references resolved; `${secrets.NAME}` is left for the agent to resolve.
     pub params: Map<String, Value>,
     /// What it may use: the limits of the task, the step's own numbers, and what was allocated since, by name.
@@ -252,6 +255,33 @@ pub struct Success {
     /// What gates are judged by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Judgement>,
+    /// What was done on the outside without asking for a grant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unguarded: Vec<Unguarded>,
+}
+
+/// An act on the outside that no grant was asked for, as who did it tells of it: done with credentials of its own. It is noted as an
+/// UNGUARDED effect of the task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Unguarded {
+    /// What was done, as a word: `email.send`.
+    pub action: String,
+    /// The same for people: to whom, with what.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The key it was done with, where the outside knows it by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl Unguarded {
+    fn told(&self) -> String {
+        let about = if self.description.is_empty() { String::new() } else { format!(" ({})", self.description) };
+        let key = self.key.as_ref().map(|key| format!(" [{key}]")).unwrap_or_default();
+        format!("{}{about}{key}", self.action)
+    }
 }
 
 /// Why an attempt did not work.
@@ -269,12 +299,24 @@ pub struct Failure {
     /// The least wait before another attempt, in milliseconds, where the outside named one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What was done on the outside all the same, without asking for a grant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unguarded: Vec<Unguarded>,
 }
 
 impl Failure {
+    /// What happened, with what was done on the outside all the same.
+    pub(crate) fn told(&self) -> std::borrow::Cow<'_, str> {
+        if self.unguarded.is_empty() {
+            return std::borrow::Cow::Borrowed(&self.message);
+        }
+        let acts: Vec<String> = self.unguarded.iter().map(Unguarded::told).collect();
+        format!("{}; done without asking: {}", self.message, acts.join("; ")).into()
+    }
+
     /// A failure that another attempt could mend.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), retryable: true, retry_after_ms: None }
+        Self { class, message: message.into(), retryable: true, retry_after_ms: None, unguarded: Vec::new() }
     }
 
     /// A failure that another attempt would only repeat.

@@ -25,7 +25,7 @@ use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
 use ephor_core::request;
 use ephor_core::spec::{ExecutionMode, Request};
-use ephor_core::task::{Task, Waiting};
+use ephor_core::task::{Forecast, Task, Usual, Waiting};
 use ephor_core::time::Time;
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, WorkItem,
@@ -436,6 +436,21 @@ impl Engine {
     pub fn lease(&self, task: TaskId, work: &WorkKey) -> Option<LeaseView> {
         let mono = self.inner.clock.mono_ms();
         self.leases().view(task, work, mono)
+    }
+
+    /// Who holds work of a task.
+    pub fn holder(&self, task: TaskId) -> Option<AgentId> {
+        self.leases().holder(task)
+    }
+
+    /// When a task is expected to be done, by its plan and by how long such work took since the engine started.
+    pub fn forecast(&self, task: &Task) -> Forecast {
+        let mut usual: BTreeMap<&str, Option<Usual>> = task.steps().map(|step| (&*step.action, None)).collect();
+        {
+            let leases = self.leases();
+            usual.iter_mut().for_each(|(action, known)| *known = leases.usual(action));
+        }
+        task.forecast(self.now(), &|action| usual.get(action).copied().flatten())
     }
 
     /// Gives an agent work, waiting up to `wait_ms` (at most a minute) for the first piece. Whoever no longer waits for the answer gets

@@ -210,6 +210,11 @@ impl Leases {
         self.usual.name(action)
     }
 
+    /// How long work usually takes.
+    pub(crate) fn usual(&self, action: &str) -> Option<ephor_core::task::Usual> {
+        self.usual.of(action)
+    }
+
     /// An attempt worked. Answers who did it, where that ends its probation or brings it nearer to its end.
     pub(crate) fn worked(&mut self, task: TaskId, work: &WorkKey, attempt: u32, mono: u64) -> Option<AgentId> {
         let watch = self.tasks.get(&task)?.leases.iter().find(|w| w.work == *work && w.attempt == attempt)?;
@@ -372,6 +377,11 @@ impl Leases {
     /// The latest sign of life of everything held of a task.
     pub(crate) fn telemetry(&self, task: TaskId, now: Time) -> Vec<Telemetry> {
         self.tasks.get(&task).into_iter().flat_map(|h| &h.leases).map(|w| telemetry(task, w, now)).collect()
+    }
+
+    /// Who holds work of a task; of several, whoever has held it longest.
+    pub(crate) fn holder(&self, task: TaskId) -> Option<AgentId> {
+        self.tasks.get(&task)?.leases.iter().min_by_key(|watch| watch.since).map(|watch| watch.agent)
     }
 
     /// How many leases are live.

@@ -29,7 +29,7 @@ pub(crate) struct Live {
 /// steps: so writing it whole never costs more than a few bytes for each event.
 pub(crate) const SNAPSHOT_EVERY: u64 = 1_000;
 /// The form of a snapshot: the release that wrote it. Others read the events instead.
-const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/4");
+const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/5");
 
 /// About as much room as most events take: to grow into it bit by bit would cost more.
 const USUAL_BYTES: usize = 384;

@@ -8,7 +8,7 @@ use ephor_core::breaker::{BreakerOf, BreakerState, BreakerView};
 use ephor_core::command::{Refusal, Submission};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
-use ephor_core::matching::{Candidate, Key, misfit};
+use ephor_core::matching::{Candidate, Key, is_built_in, misfit, who_could};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::plan::Problem;
 use ephor_core::task::Task;
@@ -207,7 +207,7 @@ impl Engine {
                 .map(told)
                 .collect();
             let what = format!("no agent that is known may have it: {}", near.join("; "));
-            let act = Some(format!("ephor agent run --capability {words}"));
+            let act = Some(who_could(key));
             return (!near.is_empty()).then(|| Waiting { reason: "NO_AGENT".into(), what, act, ..Waiting::default() });
         }
         let named: Vec<String> = able.iter().take(NAMED_MAX).map(|one| told(one)).collect();
@@ -217,9 +217,10 @@ impl Engine {
         Some(Waiting {
             reason: if busy { "AGENTS_BUSY".into() } else { "NO_AGENT".into() },
             what: format!("{} of {} agents are able to {words}: {}{rest}", able.len(), all.len(), named.join("; ")),
-            act: Some(match busy {
+            // An agent of somebody else's that does not ask has to be looked after by whoever runs it.
+            act: Some(match busy || !is_built_in(words) {
                 true => first.act.clone().unwrap_or_else(|| format!("ephor agent show {}", first.agent.id)),
-                false => format!("ephor agent run --capability {words}"),
+                false => who_could(key),
             }),
             ..Waiting::default()
         })

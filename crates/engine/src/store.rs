@@ -61,6 +61,12 @@ pub trait Reader: Send + Sync {
     /// The row of a task, if it matches the filter and comes after its cursor; `None` too when there is no such task.
     fn listed(&self, task: StreamId, filter: &Filter) -> Result<Option<Listed>, StoreError>;
 
+    /// When the last event of a stream happened; `None` when there is no such stream.
+    fn touched(&self, stream: StreamId) -> Result<Option<i64>, StoreError>;
+
+    /// How many tasks with the same parent were born before a task; `None` where it has none, or is none.
+    fn born_before(&self, task: StreamId) -> Result<Option<u64>, StoreError>;
+
     /// Task rows, newest first, that match the filter and come after the cursor, at most `limit`.
     fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError>;
 

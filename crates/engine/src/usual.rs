@@ -7,6 +7,8 @@ use std::sync::Arc;
 const KEPT: usize = 128;
 /// How many it takes before anything is called usual.
 const ENOUGH: usize = 20;
+/// How many it takes for a median: enough that one that was odd does not decide alone.
+const SOME: usize = 3;
 /// How many actions are remembered; of more nothing is known.
 const ACTIONS_MAX: usize = 1_000;
 
@@ -45,6 +47,18 @@ impl Usual {
         seen.next = (seen.next + 1) % KEPT;
     }
 
+    /// How long attempts took; none where too few were seen for a median.
+    pub(crate) fn of(&self, action: &str) -> Option<ephor_core::task::Usual> {
+        let took = &self.0.get(action)?.took;
+        if took.len() < SOME {
+            return None;
+        }
+        let mut sorted = took.clone();
+        sorted.sort_unstable();
+        let median_ms = sorted.get((sorted.len() - 1) / 2).copied()?;
+        Some(ephor_core::task::Usual { median_ms, p95_ms: self.p95(action) })
+    }
+
     /// Within how long 95 of 100 attempts were done; none where too few were seen.
     pub(crate) fn p95(&self, action: &str) -> Option<u64> {
         let took = &self.0.get(action)?.took;
@@ -69,12 +83,25 @@ mod tests {
             usual.note(&name, ms);
         }
         assert_eq!(usual.p95("a"), None);
+        assert_eq!(usual.of("a").map(|a| (a.median_ms, a.p95_ms)), Some((10, None)));
         usual.note(&name, 20);
         assert_eq!((usual.p95("a"), usual.p95("b")), (Some(19), None));
         for _ in 0..KEPT {
             usual.note(&name, 7);
         }
         assert_eq!(usual.p95("a"), Some(7));
+    }
+
+    #[test]
+    fn one_odd_attempt_is_no_median() {
+        let mut usual = Usual::default();
+        let name = usual.name("a").unwrap();
+        for ms in [900, 5] {
+            usual.note(&name, ms);
+            assert_eq!(usual.of("a"), None);
+        }
+        usual.note(&name, 6);
+        assert_eq!(usual.of("a").unwrap().median_ms, 6);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Doctor asks it about a whole database, the simulation after every step.
 
 use ephor_core::event::{
-    Actor, ActorKind, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, SkipReason, Submitted,
+    Actor, ActorKind, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, SkipReason, Submitted, Succeeded,
 };
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::review::Question;
@@ -84,6 +84,8 @@ enum Approval {
 struct Acted {
     work: WorkKey,
     outcome: Option<EffectOutcome>,
+    /// In which attempt it was last granted.
+    attempt: u32,
     /// Whether a person is asked when nobody knows; their word lets the step go on.
     ask: bool,
 }
@@ -240,6 +242,7 @@ impl Witness {
                 self.leases.remove(&done.work);
                 match &done.work {
                     WorkKey::Step(path) => {
+                        self.says_what_it_did(path, done);
                         let found = self.steps.succeeded(path, done);
                         self.breaches.extend(found);
                     }
@@ -359,9 +362,16 @@ impl Witness {
                     self.leases.remove(&WorkKey::Analysis);
                 }
             }
-            Event::EscalationDecided { decision, by, allocation: _ } => {
-                if self.escalated.take().is_none() {
+            Event::EscalationDecided { decision, by, allocation: _, ends } => {
+                if self.escalated.is_none() {
                     self.breach(Rule::Undecided, "an escalation was decided that there was not".into());
+                }
+                // What ends by it waits for nobody's decision any more, and goes nowhere else before.
+                if !ends {
+                    self.escalated = None;
+                }
+                if *ends != (*decision == DecisionWord::Liquidate) && *ends {
+                    self.breach(Rule::Undecided, format!("it was to end by {decision:?}"));
                 }
                 self.who_decides(*decision, *by, said);
                 if *decision == DecisionWord::ModifyScope {
@@ -394,6 +404,9 @@ impl Witness {
                     self.ask_again();
                 }
                 self.mode = change.mode.unwrap_or(self.mode);
+                if let Some(autonomy) = change.autonomy {
+                    self.drafts_only = autonomy == Autonomy::Suggestion;
+                }
                 self.deadline = change.deadline.map(|t| t.0).or(self.deadline);
                 self.due_at = change.due_at.map(|t| t.0).or(self.due_at);
             }
@@ -418,7 +431,8 @@ impl Witness {
                 if matches!(before, Some((Some(EffectOutcome::Done), _) | (Some(EffectOutcome::Unknown), true))) {
                     self.breach(Rule::Effect, format!("{} was granted again, but it may have happened", granted.effect));
                 }
-                let acted = Acted { work: granted.work.clone(), outcome: None, ask: granted.on_unknown == OnUnknown::Ask };
+                let ask = granted.on_unknown == OnUnknown::Ask;
+                let acted = Acted { work: granted.work.clone(), outcome: None, attempt: granted.attempt, ask };
                 self.effects.insert(granted.effect, acted);
             }
             Event::EffectSettled { effect, outcome } => self.settled(*effect, *outcome, said),
@@ -690,6 +704,19 @@ impl Witness {
         self.review = None;
         if self.needs_approval {
             self.approval = Approval::Owed;
+        }
+    }
+
+    /// A step that acts on the outside, and works where that is allowed, was granted it or is known to have done it without asking.
+    fn says_what_it_did(&mut self, path: &str, done: &Succeeded) {
+        if self.mode == ExecutionMode::DryRun || self.drafts_only || !done.unguarded.is_empty() || !self.steps.acts(path) {
+            return;
+        }
+        let of = |acted: &Acted| {
+            acted.work == done.work && (acted.attempt == done.attempt || acted.outcome == Some(EffectOutcome::Done))
+        };
+        if !self.effects.values().any(of) {
+            self.breach(Rule::Effect, format!("step {path} acts, worked, was granted nothing, and nobody says so"));
         }
     }
 

@@ -60,6 +60,7 @@ suite! {
     events_can_be_read_from_any_position_of_all_or_of_one_stream
     lists_are_newest_first_and_every_filter_narrows_them
     streams_of_a_kind_come_in_order_of_birth
+    it_is_known_when_a_stream_was_touched_and_who_was_born_before
     what_is_due_comes_earliest_first
     open_work_comes_best_first_and_a_cursor_walks_all_of_it
     counts_follow_the_tasks
@@ -559,6 +560,19 @@ fn lists_are_newest_first_and_every_filter_narrows_them(mut kit: Kit) {
     assert_eq!(kit.listed(Filter { namespace: Some("other".into()), owner_id: Some("ann".into()), ..all() }), NONE);
     let page = kit.reader.list(&Filter { live: true, ..all() }, 2).unwrap();
     assert_eq!(page.iter().map(|listed| listed.stream).collect::<Vec<_>>(), [task(8), task(7)]);
+}
+
+fn it_is_known_when_a_stream_was_touched_and_who_was_born_before(mut kit: Kit) {
+    let child = |n: u64, parent| Change { row: Some(Row { parent, ..row(Status::Scheduled) }.into()), ..birth(n) };
+    for (n, parent) in [(1, None), (2, Some(7)), (3, Some(8)), (4, Some(7)), (5, Some(7))] {
+        kit.write(group([child(n, parent)]));
+    }
+    let later = NewEvent { at: NOW + 5, ..event("later") };
+    kit.write(group([Change { events: vec![later], ..change(task(2), 1, &[]) }]));
+    let touched = |n| kit.reader.touched(task(n)).unwrap();
+    assert_eq!((touched(1), touched(2), touched(9)), (Some(NOW), Some(NOW + 5), None));
+    let before = |n| kit.reader.born_before(task(n)).unwrap();
+    assert_eq!([1, 2, 3, 4, 5, 9].map(before), [None, Some(0), Some(0), Some(1), Some(2), None]);
 }
 
 fn streams_of_a_kind_come_in_order_of_birth(mut kit: Kit) {

@@ -214,7 +214,18 @@ impl Config {
             value: Some(workers::told(worker)),
             said: true,
         });
-        watched.chain(rest.map(|(key, value)| of("policy", key, value, self.says("policy", key)))).chain(workers).collect()
+        let of_house = rest.flat_map(|(key, value)| match value {
+            // What is otherwise for a type is told number by number.
+            Value::Object(types) if key == "by_type" => {
+                let own = |(name, own): (&String, &Value)| -> Vec<Setting> {
+                    let numbers = own.as_object().into_iter().flatten();
+                    numbers.map(|(key, value)| of(&format!("policy.by_type.{name}"), key, value, true)).collect()
+                };
+                types.iter().flat_map(own).collect()
+            }
+            value => vec![of("policy", key, value, self.says("policy", key))],
+        });
+        watched.chain(of_house).chain(workers).collect()
     }
 }
 
@@ -273,6 +284,27 @@ mod tests {
         assert_eq!(of("policy.solo"), (Some("true"), false));
         assert_eq!(of("monitoring.pending_timeout_seconds"), (Some("120"), true));
         assert_eq!(of("monitoring.check_interval_seconds"), (Some("300"), false));
+    }
+
+    #[test]
+    fn what_is_otherwise_for_a_type_is_told_number_by_number() {
+        let text = "policy:\n  by_type:\n    invoice:\n      max_retries: 0\n      stall_strategy: escalate\n      retry_policy: {max_attempts: 7}\n";
+        let config = Config::from_text(text).unwrap();
+        let settings = config.settings();
+        let of = |name: &str| settings.iter().find(|s| s.name == name).map(|s| (s.value.as_deref(), s.said));
+        assert_eq!(of("policy.by_type.invoice.max_retries"), Some((Some("0"), true)));
+        assert_eq!(of("policy.by_type.invoice.stall_strategy"), Some((Some("escalate"), true)));
+        assert_eq!(of("policy.by_type"), None);
+        for (text, part) in [
+            ("policy: {by_type: {invoice: {max_retrys: 0}}}", "max_retries"),
+            ("policy: {by_type: {invoice: {max_retries: 5000}}}", "policy.by_type.invoice.max_retries"),
+            ("policy: {by_type: {\"in voice\": {max_retries: 1}}}", "in voice"),
+            ("policy: {by_type: {invoice: {stall_after: 1ms}}}", "policy.by_type.invoice.stall_after"),
+            ("policy: {by_type: {invoice: {retry_policy: {max_attempts: 0}}}}", "policy.by_type.invoice.retry_policy"),
+        ] {
+            let why = Config::from_text(text).unwrap_err();
+            assert!(why.contains(part), "{part} is missing in {why}");
+        }
     }
 
     #[test]

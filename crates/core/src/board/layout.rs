@@ -194,6 +194,7 @@ fn new_cell(fence: u32) -> Cell {
         by_class: Vec::new(),
         given_back: 0,
         trouble: None,
+        troubled_at: None,
         retry_after_ms: None,
         done_no: None,
         gate: 0,

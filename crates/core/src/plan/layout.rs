@@ -67,6 +67,7 @@ impl<'a> Layout<'a> {
                 gates: spec.gates.clone(),
                 optional: spec.optional,
                 on_unknown: spec.on_unknown,
+                acts: spec.acts,
                 agent: spec.agent,
                 model: spec.model.as_deref().map(Into::into),
                 demands: demands(&spec.resources),

@@ -21,12 +21,19 @@ pub struct Outline {
 
 /// The graph behind a plan: each node has a start (2i) and an end (2i + 1). A step's start comes before its end, a group's start
 /// before the starts in it, the ends in it before its end, and the end of what is needed before the start of what needs it.
-struct Graph {
+pub(super) struct Graph {
     after: Vec<Vec<u32>>,
     before: Vec<u32>,
 }
 
-fn graph(steps: &[Step]) -> Graph {
+impl Graph {
+    /// What comes right after a node.
+    pub(super) fn after(&self, node: usize) -> &[u32] {
+        &self.after[node]
+    }
+}
+
+pub(super) fn graph(steps: &[Step]) -> Graph {
     let mut graph = Graph { after: vec![Vec::new(); steps.len() * 2], before: vec![0; steps.len() * 2] };
     let mut edge = |from: u32, to: u32| {
         graph.after[from as usize].push(to);
@@ -49,7 +56,7 @@ fn graph(steps: &[Step]) -> Graph {
 }
 
 /// Kahn's algorithm, stable: nodes that become free at the same time keep the order of the plan.
-fn sorted(graph: &Graph) -> Vec<u32> {
+pub(super) fn sorted(graph: &Graph) -> Vec<u32> {
     let mut before = graph.before.clone();
     let mut free: std::collections::BinaryHeap<std::cmp::Reverse<u32>> =
         before.iter().enumerate().filter(|(_, n)| **n == 0).map(|(i, _)| std::cmp::Reverse(i as u32)).collect();

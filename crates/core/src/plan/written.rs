@@ -49,6 +49,7 @@ fn alone(step: &Step, text: &StepText) -> StepSpec {
         gates: step.gates.clone(),
         optional: step.optional,
         on_unknown: step.on_unknown,
+        acts: step.acts,
         agent: step.agent,
         resources: text.resources.clone(),
         checkpoint: word(&step.checkpoint),
@@ -82,7 +83,7 @@ mod tests {
              "compensation": {"action": "unx", "params": {"id": "${steps.a.output.id}"}, "timeout": "3s"},
              "alternatives": [{"on": ["TIMEOUT"], "action": "z"}]},
             {"id": "g", "sequential": true, "steps": [
-                {"action": "y", "for_each": "[1, 2]", "when": "true", "optional": true, "on_unknown": "probe"},
+                {"action": "y", "for_each": "[1, 2]", "when": "true", "optional": true, "on_unknown": "probe", "acts": true},
                 {"action": "z", "depends_on": ["a"], "gates": [{"kind": "CODE_STYLE"}], "queue_timeout": "1m"}]},
             {"action": "w", "external_id": "E", "estimate": "1h", "heartbeat_timeout": "9s", "start_timeout": "8s"},
         ]}))

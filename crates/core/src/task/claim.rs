@@ -31,7 +31,14 @@ impl Task {
         };
         if let Err(why) = params {
             // Parameters that refer to nothing cannot be handed out, and trying again cannot help.
-            let failed = Failed { work, attempt, class: ErrorClass::BadInput, retry_at: None, retry_after_ms: None };
+            let failed = Failed {
+                work,
+                attempt,
+                class: ErrorClass::BadInput,
+                retry_at: None,
+                retry_after_ms: None,
+                unguarded: Vec::new(),
+            };
             return Ok(Decided {
                 drafts: vec![Draft::because(Event::AttemptFailed(Box::new(failed)), &why)],
                 answer: Err(Refusal::NoWork("its parameters refer to nothing")),
@@ -120,6 +127,7 @@ impl Task {
             action: String::new(),
             title: text.title.clone(),
             description: text.description.clone(),
+            model: None,
             params: Default::default(),
             resources: Default::default(),
             may_act: self.may_act(),
@@ -132,6 +140,7 @@ impl Task {
             Offer::Step(i) => {
                 let step = &self.board.steps[i as usize];
                 item.action = step.action.to_string();
+                item.model = step.model.as_deref().map(Into::into);
                 if let Some(words) = self.contents.steps().get(i as usize) {
                     if !words.title.is_empty() {
                         item.title.clone_from(&words.title);

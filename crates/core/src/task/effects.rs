@@ -13,7 +13,7 @@ use crate::spec::{ExecutionMode, OnUnknown};
 use crate::work::{EffectGrant, EffectOutcome, EffectRequest, WorkKey};
 
 /// The most effects one task may have.
-const EFFECTS_MAX: usize = 10_000;
+pub(super) const EFFECTS_MAX: usize = 10_000;
 
 impl Task {
     /// Grants the right to act once. The same act asked for again has the same id and key, whatever attempt asks.

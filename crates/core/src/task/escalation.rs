@@ -123,5 +123,6 @@ impl Task {
 
 fn decided(decision: DecisionWord, by: DecidedBy, text: TextChanges) -> Draft {
     let allocation = Allocation::of(&text);
-    Draft::with(Event::EscalationDecided { decision, by, allocation }, Private::Changes(Box::new(text)))
+    let ends = decision == DecisionWord::Liquidate;
+    Draft::with(Event::EscalationDecided { decision, by, allocation, ends }, Private::Changes(Box::new(text)))
 }

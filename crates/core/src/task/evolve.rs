@@ -31,12 +31,18 @@ impl Task {
 
             Event::Assigned(assigned) => self.assigned(assigned, at),
             Event::Started { work, timeout_at, .. } => self.started(work, *timeout_at, at),
-            Event::AttemptSucceeded(done) => self.succeeded(&done.work, done.attempt, at),
-            Event::AttemptFailed(failed) => self.attempt_failed(failed, at),
+            Event::AttemptSucceeded(done) => {
+                self.note_unguarded(&done.work, done.attempt, &done.unguarded);
+                self.succeeded(&done.work, done.attempt, at);
+            }
+            Event::AttemptFailed(failed) => {
+                self.note_unguarded(&failed.work, failed.attempt, &failed.unguarded);
+                self.attempt_failed(failed, at);
+            }
             Event::StepFailed { step, class } => self.with_step(step, |task, i| {
                 task.stop_waiting(i);
-                task.board.cell_mut(i).trouble = Some(*class);
-                task.board.cell_mut(i).retry_after_ms = None;
+                let cell = task.board.cell_mut(i);
+                (cell.trouble, cell.troubled_at, cell.retry_after_ms) = (Some(*class), Some(at), None);
                 task.fail_step(i, at);
             }),
             Event::StepSkipped { step, reason } => self.with_step(step, |task, i| {
@@ -98,6 +104,7 @@ impl Task {
             Event::ChildBorn { step, child } => self.with_step(step, |task, i| {
                 task.begun(at);
                 task.board.run(i, at);
+                *task.births.entry(step.clone()).or_default() += 1;
                 task.spawned.insert(i, *child);
             }),
             Event::StepBlocked { step, reason, reassign_at, .. } => self.with_step(step, |task, i| {
@@ -105,6 +112,7 @@ impl Task {
                     task.offline.insert(i);
                     task.soft.set(Timer::Reassign(i), *by);
                 }
+                task.board.cell_mut(i).troubled_at = Some(at);
                 // Whether its agent said so itself, or fell silent.
                 task.board.cell_mut(i).reported = (*reason == BlockReason::External).then_some(false);
                 if *reason == BlockReason::AgentOffline {
@@ -212,9 +220,9 @@ impl Task {
                     self.facts.priority = *priority;
                 }
             }
-            Event::EscalationDecided { decision, by, allocation } => {
+            Event::EscalationDecided { decision, by, allocation, ends } => {
                 self.allocate(allocation);
-                self.escalation_decided(*decision, *by, at);
+                self.escalation_decided(*decision, *by, *ends, at);
             }
 
             Event::Paused { stop_running } => self.paused = Some(Hold { stop_running: *stop_running }),
@@ -235,6 +243,9 @@ impl Task {
                 }
                 if let Some(mode) = change.mode {
                     self.change_mode(mode);
+                }
+                if let Some(autonomy) = change.autonomy {
+                    self.facts.autonomy = autonomy;
                 }
                 if let Some(agent) = change.agent {
                     let before = self.facts.agent.replace(agent);
@@ -364,7 +375,8 @@ impl Task {
                                 task.board.note_done(i);
                                 task.board.end(i, StepStatus::Completed, at)
                             } else {
-                                task.board.cell_mut(i).trouble = Some(ErrorClass::Other);
+                                let cell = task.board.cell_mut(i);
+                                (cell.trouble, cell.troubled_at) = (Some(ErrorClass::Other), Some(at));
                                 task.fail_step(i, at)
                             }
                             task.queue_steps(at);

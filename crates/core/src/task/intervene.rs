@@ -64,6 +64,7 @@ impl Task {
             deadline: changes.deadline,
             due_at: changes.due_at,
             mode: changes.mode,
+            autonomy: changes.mode.and_then(|mode| self.autonomy_under(mode)),
             agent: changes.agent,
             text,
             allocation: Allocation::of(&changes.text),

@@ -18,10 +18,12 @@ mod effects;
 mod escalation;
 mod evolve;
 mod facts;
+mod forecast;
 mod healing;
 mod intervene;
 mod next;
 mod outbox;
+mod reasons;
 mod report;
 mod shown;
 mod stall;
@@ -29,9 +31,11 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod undo;
+mod unguarded;
 mod waiting;
 
 pub use facts::AGEING_MS;
+pub use forecast::{Forecast, Usual};
 pub use waiting::Waiting;
 
 use crate::board::{Board, Lease};
@@ -133,6 +137,8 @@ pub struct Task {
     spawned: BTreeMap<u32, TaskId>,
     /// Tasks that the last event left without the step they stood for: they are told to end.
     let_go: Vec<TaskId>,
+    /// How often each of them was born.
+    births: BTreeMap<Box<str>, u32>,
     /// Free children that have not ended.
     children: BTreeSet<TaskId>,
     /// How those ended that did not complete.
@@ -228,6 +234,9 @@ pub struct Effect {
     pub outcome: Option<EffectOutcome>,
     /// What to do when nobody knows.
     pub on_unknown: OnUnknown,
+    /// Its place among what its attempt did without asking for a grant; none where it was granted.
+    #[serde(default)]
+    pub unguarded: Option<u32>,
 }
 
 /// What a decision proposes: events, and what is answered.
@@ -323,6 +332,7 @@ impl Task {
             dependents: BTreeSet::new(),
             spawned: BTreeMap::new(),
             let_go: Vec::new(),
+            births: BTreeMap::new(),
             children: BTreeSet::new(),
             lost_children: BTreeSet::new(),
             called_off: None,
@@ -435,6 +445,17 @@ impl Task {
             None => path.into(),
         };
         self.contents.absorb(event, private, name);
+        // Withdrawn without a word: nothing that was said before explains it.
+        if private.is_none() && !self.cancelling && matches!(event, Event::Cancelled { reason: EndReason::Requested }) {
+            self.contents.reason = None;
+        }
+        // What was said about a hold or an escalation goes with it.
+        if self.paused.is_none() {
+            self.contents.hold = None;
+        }
+        if self.escalated.is_none() {
+            self.contents.escalation = None;
+        }
         // The parts of a list have the words of the step they came from.
         for i in self.contents.steps().len()..board.steps.len() {
             let pattern = board.steps[i].parent.and_then(|p| self.contents.steps().get(p as usize));
@@ -653,6 +674,7 @@ fn blank_facts() -> Submitted {
         priority: Priority::default(),
         mode: ExecutionMode::default(),
         autonomy: crate::spec::Autonomy::Autonomous,
+        autonomy_given: false,
         due_at: None,
         deadline: None,
         timeout_ms: None,

@@ -278,7 +278,8 @@ impl Task {
                     .map_err(|ps| ps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
                 submission.facts.depth = self.facts.depth + 1;
                 submission.facts.healed = self.healed;
-                submission.facts.parent = Some(crate::event::Parent { task: self.id, step: Some(path.clone()) });
+                let again = self.births.get(&path).copied().unwrap_or(0);
+                submission.facts.parent = Some(crate::event::Parent { task: self.id, step: Some(path.clone()), again });
                 let child = TaskId::derived(self.id, self.version, 0);
                 cx.births.admit(child, &submission.facts).map_err(|refusal| refusal.to_string())?;
                 Draft { birth: Some(Box::new(submission)), ..Draft::new(Event::ChildBorn { step: path, child }) }
@@ -352,7 +353,14 @@ impl Task {
         let path = self.board.steps[i as usize].path.clone();
         let attempt = self.board.cell(i).attempt;
         let retry_at = self.retry_at(i, ErrorClass::Timeout, true, None, cx.now);
-        let failed = Failed { work: WorkKey::Step(path), attempt, class: ErrorClass::Timeout, retry_at, retry_after_ms: None };
+        let failed = Failed {
+            work: WorkKey::Step(path),
+            attempt,
+            class: ErrorClass::Timeout,
+            retry_at,
+            retry_after_ms: None,
+            unguarded: Vec::new(),
+        };
         Draft::because(Event::AttemptFailed(Box::new(failed)), why)
     }
 

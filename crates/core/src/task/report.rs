@@ -52,8 +52,14 @@ impl Task {
             };
         }
         match (work, outcome) {
-            (WorkKey::Step(_) | WorkKey::Undo(_), Outcome::Succeeded(success)) => succeeded(work.clone(), attempt, success),
-            (_, Outcome::Failed(failure)) => Ok(self.attempt_failed_with(work, attempt, &failure, cx)),
+            (WorkKey::Step(_) | WorkKey::Undo(_), Outcome::Succeeded(success)) => {
+                let unguarded = self.unguarded(work, attempt, &success.unguarded, true)?;
+                succeeded(work.clone(), attempt, success, unguarded)
+            }
+            (_, Outcome::Failed(failure)) => {
+                self.unguarded(work, attempt, &failure.unguarded, false)?;
+                Ok(self.attempt_failed_with(work, attempt, &failure, cx))
+            }
             (_, Outcome::Cancelled) => Ok(self.given_back(work, attempt, cx)),
             (WorkKey::Step(path), Outcome::Blocked { message }) => Ok(Draft::because(
                 Event::StepBlocked { step: path.clone(), attempt, reason: BlockReason::External, reassign_at: None },
@@ -97,16 +103,23 @@ impl Task {
                 Some(cx.now.plus(self.side_wait_ms(work).max(failure.retry_after_ms.unwrap_or(0))))
             }
         };
-        let failed =
-            Failed { work: work.clone(), attempt, class: failure.class, retry_at, retry_after_ms: failure.retry_after_ms };
-        Draft::because(Event::AttemptFailed(Box::new(failed)), &failure.message).into()
+        let failed = Failed {
+            work: work.clone(),
+            attempt,
+            class: failure.class,
+            retry_at,
+            retry_after_ms: failure.retry_after_ms,
+            unguarded: failure.unguarded.iter().map(|act| act.action.as_str().into()).collect(),
+        };
+        Draft::because(Event::AttemptFailed(Box::new(failed)), &failure.told()).into()
     }
 
     /// Work that comes back undone. Where somebody asked for that, it counts for nothing and is offered again at once. Where nobody did, it
     /// waits as after a failure, and an agent that gives everything back ends what it is asked to do, rather than being asked forever.
     fn given_back(&self, work: &WorkKey, attempt: u32, cx: &Context<'_>) -> Decided {
         let class = ErrorClass::Cancelled;
-        let failed = |retry_at| Failed { work: work.clone(), attempt, class, retry_at, retry_after_ms: None };
+        let failed =
+            |retry_at| Failed { work: work.clone(), attempt, class, retry_at, retry_after_ms: None, unguarded: Vec::new() };
         let back = |retry_at, why| Draft::because(Event::AttemptFailed(Box::new(failed(retry_at))), why).into();
         if cx.told_to_stop || self.should_stop(work, attempt) {
             return back(Some(cx.now), "it ended because it was told to");
@@ -162,7 +175,13 @@ impl Task {
         let spec = &self.board.steps[i as usize].gates[usize::from(gate)];
         let found = gate::weigh(spec, judgement);
         let work = WorkKey::Gate(path.into(), gate);
-        let ended = Succeeded { work, attempt, metrics: Default::default(), evidence: vec![without_words(judgement)] };
+        let ended = Succeeded {
+            work,
+            attempt,
+            metrics: Default::default(),
+            evidence: vec![without_words(judgement)],
+            unguarded: Vec::new(),
+        };
         let success = Success { evidence: vec![judgement.clone()], ..Success::default() };
         vec![
             Draft::with(Event::AttemptSucceeded(Box::new(ended)), Private::Success(Arc::new(success))),
@@ -188,14 +207,14 @@ impl Task {
 }
 
 /// A result, of bearable size.
-fn succeeded(work: WorkKey, attempt: u32, success: Success) -> Result<Decided, Refusal> {
+fn succeeded(work: WorkKey, attempt: u32, success: Success, unguarded: Vec<Box<str>>) -> Result<Decided, Refusal> {
     let size = success.output.to_string().len();
     if size > OUTPUT_MAX {
         let why = format!("has {size} bytes; allowed are {OUTPUT_MAX}. Keep the rest in a file and name it");
         return Err(invalid("output", &why));
     }
     let evidence = success.evidence.iter().map(without_words).collect();
-    let succeeded = Succeeded { work, attempt, metrics: success.metrics.clone(), evidence };
+    let succeeded = Succeeded { work, attempt, metrics: success.metrics.clone(), evidence, unguarded };
     Ok(Draft::with(Event::AttemptSucceeded(Box::new(succeeded)), Private::Success(Arc::new(success))).into())
 }
 

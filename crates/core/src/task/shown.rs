@@ -2,16 +2,17 @@
 
 use super::Task;
 use crate::board::Offer;
+use crate::id::{AgentId, PlanId};
 use crate::plan::{Plan, Step};
 use crate::recurrence;
-use crate::spec::{Affinity, GateSpec, RetryPolicy};
+use crate::spec::{Affinity, GateSpec, RecurrenceKind, RetryPolicy};
 use crate::status::{Status, StepStatus};
 use crate::time::{Time, WireDuration, WireTime};
 use crate::timers::Timer;
 use crate::view::{
-    EffectView, GateStatus, GateView, JudgeView, LastError, OutputView, PlanView, ReviewView, StepCounts, StepView, TaskView,
-    TermsView,
+    EffectView, GateStatus, GateView, JudgeView, OutputView, PlanView, ReviewView, StepCounts, StepView, TaskView, TermsView,
 };
+use crate::work::{Unguarded, WorkKey};
 use serde_json::Value;
 
 /// How many characters of an output its summary shows.
@@ -32,7 +33,8 @@ const TELLING: [StepStatus; 6] = [
 ];
 
 impl Task {
-    /// The task as outsiders see it. Who knows what time it is adds `next_runs`, who knows telemetry adds to `progress`.
+    /// The task as outsiders see it. Who knows what time it is adds `next_runs`, who knows telemetry adds to `progress`, who knows
+    /// the other tasks says its place among them.
     pub fn view(&self) -> TaskView {
         let (facts, text) = (&self.facts, &self.contents.text);
         let word = |text: &Option<Box<str>>| text.as_deref().map(String::from);
@@ -44,7 +46,9 @@ impl Task {
             source: word(&facts.source),
             namespace: facts.namespace.to_string(),
             parent_task_id: facts.parent.as_ref().map(|p| p.task),
-            hierarchical_id: facts.parent.as_ref().and_then(|p| word(&p.step)),
+            hierarchical_id: None,
+            execution_plan_id: self.plan_id(),
+            claimed_by: self.claimed_by(current),
             retry_of: facts.retry_of,
             related_task_id: facts.related,
             title: text.title.clone(),
@@ -71,7 +75,7 @@ impl Task {
             block_reason: self.block_reason().filter(|_| self.status == Status::Blocked),
             waiting_reason: self.waiting().into_iter().next().map(|w| w.reason).filter(|w| w != "RUNNING"),
             escalation_reason: self.escalated,
-            reason: self.contents.reason.clone(),
+            reason: self.reason(),
             cancelling: self.cancelling && self.end.is_none(),
             version: self.version,
             request_version: self.request_version,
@@ -85,10 +89,12 @@ impl Task {
             max_retries: facts.max_retries,
             retry_at: self.soft.get(Timer::TaskRetry).map(WireTime),
             last_error: self.last_error(),
+            unguarded_effects: self.effects.values().filter(|e| e.unguarded.is_some()).count() as u32,
             gaps: self.gaps.iter().map(ToString::to_string).collect(),
             result: if self.end.is_some() { self.result() } else { Value::Null },
             dependencies: self.dependencies.iter().take(NAMED_MAX).copied().collect(),
             children: self.spawned.values().chain(&self.children).take(NAMED_MAX).copied().collect(),
+            recurrence_kind: facts.recurrence.as_ref().map_or(RecurrenceKind::OneTime, |_| RecurrenceKind::Recurring),
             recurrence: facts.recurrence.clone(),
             next_runs: Vec::new(),
             previous_run: facts.previous_run,
@@ -172,8 +178,12 @@ impl Task {
             parent: step.parent.map(|p| self.path_of(p)),
             children: step.children,
             title: text.map(|t| t.title.clone()).unwrap_or_default(),
+            description: text.map(|t| t.description.clone()).unwrap_or_default(),
             action: if step.children > 0 { String::new() } else { step.action.to_string() },
             capabilities: step.capabilities.iter().map(ToString::to_string).collect(),
+            model: step.model.as_deref().map(Into::into),
+            resources: text.filter(|_| step.children == 0).map(|t| self.resources(t)).unwrap_or_default(),
+            timeout: step.timeout_ms.map(|ms| WireDuration { ms }),
             needs: step.needs.iter().map(|n| self.path_of(*n)).collect(),
             when: step.when.as_deref().map(Into::into),
             for_each: step.for_each.as_deref().map(Into::into),
@@ -223,6 +233,7 @@ impl Task {
         let plan = Plan { steps: self.board.all().map(|i| self.board.steps[i as usize].clone()).collect() };
         let texts: Vec<_> = self.board.all().filter_map(|i| self.contents.steps().get(i as usize)).cloned().collect();
         PlanView {
+            execution_plan_id: self.plan_id(),
             plan_version: self.plan_version,
             confidence: self.facts.confidence,
             confidence_reasons: self.contents.text.confidence_reasons.clone(),
@@ -280,23 +291,37 @@ impl Task {
 
     /// Its effects on the outside.
     pub fn effect_views(&self) -> Vec<EffectView> {
-        let view = |(id, e): (&crate::id::EffectId, &super::Effect)| EffectView {
-            id: *id,
-            work: e.work.clone(),
-            attempt: e.attempt,
-            action: e.action.to_string(),
-            args_digest: e.args_digest.to_string(),
-            outcome: e.outcome,
-            on_unknown: e.on_unknown,
+        let view = |(id, e): (&crate::id::EffectId, &super::Effect)| {
+            let said = self.words_of(e).cloned().unwrap_or_default();
+            EffectView {
+                id: *id,
+                work: e.work.clone(),
+                attempt: e.attempt,
+                action: e.action.to_string(),
+                args_digest: e.args_digest.to_string(),
+                outcome: e.outcome,
+                on_unknown: e.on_unknown,
+                guarded: e.unguarded.is_none(),
+                description: said.description,
+                key: said.key,
+            }
         };
         self.effects.iter().map(view).collect()
+    }
+
+    /// What was said about an unguarded effect, in the result of its attempt.
+    fn words_of(&self, effect: &super::Effect) -> Option<&Unguarded> {
+        let (n, WorkKey::Step(path)) = (effect.unguarded?, &effect.work) else { return None };
+        let i = self.board.find(path).filter(|i| self.board.cell(*i).attempt == effect.attempt)?;
+        let said = self.contents.outputs.get(&self.step_name(i))?.unguarded.get(n as usize)?;
+        (*said.action == *effect.action).then_some(said)
     }
 
     fn path_of(&self, i: u32) -> String {
         self.board.steps[i as usize].path.to_string()
     }
 
-    fn leaves(&self) -> impl Iterator<Item = (u32, &Step)> {
+    pub(super) fn leaves(&self) -> impl Iterator<Item = (u32, &Step)> {
         self.board.all().map(|i| (i, &self.board.steps[i as usize])).filter(|(_, step)| step.children == 0)
     }
 
@@ -313,15 +338,15 @@ impl Task {
         TELLING.into_iter().filter(|status| self.board.count(*status) > 0).find_map(first)
     }
 
-    /// The error of the first step that failed for good, else of one that is tried again or held up.
-    fn last_error(&self) -> Option<LastError> {
-        let of = |status| {
-            self.leaves().filter(|(i, _)| self.board.cell(*i).status == status).find_map(|(_, step)| {
-                let message = self.contents.errors.get(&format!("step:{}", step.path))?;
-                Some(LastError { step: step.path.to_string(), message: message.clone() })
-            })
-        };
-        [StepStatus::Failed, StepStatus::Retrying, StepStatus::Blocked].into_iter().find_map(of)
+    /// The id of the version of the plan it follows.
+    fn plan_id(&self) -> Option<PlanId> {
+        self.planned.then(|| PlanId::derived(self.id, u64::from(self.plan_version), 0))
+    }
+
+    /// Who holds work of it: the step it is at before all else.
+    fn claimed_by(&self, current: Option<u32>) -> Option<AgentId> {
+        let here = current.and_then(|i| self.board.cell(i).lease.as_ref()).map(|lease| lease.agent);
+        here.or_else(|| self.live_leases().first().map(|lease| lease.agent))
     }
 }
 

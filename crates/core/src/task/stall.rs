@@ -62,7 +62,7 @@ impl Task {
             return Draft::new(Event::StallPutOff);
         }
         let noted = || Draft::new(Event::StallNoted);
-        match cx.policy.stall_strategy {
+        match cx.policy.stall_strategy_of(&self.facts.task_type) {
             StallStrategy::LogOnly => noted(),
             // STALLED is what no agent came for; what has begun goes on by whatever is still open.
             StallStrategy::MarkStalled if self.status == Status::Scheduled => Draft::new(Event::Stalled),

@@ -5,7 +5,7 @@ use super::{Side, Task};
 use crate::board::Offer;
 use crate::planted::{self, Fault};
 use crate::review::Question;
-use crate::spec::ExecutionMode;
+use crate::spec::{Autonomy, ExecutionMode};
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::Time;
 
@@ -158,6 +158,12 @@ impl Task {
     /// Whether this offer stands now.
     pub(super) fn is_open(&self, offer: Offer) -> bool {
         !matches!(offer, Offer::Step(_)) || self.steps_are_open()
+    }
+
+    /// The autonomy that comes with another mode: it follows the mode as long as nobody has set one.
+    pub(super) fn autonomy_under(&self, mode: ExecutionMode) -> Option<Autonomy> {
+        let derived = !self.facts.autonomy_given && self.facts.autonomy == self.facts.mode.autonomy();
+        Some(mode.autonomy()).filter(|next| derived && *next != self.facts.autonomy)
     }
 
     /// What stands in the way when nothing can move without something outside.

@@ -20,6 +20,7 @@ mod recurring;
 mod replans;
 mod reviews;
 mod rollback;
+mod shown;
 mod stalls;
 mod time_limits;
 mod work;

@@ -2,7 +2,7 @@
 
 use super::Task;
 use crate::event::EscalationReason;
-use crate::matching::Key;
+use crate::matching::{Key, who_could, who_else};
 use crate::review::Question;
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::WireTime;
@@ -27,14 +27,14 @@ impl Task {
         let id = self.id;
         let say = |reason: &str, what: String| Waiting { reason: reason.into(), what, ..Waiting::default() };
         if self.paused.is_some() {
-            let why = self.contents.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+            let why = self.contents.hold.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
             list.push(Waiting {
                 act: Some(format!("ephor task resume {id}")),
                 ..say("PAUSED", format!("somebody put a hold on it{why}"))
             });
         }
         if let Some(reason) = self.escalated {
-            let why = self.contents.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+            let why = self.contents.escalation.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
             let what = format!("the council or a person owes a decision ({}){why}", told(reason));
             let act = match (reason, self.undoing.next()) {
                 (EscalationReason::CompensationFailed, Some(undo)) => {
@@ -83,6 +83,8 @@ impl Task {
         }
         if !self.released
             && let Some(at) = self.soft.get(Timer::Due)
+            // What is only held back until somebody approves of it was asked for no time.
+            && self.facts.due_at.is_some_and(|due| due > self.touched_at)
         {
             list.push(Waiting { until: Some(WireTime(at)), ..say("DUE", "it is not due yet".into()) });
         }
@@ -166,6 +168,7 @@ impl Task {
                 },
                 (false, None) => Waiting {
                     until,
+                    act: Some(who_could(spec.kind.capability())),
                     ..at(*i, "NO_AGENT", format!("no agent able to {} has come for its gate", spec.kind.capability()))
                 },
             });
@@ -189,10 +192,7 @@ impl Task {
                         format!("it waits for {only} alone to {words}{with}, and that one has not come"),
                         format!("ephor task modify {id} --agent AGENT"),
                     ),
-                    None => (
-                        format!("no agent able to {words}{with} has come for its work"),
-                        format!("ephor agent run --capability {words}"),
-                    ),
+                    None => (format!("no agent able to {words}{with} has come for its work{}", who_else(words)), who_could(key)),
                 };
                 list.push(Waiting { reason: "NO_AGENT".into(), what, act: Some(act), ..Waiting::default() });
             }

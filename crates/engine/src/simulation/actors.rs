@@ -13,7 +13,7 @@ use ephor_core::spec::{ErrorClass, GateKind, OnUnknown};
 use ephor_core::status::StepStatus;
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Failure, Heartbeat, Judgement, Outcome, Report, Success,
-    Then, WorkItem, WorkKey,
+    Then, Unguarded, WorkItem, WorkKey,
 };
 use serde_json::json;
 
@@ -365,7 +365,14 @@ impl World {
     /// Reports what is in hand.
     pub(super) fn finish(&mut self, i: usize, h: usize, told_to_stop: bool) {
         let item = self.workers[i].held[h].item.clone();
-        let outcome = if told_to_stop { Outcome::Cancelled } else { self.outcome(&item) };
+        let mut outcome = if told_to_stop { Outcome::Cancelled } else { self.outcome(&item) };
+        // Some act with credentials of their own, and say so.
+        if let Outcome::Succeeded(success) = &mut outcome
+            && item.attempt.is_multiple_of(3)
+        {
+            let act = Unguarded { action: "send".into(), ..Unguarded::default() };
+            success.unguarded.push(act);
+        }
         let report = Report { task_id: item.task_id, work: item.work, attempt: item.attempt, outcome };
         self.workers[i].held[h].reporting = true;
         if !self.ask(What::Report { worker: i, report }) {

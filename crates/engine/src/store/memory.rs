@@ -458,6 +458,20 @@ impl Reader for MemoryReader {
         Ok(found.filter(|(number, stream)| filter.matches(stream.id, *number, &stream.row)).map(listed))
     }
 
+    fn touched(&self, stream: StreamId) -> Result<Option<i64>, StoreError> {
+        let state = lock(&self.0);
+        let last = state.number(stream).and_then(|number| state.stream(number).positions.last().copied());
+        Ok(last.map(|position| state.read(position).at))
+    }
+
+    fn born_before(&self, task: StreamId) -> Result<Option<u64>, StoreError> {
+        let state = lock(&self.0);
+        let Some(number) = state.number(task) else { return Ok(None) };
+        let Some(parent) = state.stream(number).row.parent else { return Ok(None) };
+        let older = state.listed().filter(|(other, stream)| *other < number && stream.row.parent == Some(parent));
+        Ok(Some(older.count() as u64))
+    }
+
     fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError> {
         let state = lock(&self.0);
         let matching = state.listed().rev().filter(|(number, stream)| filter.matches(stream.id, *number, &stream.row));

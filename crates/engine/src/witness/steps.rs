@@ -358,6 +358,11 @@ impl Steps {
         found
     }
 
+    /// Whether doing a step means acting on the outside.
+    pub(super) fn acts(&self, path: &str) -> bool {
+        self.places.get(path).is_some_and(|i| self.list[*i].step.acts)
+    }
+
     pub(super) fn succeeded(&mut self, path: &str, done: &Succeeded) -> Option<Breach> {
         self.done += 1;
         let done_no = self.done;

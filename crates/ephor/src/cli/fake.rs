@@ -257,6 +257,8 @@ impl Api for World {
             risk_level: view.risk_level,
             parent_task_id: view.parent_task_id,
             owner_id: view.owner_id,
+            updated_at: None,
+            claimed_by: None,
             created_at: view.created_at.unwrap(),
             due_at: view.due_at,
             wake_at: view.wake_at,

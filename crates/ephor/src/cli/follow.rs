@@ -108,7 +108,18 @@ pub(super) async fn follow(
     let view = View::new(show, terminal.wishes.style(terminal.err.tty, ascii), api.now());
     let scenes = scenes(api, tasks).await?;
     let from = api.now();
-    let mut following = Following { api, tasks, until, view, scenes, from, after: 0, untold: Vec::new(), nobody_since: None };
+    let mut following = Following {
+        api,
+        tasks,
+        until,
+        view,
+        scenes,
+        from,
+        after: 0,
+        untold: Vec::new(),
+        nobody_since: None,
+        alone: (None, false),
+    };
     let mut lost = 0;
     loop {
         let ended = match following.turn(terminal).await {
@@ -147,6 +158,8 @@ struct Following<'a> {
     /// Events that were heard and not told yet.
     untold: Vec<EventView>,
     nobody_since: Option<Time>,
+    /// Since when all it waits for is somebody who has not come, and whether that was said.
+    alone: (Option<Time>, bool),
 }
 
 impl Following<'_> {
@@ -171,9 +184,30 @@ impl Following<'_> {
         self.view.life(&self.scenes, self.api.now(), terminal);
         let mut live = self.scenes.iter().filter(|s| !s.task.status.is_final());
         let nobody = self.until.nobody && live.all(|s| needs_a_person(s) || has_nobody(s));
+        self.say_who_is_missing(terminal);
         self.nobody_since = nobody.then(|| self.nobody_since.unwrap_or_else(|| self.api.now()));
         tokio::time::sleep(if self.view.show == Show::Picture { PICTURE } else { LOOK }).await;
         Ok(None)
+    }
+
+    /// Says once what everything waits for where nobody comes, as following would go on for ever without a word.
+    fn say_who_is_missing(&mut self, terminal: &mut Terminal) {
+        let now = self.api.now();
+        let mut live = self.scenes.iter().filter(|s| !s.task.status.is_final()).peekable();
+        // Whoever ends then says so at the end.
+        let alone = !self.until.nobody && live.peek().is_some() && live.all(has_nobody);
+        let since = if alone { self.alone.0.or(Some(now)) } else { None };
+        self.alone.0 = since;
+        if self.alone.1 || since.is_none_or(|since| now.since(since) < NOBODY_MS) {
+            return;
+        }
+        self.alone.1 = true;
+        let missing = self.scenes.iter().flat_map(|scene| &scene.waiting).find(|w| w.reason == "NO_AGENT");
+        if let Some(missing) = missing {
+            let act = missing.act.as_ref().map(|act| format!("; {}", super::text::inert(act))).unwrap_or_default();
+            let text = format!("it waits: {}{act}", super::text::inert(&missing.what));
+            self.view.say(&text, terminal);
+        }
     }
 
     /// Takes in what has happened since. Answers whether anything did.

@@ -6,7 +6,7 @@ use super::text::{ago, bytes, duration, inert, inert_lines, until, width};
 use ephor_core::liveness::Liveness;
 use ephor_core::status::{Status, StepStatus};
 use ephor_core::time::Time;
-use ephor_core::view::{OutputView, StepView, TaskView};
+use ephor_core::view::{LastError, OutputView, StepView, TaskView};
 use serde_json::Value;
 
 /// How many steps are listed before the rest is only counted, unless all are asked for.
@@ -41,7 +41,14 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     fact("part of", task.parent_task_id.map(|id| id.to_string()));
     fact("why", task.end_reason.map(|reason| word_of(&reason)));
     fact("reason", task.reason.clone());
-    fact("error", task.last_error.as_ref().map(|e| format!("step {}: {}", e.step, e.message)));
+    fact("error", task.last_error.as_ref().filter(|e| task.reason.as_ref() != Some(&e.message)).map(error));
+    fact("held by", task.claimed_by.map(|agent| agent.to_string()));
+    fact("place", task.hierarchical_id.clone());
+    let unguarded = task.unguarded_effects;
+    fact(
+        "unguarded",
+        (unguarded > 0).then(|| format!("{unguarded} effects nobody asked a grant for; ephor task effects {}", task.id)),
+    );
     fact("gaps", (!task.gaps.is_empty()).then(|| task.gaps.join(", ")));
     fact("created", task.created_at.map(|at| when(at.0)));
     let took = task.started_at.map(|from| duration(task.ended_at.map_or(now, |at| at.0).since(from.0)));
@@ -60,6 +67,8 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
         fact("type", Some(task.task_type.clone()));
         fact("priority", Some(word_of(&task.priority)));
         fact("risk", Some(format!("{} {}", word_of(&task.risk_level), task.risk_reasons.join("; "))));
+        fact("recurrence", Some(word_of(&task.recurrence_kind)));
+        fact("plan", task.execution_plan_id.map(|id| id.to_string()));
         fact("mode", Some(format!("{}, {}", word_of(&task.execution_mode), word_of(&task.autonomy))));
         fact("namespace", Some(task.namespace.clone()));
         fact("source", task.source.clone());
@@ -72,6 +81,14 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     let line =
         |(name, value): (&str, String)| Line::new().with(Hue::Idle, format!("  {name}")).to(columns + 4).plain(style.own(&value));
     facts.into_iter().map(line).collect()
+}
+
+/// What went wrong last: where, in which attempt, with whom, of which kind.
+fn error(error: &LastError) -> String {
+    let step = error.step.as_ref().map(|step| format!("step {step}: ")).unwrap_or_default();
+    let attempt = error.attempt.map(|n| format!(", attempt {n}")).unwrap_or_default();
+    let agent = error.agent.map(|agent| format!(" with {agent}")).unwrap_or_default();
+    format!("{step}{} ({}{attempt}{agent})", error.message, error.class.word())
 }
 
 /// The word of the wire.

@@ -524,7 +524,7 @@ async fn retry(task: &str, step: Option<String>, reason: String, cx: &mut Cx<'_>
             let step = match step {
                 Some(step) => step,
                 None => {
-                    let failed = api.task(id).await?.last_error.map(|e| e.step);
+                    let failed = api.task(id).await?.last_error.and_then(|e| e.step);
                     failed.ok_or_else(|| Failure::usage("no step of it has failed; name the step to be tried again"))?
                 }
             };

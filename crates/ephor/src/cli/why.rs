@@ -24,6 +24,13 @@ pub(super) async fn run(args: &WhyArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure
         cx.terminal.out.line(table::json(&scene.waiting));
         return Ok(Exit::Done);
     }
+    let unguarded = scene.task.unguarded_effects;
+    if unguarded > 0 {
+        cx.say(format!(
+            "{unguarded} of its effects are UNGUARDED: nobody asked a grant for them; ephor task effects {}",
+            scene.task.id
+        ));
+    }
     let (style, columns) = (cx.style(), cx.columns());
     cx.terminal.out.line(show::headline(&scene.task, style).show(columns, style));
     let waits = show::waiting(&scene, now, style);

@@ -75,6 +75,7 @@ impl Worker {
             slots: self.slots,
             external_id: Some(self.id),
             namespace: self.namespace,
+            monitoring_endpoints: Vec::new(),
             in_process: false,
         }
     }

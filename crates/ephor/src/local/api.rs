@@ -2,6 +2,7 @@
 
 use super::list::Held;
 use super::look::{Look, store};
+use super::session::DATABASE;
 use super::{flow, keys};
 use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
 use ephor_core::ask::Ask;
@@ -10,11 +11,13 @@ use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease, Set, 
 use ephor_core::id::{HoldId, KeyId, TaskId};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
-use ephor_core::time::Time;
+use ephor_core::time::{Time, WireTime};
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
 use ephor_core::work::WorkKey;
 use ephor_engine::clock::{Clock, SystemClock};
+use ephor_engine::lock::Holder;
 use ephor_engine::{Engine, EngineError};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often a store that another process writes is looked at for new events, in milliseconds.
@@ -31,12 +34,14 @@ pub(crate) struct LocalApi {
     pub(super) actor: Actor,
     /// Where tasks belong that do not say.
     pub(super) namespace: Option<String>,
+    /// The database, where it was opened to look or to decide and this process has nobody who works on it.
+    pub(super) unmanned: Option<PathBuf>,
 }
 
 impl LocalApi {
     /// Bound to an actor and, where one is given, to a namespace for what does not say.
     pub(crate) fn new(look: Look, engine: Option<Engine>, actor: Actor, namespace: Option<String>) -> Self {
-        Self { look, engine, actor, namespace }
+        Self { look, engine, actor, namespace, unmanned: None }
     }
 
     fn engine(&self) -> Result<&Engine, ApiError> {
@@ -113,19 +118,24 @@ impl Api for LocalApi {
         let now = self.now();
         self.looking(move |look| {
             let task = look.task(task)?;
-            Ok(TaskView { next_runs: task.next_runs(now), ..task.view() })
+            Ok(TaskView { next_runs: task.next_runs(now), hierarchical_id: look.place(&task)?, ..task.view() })
         })
     }
 
     fn tasks(&self, filter: TaskFilter) -> Answer<'_, Page<TaskRow>> {
-        let (engine, now) = (self.engine.clone(), self.now());
+        let (engine, holders, now) = (self.engine.clone(), self.engine.clone(), self.now());
         self.looking(move |look| {
             let agent = filter.agent.as_deref().map(|name| look.agent(name, now)).transpose()?;
             let held = agent.map(|agent| match engine {
                 Some(engine) => Held::Of(engine.leases_of(agent, HELD_MAX).into_iter().map(|lease| lease.task).collect()),
                 None => Held::Unknown(agent),
             });
-            look.tasks(filter, held)
+            let mut page = look.tasks(filter, held)?;
+            for row in &mut page.items {
+                row.updated_at = look.reader.touched(row.id.into()).map_err(store)?.map(|at| WireTime(Time(at)));
+                row.claimed_by = holders.as_ref().and_then(|engine| engine.holder(row.id));
+            }
+            Ok(page)
         })
     }
 
@@ -151,8 +161,14 @@ impl Api for LocalApi {
     }
 
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {
-        let engine = self.engine.clone();
-        self.looking(move |look| Ok(observed(look.waiting(task, engine.as_ref())?, task, engine.as_ref())))
+        let (engine, unmanned) = (self.engine.clone(), self.unmanned.clone());
+        self.looking(move |look| {
+            let mut waiting = look.waiting(task, engine.as_ref())?;
+            if let Some(database) = unmanned.filter(|database| engine.is_some() || !is_open_elsewhere(database)) {
+                nobody_works(&mut waiting, &database);
+            }
+            Ok(observed(waiting, task, engine.as_ref()))
+        })
     }
 
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {
@@ -278,6 +294,23 @@ pub(crate) fn trouble(error: EngineError, task: Option<TaskId>) -> ApiError {
         EngineError::Conflict => ApiError::new(Kind::Busy, "VERSION_CONFLICT", "another writer was faster; ask again"),
         EngineError::Stopped(why) => ApiError::new(Kind::Unreachable, "STOPPED", format!("the engine has stopped: {why}")),
         EngineError::Store(error) => store(error),
+    }
+}
+
+/// Whether another process has a database open, as the file beside it says.
+fn is_open_elsewhere(database: &Path) -> bool {
+    // What a process left behind that was killed says nothing; where that cannot be seen, it counts.
+    let lives = |pid: u32| !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{pid}")).exists();
+    Holder::of(database).pid.is_some_and(lives)
+}
+
+/// No agent comes where nobody has the database open for agents: that comes before everything that may be said of agents.
+fn nobody_works(waiting: &mut [Waiting], database: &Path) {
+    let named =
+        if database == Path::new(DATABASE) { String::new() } else { format!(" --database sqlite:{}", database.display()) };
+    for missing in waiting.iter_mut().filter(|waiting| waiting.reason == "NO_AGENT") {
+        missing.what = format!("nobody works on this database, as no server has it open: {}", missing.what);
+        missing.act = Some(format!("ephor serve{named}"));
     }
 }
 

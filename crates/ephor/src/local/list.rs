@@ -182,6 +182,8 @@ fn row(listed: Listed) -> Option<TaskRow> {
         parent_task_id: row.parent.map(TaskId::from_bits),
         owner_id: row.owner_id,
         created_at: WireTime(Time(row.created_at)),
+        updated_at: None,
+        claimed_by: None,
         due_at: time(row.due_at),
         wake_at: time(row.wake_at),
         ended_at: time(row.ended_at),

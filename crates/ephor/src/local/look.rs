@@ -1,7 +1,7 @@
 //! Looking: everything that reads the store and changes nothing. Works beside a running engine too, so it needs only a reader.
 
 use crate::api::{ApiError, EventQuery, Kind};
-use ephor_core::event::Actor;
+use ephor_core::event::{Actor, Event};
 use ephor_core::id::{StreamKind, TaskId};
 use ephor_core::task::Task;
 use ephor_core::time::{Time, WireTime};
@@ -18,6 +18,8 @@ pub(crate) const PAGE_MAX: u32 = 500;
 /// How many tasks are looked through for one whose id begins with some letters.
 const PREFIX_LOOKS: u32 = 100_000;
 
+/// How far up the place of a task is followed: tasks born of tasks are not nearly as deep.
+const PLACE_DEPTH_MAX: usize = 100;
 /// How many tasks ahead of another are counted.
 const AHEAD_MAX: u32 = 100_000;
 
@@ -74,6 +76,27 @@ impl Look {
                 _ => return Ok(found),
             }
         }
+    }
+
+    /// Where a task is below the root of its tree: for each task on the way the step it stands for, or which child of its parent it is.
+    pub(crate) fn place(&self, task: &Task) -> Result<Option<String>, ApiError> {
+        let (mut id, mut parent) = (task.id, task.parent().cloned());
+        let mut parts = Vec::new();
+        while let Some(above) = parent.filter(|_| parts.len() < PLACE_DEPTH_MAX) {
+            parts.push(match above.place() {
+                Some(step) => step,
+                None => format!("0.{}", self.reader.born_before(id.into()).map_err(store)?.unwrap_or(0) + 1),
+            });
+            let first = self.reader.stream_events(above.task.into(), 0, 1).map_err(store)?;
+            let born = first.first().map(query::event).transpose().map_err(store)?;
+            parent = match born {
+                Some((Event::Submitted(facts), _)) => facts.parent,
+                Some(_) | None => None,
+            };
+            id = above.task;
+        }
+        parts.reverse();
+        Ok((!parts.is_empty()).then(|| parts.join(".")))
     }
 
     /// One task, rebuilt.

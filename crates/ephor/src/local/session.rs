@@ -204,7 +204,8 @@ fn still(database: &Path) -> Result<SqliteReader, ApiError> {
 
 fn look_at(database: &Path, namespace: Option<String>) -> Result<LocalSession, ApiError> {
     let look = Look { reader: reader(database)? };
-    let api = LocalApi { look, engine: None, actor: Actor::human(OPERATOR), namespace };
+    let unmanned = Some(database.to_owned());
+    let api = LocalApi { look, engine: None, actor: Actor::human(OPERATOR), namespace, unmanned };
     Ok(LocalSession { api, crew: None })
 }
 
@@ -214,7 +215,8 @@ pub(super) async fn start(database: &Path, place: &Place) -> Result<LocalSession
     settings.policy = Policy::clone(&place.policy.clone().unwrap_or_else(|| Config::default().house()));
     let engine = blocking(move || Engine::open(settings).map_err(store)).await?;
     let look = Look { reader: engine.reader() };
-    let api = LocalApi { look, engine: Some(engine), actor: Actor::human(OPERATOR), namespace };
+    let unmanned = Some(database.to_owned());
+    let api = LocalApi { look, engine: Some(engine), actor: Actor::human(OPERATOR), namespace, unmanned };
     Ok(LocalSession { api, crew: None })
 }
 
@@ -296,6 +298,7 @@ impl LocalSession {
         let (drain, drained) = oneshot::channel::<()>();
         // Dropped without a word it is as good as told.
         let worker = tokio::spawn(worker.run(async move { drop(drained.await) }));
+        self.api.unmanned = None;
         self.crew = Some(Crew { drain, worker });
         Ok(())
     }

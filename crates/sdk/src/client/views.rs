@@ -4,7 +4,7 @@ use ephor_core::event::EndReason;
 use ephor_core::id::TaskId;
 use ephor_core::status::StepStatus;
 use ephor_core::time::{WireDuration, WireTime};
-use ephor_core::view::{OutputView, ReviewView};
+use ephor_core::view::{EffectView, OutputView, ReviewView};
 use ephor_core::work::WorkKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,9 +39,12 @@ pub struct TaskResult {
     /// Figures about it.
     #[serde(default)]
     pub metrics: Value,
-    /// What its gates said.
+    /// What its gates said, and which of its requirements somebody judged.
     #[serde(default)]
     pub quality_report: Value,
+    /// What was done on the outside without asking for a grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unguarded_effects: Vec<EffectView>,
     /// What the council said of the result; where it was not asked, what it said before the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub council_review: Option<ReviewView>,

@@ -170,8 +170,12 @@ impl Task {
     }
 
     /// The decision on an escalation. A person or the council looked at it: from now on everything is counted anew.
-    pub(super) fn escalation_decided(&mut self, decision: DecisionWord, by: DecidedBy, at: Time) {
+    pub(super) fn escalation_decided(&mut self, decision: DecisionWord, by: DecidedBy, ends: bool, at: Time) {
         let undecided = self.escalated == Some(EscalationReason::ReviewUndecided);
+        if ends {
+            self.liquidated = true;
+            return;
+        }
         self.settle_escalation();
         if decision == DecisionWord::Liquidate {
             self.liquidated = true;

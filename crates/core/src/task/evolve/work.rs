@@ -191,6 +191,7 @@ impl Task {
                 cell.attempt = failed.attempt;
                 cell.reported = own_word.then_some(false);
                 (cell.trouble, cell.retry_after_ms) = (Some(failed.class), failed.retry_after_ms);
+                cell.troubled_at = Some(at);
                 let waits = failed.retry_at.is_none_or(|when| when > at);
                 if failed.class == ErrorClass::Cancelled {
                     // Who was told to stop gives back at once what is then offered at once.
@@ -346,6 +347,7 @@ impl Task {
             args_digest: granted.args_digest.clone(),
             outcome: None,
             on_unknown: granted.on_unknown,
+            unguarded: None,
         };
         self.effects.insert(granted.effect, effect);
     }
@@ -456,6 +458,7 @@ impl Task {
                 let cell = task.board.cell_mut(i);
                 cell.count_failure(ErrorClass::GateFailed);
                 (cell.trouble, cell.retry_after_ms) = (Some(ErrorClass::GateFailed), None);
+                cell.troubled_at = Some(at);
                 task.unsettled_effects(&judged.step);
                 task.after_failure(i, judged.retry_at, at);
             }

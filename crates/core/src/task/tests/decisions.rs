@@ -97,7 +97,8 @@ fn the_council_allocates_by_its_votes() {
     world.vote("cid", VoteWord::Approve).unwrap();
     assert_eq!(world.events(), ["VOTE_CAST", "REVIEW_DECIDED", "ESCALATION_DECIDED"]);
     let allocation = Allocation { demands: [("memory_mb".into(), 256)].into(), ..Allocation::default() };
-    let decided = Event::EscalationDecided { decision: DecisionWord::AllocateResources, by: DecidedBy::Council, allocation };
+    let decided =
+        Event::EscalationDecided { decision: DecisionWord::AllocateResources, by: DecidedBy::Council, allocation, ends: false };
     assert_eq!((world.made("ESCALATION_DECIDED").clone(), world.status()), (decided, Status::InProgress));
     assert_eq!(resources(&mut world)["memory_mb"], json!(256));
 }
@@ -160,8 +161,12 @@ fn the_house_liquidates_what_nobody_decides_about_in_time() {
     world.pass("59m");
     assert_eq!(world.status(), Status::Escalated);
     world.pass("1m");
-    let decided =
-        Event::EscalationDecided { decision: DecisionWord::Liquidate, by: DecidedBy::Policy, allocation: Allocation::default() };
+    let decided = Event::EscalationDecided {
+        decision: DecisionWord::Liquidate,
+        by: DecidedBy::Policy,
+        allocation: Allocation::default(),
+        ends: true,
+    };
     assert_eq!((world.made("ESCALATION_DECIDED").clone(), world.status()), (decided, Status::Stopped));
 }
 

@@ -189,6 +189,18 @@ impl Reader for SqliteReader {
         Ok(found.filter(|listed| filter.matches(listed.stream, listed.number, &listed.row)))
     }
 
+    fn touched(&self, stream: StreamId) -> Result<Option<i64>, StoreError> {
+        let db = self.connection();
+        let Some(number) = number_of(&db, stream)? else { return Ok(None) };
+        one(&db, "select at from events where stream = ?1 order by version desc limit 1", [number], |row| Ok(row.get(0)?))
+    }
+
+    fn born_before(&self, task: StreamId) -> Result<Option<u64>, StoreError> {
+        let sql = "select (select count(*) from streams s where s.parent = t.parent and s.no < t.no)
+                   from streams t where t.id = ?1 and t.kind = ?2 and t.parent is not null";
+        one(&self.connection(), sql, params![task.bits.to_be_bytes(), task.kind.word()], |row| read_u64(row, 0))
+    }
+
     fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError> {
         let db = self.connection();
         let all = || Status::ALL.into_iter().filter(|status| !filter.live || !status.is_final());

@@ -251,10 +251,24 @@ pub(super) async fn outputs(task: &str, step: Option<&str>, cx: &mut Cx<'_>) -> 
     Ok(Exit::Done)
 }
 
+/// Whether an effect was granted; of one that was not, what its agent says.
+fn guarded(effect: &EffectView) -> (Hue, String) {
+    let said = if effect.description.is_empty() { String::new() } else { format!(": {}", text::inert(&effect.description)) };
+    if effect.guarded { cell("yes") } else { (Hue::Block, format!("UNGUARDED{said}")) }
+}
+
 pub(super) async fn effects(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let effects = cx.with_api(Need::Read, async |_, api| Ok(api.effects(find(api, task).await?).await?)).await?;
     let form = (cx.output(), cx.globals.ascii);
-    let columns = [column("EFFECT"), column("WORK"), column("ATTEMPT"), column("ACTION"), column("OUTCOME"), wide("ARGUMENTS")];
+    let columns = [
+        column("EFFECT"),
+        column("WORK"),
+        column("ATTEMPT"),
+        column("ACTION"),
+        column("OUTCOME"),
+        column("GUARDED"),
+        wide("ARGUMENTS"),
+    ];
     table::list(
         cx.terminal,
         form,
@@ -264,7 +278,7 @@ pub(super) async fn effects(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure
         |e, _| {
             let hue = if e.outcome.is_none_or(|o| o == EffectOutcome::Unknown) { Hue::Block } else { Hue::Plain };
             let outcome = e.outcome.as_ref().map_or("nobody said".into(), show::word_of);
-            vec![cell(e.id), cell(&e.work), cell(e.attempt), cell(&e.action), (hue, outcome), cell(&e.args_digest)]
+            vec![cell(e.id), cell(&e.work), cell(e.attempt), cell(&e.action), (hue, outcome), guarded(e), cell(&e.args_digest)]
         },
     );
     if effects.is_empty() && matches!(form.0, Output::Table | Output::Wide) {

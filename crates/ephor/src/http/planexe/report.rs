@@ -431,7 +431,7 @@ impl NewEvent {
         if let (Value::Null, Some(message)) = (&output, &self.message) {
             output = message.clone().into();
         }
-        Outcome::Succeeded(Success { output, metrics: self.metrics.clone(), evidence: Vec::new() })
+        Outcome::Succeeded(Success { output, metrics: self.metrics.clone(), ..Success::default() })
     }
 
     /// A failure is repeated as its policy says, unless a person or something outside is waited for.

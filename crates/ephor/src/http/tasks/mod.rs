@@ -11,6 +11,7 @@ mod patch;
 mod path;
 mod payloads;
 mod progress;
+mod quality;
 mod read;
 mod result;
 mod steer;

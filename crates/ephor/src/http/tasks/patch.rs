@@ -217,7 +217,7 @@ impl Asked<'_> {
                 self.claim(patch, &leases, open.as_deref()).await
             }
             (Status::Completed, Status::Assigned | Status::InProgress) => {
-                let success = Success { output: patch.output.clone(), metrics: patch.metrics.clone(), evidence: Vec::new() };
+                let success = Success { output: patch.output.clone(), metrics: patch.metrics.clone(), ..Success::default() };
                 self.report(patch, leases, Outcome::Succeeded(success)).await
             }
             (Status::Failed, Status::Assigned | Status::InProgress) => {

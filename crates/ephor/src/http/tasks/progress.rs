@@ -1,6 +1,7 @@
 //! How far a task is: asked once, or told as it changes.
 
 use super::TaskPath;
+use super::quality::Scores;
 use crate::api::{ApiError, Kind};
 use crate::http::auth::Caller;
 use crate::http::errors::Errors;
@@ -15,13 +16,14 @@ use axum::response::{IntoResponse, Response};
 use ephor_core::id::TaskId;
 use ephor_core::status::{Status, StepStatus};
 use ephor_core::task::Task;
-use ephor_core::time::{Time, WireTime};
+use ephor_core::time::{Time, WireDuration, WireTime};
 use ephor_core::view::{StepCounts, StepView, Waiting};
 use ephor_engine::Engine;
 use ephor_engine::feed::Feed;
 use ephor_engine::query::{self, AsOf};
 use ephor_engine::store::{StoredEvent, Telemetry};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 struct TaskProgress {
     /// Which task.
     task_id: TaskId,
-    /// From 0 to 1: the part of its steps that have ended, and of those under way what their agents say.
+    /// From 0 to 1: the part of its steps that are done or were left out, and of those under way what their agents say.
     progress: f64,
     /// The same, by the name of the older interface.
     overall_progress: f64,
@@ -66,8 +68,32 @@ struct TaskProgress {
     steps: StepCounts,
     /// Its steps, groups not counted, by path; the first 200.
     step_progress: BTreeMap<String, StepProgress>,
+    /// When it is expected to be done: what is left of its critical path, by the durations its plan names and how long its actions usually
+    /// take. Missing where a step of it is not known, and where it waits for a person, a judge or another task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_completion: Option<WireTime>,
     /// What it waits for.
     issues: Vec<Waiting>,
+    /// Figures about it.
+    metrics: ProgressMetrics,
+}
+
+/// Figures about a task that is under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+struct ProgressMetrics {
+    /// From its first start to now, or to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elapsed: Option<WireDuration>,
+    /// How long it still takes, where it is known when it is expected to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<WireDuration>,
+    /// How many attempts at its steps have failed since it was last tried anew.
+    failed_attempts: u32,
+    /// How often it was tried again as a whole.
+    retries: u32,
+    /// The figures its steps reported, by path; not told of plans of more than 200 steps and groups.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    by_step: Map<String, Value>,
 }
 
 /// How far a step is.
@@ -85,6 +111,12 @@ struct StepProgress {
     /// When it last began.
     #[serde(skip_serializing_if = "Option::is_none")]
     start_time: Option<WireTime>,
+    /// When it is expected to be done; missing where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_completion: Option<WireTime>,
+    /// The lowest score its gates gave when they were judged last, from 0 to 1; missing where none gave one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality_score: Option<f64>,
     /// How many bytes of JSON its output has.
     #[serde(skip_serializing_if = "Option::is_none")]
     output_size: Option<usize>,
@@ -105,9 +137,11 @@ async fn progress(
     if !sse::is_wanted(&headers) {
         let live = server.engine().telemetry(task);
         let engine = server.engine().clone();
-        return Ok(
-            Json(super::read::side(&server, task, move |task| TaskProgress::of(&engine, task, &live)).await?).into_response()
-        );
+        let reader = engine.reader();
+        let told = move |task: &Task| -> Result<TaskProgress, ApiError> {
+            Ok(TaskProgress::of(&engine, task, &live, &Scores::of(task, &*reader)?))
+        };
+        return Ok(Json(super::read::side(&server, task, told).await??).into_response());
     }
     sse::last_event_id(&headers)?;
     let permit = server.streams().open(&who.name)?;
@@ -115,16 +149,21 @@ async fn progress(
     // First the place, then the task: what comes between is told once more, and changes nothing.
     let position = engine.position();
     let reader = engine.reader();
-    let read = blocking(move || query::task(&*reader, task, AsOf::Now).map_err(store)).await?;
-    let task = read.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {task}")))?;
+    let read = blocking(move || {
+        let read = query::task(&*reader, task, AsOf::Now).map_err(store)?;
+        read.map(|task| Ok((Scores::of(&task, &*reader)?, task))).transpose()
+    })
+    .await?;
+    let (scores, task) = read.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {task}")))?;
     let feed = engine.feed_of(task.id, position);
-    let source = Followed { engine, feed, task, told: None, next_at: Instant::now(), over: false };
+    let source = Followed { engine, feed, task, scores, told: None, next_at: Instant::now(), over: false };
     Ok(sse::respond(server, permit, source))
 }
 
 impl TaskProgress {
-    fn of(engine: &Engine, task: &Task, live: &[Telemetry]) -> Self {
-        let (view, steps) = (task.view(), task.step_views());
+    fn of(engine: &Engine, task: &Task, live: &[Telemetry], scores: &Scores) -> Self {
+        let (view, steps, now) = (task.view(), task.step_views(), engine.now());
+        let forecast = engine.forecast(task);
         let telemetry =
             |step: &StepView| live.iter().find(|t| t.work.strip_prefix("step:") == Some(&step.path) && t.attempt == step.attempt);
         let sizes: BTreeMap<String, usize> = match steps.len() <= STEPS_TOLD_MAX {
@@ -141,10 +180,12 @@ impl TaskProgress {
             if step_progress.len() < STEPS_TOLD_MAX {
                 let told = StepProgress {
                     step_id: step.path.clone(),
-                    progress: if step.status.is_final() { 1.0 } else { part },
+                    progress: if matches!(step.status, StepStatus::Completed | StepStatus::Skipped) { 1.0 } else { part },
                     status: step.status,
                     message: said.and_then(|t| t.message.clone()),
                     start_time: step.started_at,
+                    estimated_completion: forecast.steps.get(&step.path).copied().map(WireTime),
+                    quality_score: scores.step(&step.path),
                     output_size: sizes.get(&step.path).copied(),
                 };
                 step_progress.insert(step.path.clone(), told);
@@ -164,7 +205,24 @@ impl TaskProgress {
             steps: view.steps,
             step_progress,
             issues: engine.waiting_for(task).into_iter().filter(|w| w.reason != "RUNNING").collect(),
+            estimated_completion: forecast.completion.map(WireTime),
+            metrics: ProgressMetrics {
+                elapsed: task.started_at().map(|from| WireDuration { ms: task.end().map_or(now, |end| end.at).since(from) }),
+                remaining: forecast.completion.map(|at| WireDuration { ms: at.since(now) }),
+                failed_attempts: steps.iter().map(|step| step.failures).sum(),
+                retries: task.retries(),
+                by_step: if steps.len() <= STEPS_TOLD_MAX { task.reported_metrics() } else { Map::new() },
+            },
         }
+    }
+
+    /// The same without what changes with the clock alone: nobody is told of that by itself.
+    fn at_rest(&self) -> Self {
+        let mut still = self.clone();
+        still.estimated_completion = None;
+        (still.metrics.elapsed, still.metrics.remaining) = (None, None);
+        still.step_progress.values_mut().for_each(|step| step.estimated_completion = None);
+        still
     }
 }
 
@@ -173,6 +231,7 @@ struct Followed {
     engine: Engine,
     feed: Feed,
     task: Task,
+    scores: Scores,
     told: Option<TaskProgress>,
     /// When it may be told again.
     next_at: Instant,
@@ -185,6 +244,7 @@ impl Followed {
         if stored.version > self.task.version {
             let read = query::event(stored).inspect_err(|error| tracing::warn!(%error, "a stream of progress ended"));
             let (event, words) = read.ok()?;
+            self.scores.take_in(&event);
             self.task.take_in(&event, words.as_ref(), Time(stored.at));
         }
         Some(())
@@ -198,9 +258,10 @@ impl Source for Followed {
         }
         loop {
             let live = self.engine.telemetry(self.task.id);
-            let now = TaskProgress::of(&self.engine, &self.task, &live);
+            let now = TaskProgress::of(&self.engine, &self.task, &live, &self.scores);
             let ended = now.status.is_final();
-            if self.told.as_ref() != Some(&now) && (ended || self.next_at <= Instant::now()) {
+            let news = self.told.as_ref().is_none_or(|told| told.at_rest() != now.at_rest());
+            if news && (ended || self.next_at <= Instant::now()) {
                 self.next_at = Instant::now() + EVERY;
                 self.over = ended;
                 let data = serde_json::to_string(&now).expect("progress is plain data");

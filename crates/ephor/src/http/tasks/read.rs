@@ -84,9 +84,14 @@ async fn show(
         }
     };
     let reader = server.engine().reader();
-    let found = blocking(move || query::task(&*reader, task, as_of).map_err(store)).await?;
+    let look = server.look().clone();
+    let found = blocking(move || {
+        let found = query::task(&*reader, task, as_of).map_err(store)?;
+        found.map(|task| Ok(TaskView { hierarchical_id: look.place(&task)?, ..task.view() })).transpose()
+    })
+    .await?;
     let unborn = || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there was no task {task} then"));
-    found.map(|task| Stamped(task.view())).ok_or_else(unborn)
+    found.map(Stamped).ok_or_else(unborn)
 }
 
 /// One side of a task as it is now.

@@ -1,23 +1,18 @@
 //! What came of a task: how it ended, with what, judged by whom.
 
+use super::quality::QualityReport;
 use crate::api::ApiError;
-use crate::local::store;
-use ephor_core::event::{EndReason, Event};
+use ephor_core::event::EndReason;
 use ephor_core::id::TaskId;
 use ephor_core::review::Question;
-use ephor_core::spec::GateKind;
 use ephor_core::status::Status;
 use ephor_core::task::Task;
 use ephor_core::time::{WireDuration, WireTime};
-use ephor_core::view::{OutputView, ReviewView};
-use ephor_engine::query;
+use ephor_core::view::{EffectView, OutputView, ReviewView};
 use ephor_engine::store::Reader;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-
-/// How many events are read at once.
-const PAGE: u32 = 1_000;
 
 /// What came of a task, or what is known so far.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,8 +40,11 @@ pub(crate) struct TaskResult {
     outputs: Vec<OutputView>,
     /// Figures about it.
     metrics: Metrics,
-    /// What its gates said.
+    /// What its gates said, and which of its requirements somebody judged.
     quality_report: QualityReport,
+    /// What was done on the outside without asking for a grant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unguarded_effects: Vec<EffectView>,
     /// What the council said of the result; where it was not asked, what it said before the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     council_review: Option<ReviewView>,
@@ -69,40 +67,6 @@ struct Metrics {
     retries: u32,
     /// The figures its steps reported, by path.
     by_step: Map<String, Value>,
-}
-
-/// What the gates of a task said, in order.
-#[derive(Debug, Serialize, ToSchema)]
-struct QualityReport {
-    /// Whether every gate that was judged last let its step through; true where there is none.
-    passed: bool,
-    /// Each judgement.
-    gates: Vec<GateFinding>,
-}
-
-/// One judgement.
-#[derive(Debug, Serialize, ToSchema)]
-struct GateFinding {
-    /// Which step, by path.
-    step: String,
-    /// Which of its gates.
-    gate: u16,
-    /// Which kind of gate; missing where the plan was replaced since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<GateKind>,
-    /// Whether it let the result through.
-    passed: bool,
-    /// From 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    score: Option<f64>,
-    /// How many violations there were.
-    violations: u32,
-    /// By what: `evidence`, `metric`, `agent`, `person`, `limit`, `override`.
-    by: String,
-    /// Whether a failure only leaves a note.
-    advisory: bool,
-    /// When.
-    at: WireTime,
 }
 
 impl TaskResult {
@@ -134,45 +98,11 @@ impl TaskResult {
             result: view.result,
             outputs,
             metrics,
-            quality_report: quality(task, reader)?,
+            quality_report: QualityReport::of(task, reader, &reviews)?,
+            unguarded_effects: task.effect_views().into_iter().filter(|effect| !effect.guarded).collect(),
             council_review: of_result.or(reviews.last()).cloned(),
             completion_time: view.ended_at,
             duration: view.started_at.zip(view.ended_at).map(|(from, to)| WireDuration { ms: to.0.since(from.0) }),
         })
     }
-}
-
-fn quality(task: &Task, reader: &dyn Reader) -> Result<QualityReport, ApiError> {
-    let steps = task.step_views();
-    let mut gates: Vec<GateFinding> = Vec::new();
-    // Nobody needs the events of a task without gates.
-    let mut more = steps.iter().any(|step| !step.gates.is_empty());
-    let mut after = 0;
-    while more {
-        let page = reader.stream_events(task.id.into(), after, PAGE).map_err(store)?;
-        more = page.len() == PAGE as usize;
-        for stored in page {
-            after = stored.version;
-            if stored.kind != "GATE_JUDGED" {
-                continue;
-            }
-            if let (Event::GateJudged(judged), _) = query::event(&stored).map_err(store)? {
-                let step = steps.iter().find(|s| *s.path == *judged.step);
-                gates.push(GateFinding {
-                    kind: step.and_then(|s| s.gates.get(usize::from(judged.gate))).map(|g| g.kind),
-                    step: judged.step.into(),
-                    gate: judged.gate,
-                    passed: judged.passed,
-                    score: judged.score,
-                    violations: judged.violations,
-                    by: judged.by.into(),
-                    advisory: judged.advisory,
-                    at: WireTime(ephor_core::time::Time(stored.at)),
-                });
-            }
-        }
-    }
-    let last_said = |g: &GateFinding| gates.iter().rev().find(|o| (&o.step, o.gate) == (&g.step, g.gate));
-    let passed = gates.iter().filter_map(last_said).all(|g| g.passed || g.advisory);
-    Ok(QualityReport { passed, gates })
 }

@@ -249,7 +249,7 @@ async fn retry(
 ) -> Result<Stamped, ApiError> {
     let step = match step {
         Some(step) => Some(step),
-        None => super::read::side(&server, task, |task| task.view().last_error.map(|e| e.step)).await?,
+        None => super::read::side(&server, task, |task| task.view().last_error.and_then(|e| e.step)).await?,
     };
     let reason = if reason.trim().is_empty() { "tried again on request".into() } else { reason };
     carry_out(&server, &who, task, Ask::Override { decision: OverrideWord::RetryStep, step, reason }, &terms).await

@@ -14,6 +14,7 @@ mod planexe;
 mod reassign;
 mod recovery;
 mod rows;
+mod shown;
 mod streams;
 mod tasks;
 mod trust;
