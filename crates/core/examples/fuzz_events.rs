@@ -88,7 +88,7 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
         let person = Actor::human("a");
         let (command, actor) = match dice.below(14) {
             0 => (Command::Pause { reason: "r".into(), stop_running: false }, person),
-            1 | 2 => (Command::Resume, person),
+            1 | 2 => (Command::Resume { reason: String::new() }, person),
             3 => (Command::Signal { name: "go".into(), payload: json!({"n": 1}) }, person),
             4 => (Command::Guide { text: "mind".into() }, person),
             5 => (

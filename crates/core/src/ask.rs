@@ -25,7 +25,11 @@ pub enum Ask {
         stop_running: bool,
     },
     /// Go on, from a hold or from what an agent reported in the way.
-    Resume,
+    Resume {
+        /// Why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
     /// End without success.
     Cancel {
         /// Why.
@@ -157,6 +161,9 @@ pub struct Modification {
     /// The new due time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_at: Option<WireTime>,
+    /// When it is released, whatever its due time; the past means now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<WireTime>,
     /// The new mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_mode: Option<ExecutionMode>,
@@ -187,7 +194,7 @@ mod rules {
         pub fn command(self, actor: &Actor, mode: ExecutionMode) -> Result<Command, Vec<Problem>> {
             Ok(match self {
                 Self::Pause { reason, stop_running } => Command::Pause { reason, stop_running },
-                Self::Resume => Command::Resume,
+                Self::Resume { reason } => Command::Resume { reason },
                 Self::Cancel { reason, force } => Command::Cancel { reason, force },
                 Self::Modify(modification) => Command::Modify(Box::new((*modification).into())),
                 Self::Escalate { priority, reason } => Command::Escalate { priority, reason },
@@ -222,6 +229,7 @@ mod rules {
                 priority: asked.priority,
                 deadline: asked.deadline.map(|at| at.0),
                 due_at: asked.due_at.map(|at| at.0),
+                release_at: asked.scheduled_at.map(|at| at.0),
                 mode: asked.execution_mode,
                 agent: asked.agent,
                 text: asked.changes,
@@ -255,7 +263,7 @@ mod rules {
 
         #[test]
         fn words_on_the_wire_become_commands() {
-            assert!(matches!(asked(json!({"ask": "RESUME"})), Ok(Command::Resume)));
+            assert!(matches!(asked(json!({"ask": "RESUME"})), Ok(Command::Resume { reason }) if reason.is_empty()));
             let Ok(Command::Vote { judge, .. }) = asked(json!({"ask": "VOTE", "vote": "APPROVE"})) else { panic!() };
             assert_eq!(&*judge, "ann");
             let Ok(Command::Modify(changes)) = asked(json!({"ask": "MODIFY", "priority": "HIGH"})) else { panic!() };

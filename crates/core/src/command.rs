@@ -62,7 +62,10 @@ pub enum Command {
         stop_running: bool,
     },
     /// Go on, from a hold or from what an agent reported in the way.
-    Resume,
+    Resume {
+        /// Why.
+        reason: String,
+    },
     /// End without success.
     Cancel {
         /// Why.
@@ -173,7 +176,7 @@ impl Command {
             Self::LeaseLapsed { .. } => "lease_lapsed",
             Self::Wake => "wake",
             Self::Pause { .. } => "pause",
-            Self::Resume => "resume",
+            Self::Resume { .. } => "resume",
             Self::Cancel { .. } => "cancel",
             Self::Modify(_) => "modify",
             Self::Escalate { .. } => "escalate",
@@ -242,6 +245,8 @@ pub struct Changes {
     pub deadline: Option<Time>,
     /// The new due time.
     pub due_at: Option<Time>,
+    /// When it is released, whatever its due time.
+    pub release_at: Option<Time>,
     /// The new mode.
     pub mode: Option<ExecutionMode>,
     /// The agent that takes over.
@@ -336,6 +341,12 @@ pub enum Refusal {
         /// Which one.
         existing: TaskId,
     },
+    /// The caller's own name is taken.
+    #[error("a task of the same external_id from the same source exists: {existing}")]
+    NameTaken {
+        /// By which one.
+        existing: TaskId,
+    },
     /// The key was used for something else.
     #[error("the idempotency key was used with another body")]
     IdempotencyMismatch,
@@ -381,7 +392,7 @@ impl Refusal {
             Self::StaleAttempt { .. } => "STALE_ATTEMPT",
             Self::AlreadySettled { .. } => "ALREADY_SETTLED",
             Self::VersionConflict { .. } => "VERSION_CONFLICT",
-            Self::Duplicate { .. } => "DUPLICATE_TASK",
+            Self::Duplicate { .. } | Self::NameTaken { .. } => "DUPLICATE_TASK",
             Self::IdempotencyMismatch => "IDEMPOTENCY_MISMATCH",
             Self::LimitReached { .. } => "LIMIT_REACHED",
             Self::QueueFull => "QUEUE_FULL",

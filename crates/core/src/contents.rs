@@ -127,6 +127,12 @@ impl Contents {
             (Event::Modified(_), Some(Private::Changes(changes)))
             | (Event::EscalationDecided { .. }, Some(Private::Changes(changes))) => {
                 let text = Arc::make_mut(&mut self.text);
+                if let Some(title) = &changes.title {
+                    text.title.clone_from(title);
+                }
+                if let Some(basis) = &changes.constitutional_basis {
+                    text.constitutional_basis = Some(basis.clone());
+                }
                 if let Some(description) = &changes.description {
                     text.description.clone_from(description);
                 }

@@ -451,9 +451,12 @@ pub struct Submitted {
     /// Whether the request said so; else it follows the mode.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub autonomy_given: bool,
-    /// Do not start before.
+    /// When it is due: not to be started before, unless `release_at` says when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Time>,
+    /// When it is released, where that is not its due time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_at: Option<Time>,
     /// Must have ended by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
@@ -968,6 +971,9 @@ pub struct Modified {
     /// The new due time; the past means now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Time>,
+    /// When it is released from now on, whatever its due time; the past means now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_at: Option<Time>,
     /// The new mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ExecutionMode>,
@@ -977,7 +983,7 @@ pub struct Modified {
     /// The agent that does from now on what the one before was to do, or what any could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
-    /// Whether description, requirements or limits changed (their text is private).
+    /// Whether title, description, requirements, limits or the constitutional basis changed (their text is private).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub text: bool,
     /// What open steps ask of an agent from now on.
@@ -1152,6 +1158,9 @@ pub struct TextChanges {
     /// Why it was changed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// The new title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// The new description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -1161,6 +1170,9 @@ pub struct TextChanges {
     /// The new limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_limits: Option<Map<String, Value>>,
+    /// The new article it rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constitutional_basis: Option<String>,
 }
 
 /// Who did something.

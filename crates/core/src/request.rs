@@ -134,10 +134,17 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
     let risk = request.risk.unwrap_or_default();
     let review_owed = risk >= Risk::High || request.execution_mode == ExecutionMode::Strict;
     let acceptance_owed = confidence.is_some_and(|c| c < policy.confidence_min);
-    let asked = request.due_at.map(|d| d.0).filter(|d| *d > now);
-    // By the calendar also the first run waits for its time.
-    let by_calendar = request.recurrence.as_ref().filter(|r| r.cron.is_some());
-    let due_at = by_calendar.and_then(|r| recurrence::first_from(r, asked.unwrap_or(now))).or(asked).filter(|d| *d > now);
+    let (due_at, release_at) = match &request.recurrence {
+        None => (request.due_at.map(|d| d.0), request.scheduled_at.map(|at| at.0)),
+        // What comes again counts from its due time, and what has passed does not come.
+        Some(recurrence) => {
+            let asked = request.scheduled_at.or(request.due_at).map(|d| d.0).filter(|d| *d > now);
+            // By the calendar also the first run waits for its time.
+            let first = recurrence.cron.as_ref().and_then(|_| recurrence::first_from(recurrence, asked.unwrap_or(now)));
+            (first.or(asked).filter(|d| *d > now), None)
+        }
+    };
+    let waits = release_at.or(due_at).is_some_and(|at| at > now);
     let facts = Submitted {
         namespace: request.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).into(),
         task_type: task_type.unwrap_or("general").into(),
@@ -146,6 +153,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         autonomy: request.autonomy.unwrap_or(request.execution_mode.autonomy()),
         autonomy_given: request.autonomy.is_some(),
         due_at,
+        release_at,
         deadline: deadline.filter(|d| *d > now),
         timeout_ms: request.timeout.map(|d| d.ms),
         queue_ms: request.queue_timeout.map(|d| d.ms),
@@ -177,7 +185,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         findings,
         review_owed,
         final_review: request.final_review,
-        released: due_at.is_none() && !review_owed && request.depends_on.is_empty(),
+        released: !waits && !review_owed && request.depends_on.is_empty(),
         stall_ms: policy.stall_watch.then(|| house.and_then(|own| own.stall_after).unwrap_or(policy.stall_after).ms),
         depth: 0,
         healed: Default::default(),
@@ -232,8 +240,12 @@ fn json_bytes(value: &Value) -> usize {
 /// One line: the title, else the first line of the description that says something.
 fn title_of(request: &Request, description: &str) -> String {
     let given = request.title.as_deref().unwrap_or_default();
-    let line = std::iter::once(given).chain(description.lines()).map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(TITLE_MAX).collect()
+    one_line(std::iter::once(given).chain(description.lines()).map(str::trim).find(|l| !l.is_empty()).unwrap_or_default())
+}
+
+/// A title as it is kept.
+pub(crate) fn one_line(title: &str) -> String {
+    title.trim().chars().filter(|c| !c.is_control()).take(TITLE_MAX).collect()
 }
 
 #[cfg(test)]
@@ -271,6 +283,12 @@ mod tests {
             checked(serde_json::json!({"title": "x", "due_at": "1970-01-01T00:00:00Z", "deadline": "1970-01-01T00:00:00Z"}))
                 .unwrap();
         assert!(submission.facts.released && submission.facts.deadline.is_none());
+        // It is kept as it was said all the same.
+        assert_eq!(submission.facts.due_at, Some(Time(0)));
+        let held =
+            checked(serde_json::json!({"title": "x", "due_at": "1970-01-01T00:00:00Z", "scheduled_at": "1970-01-01T00:00:09Z"}));
+        let facts = held.unwrap().facts;
+        assert_eq!((facts.released, facts.due_at, facts.release_at), (false, Some(Time(0)), Some(Time(9_000))));
         assert_eq!(submission.facts.findings[0].result, CheckResult::Warning);
     }
 

@@ -48,6 +48,9 @@ pub struct Request {
     /// Do not start before; a past one means now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_at: Option<WireTime>,
+    /// Release it at this instant, whatever its due time; a past one means now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<WireTime>,
     /// Must have ended by; the task fails when it has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<WireTime>,

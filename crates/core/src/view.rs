@@ -195,9 +195,12 @@ pub struct TaskView {
     /// When it first began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<WireTime>,
-    /// Not to be started before.
+    /// When it is due, as it was asked for: not to be started before, unless `scheduled_at` says when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<WireTime>,
+    /// When it was released to agents; before that, when it will be, where that is not its due time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<WireTime>,
     /// Must have ended by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<WireTime>,
@@ -522,9 +525,24 @@ pub struct TaskRow {
     /// The task it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,
+    /// The kind of who answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_type: Option<String>,
     /// Who answers for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_id: Option<String>,
+    /// The kind of thing it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_ref_type: Option<String>,
+    /// The thing it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_ref_id: Option<String>,
+    /// Which outside effects may happen without a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autonomy: Option<crate::spec::Autonomy>,
+    /// Whether it left the live set.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub archived: bool,
     /// When it was born.
     pub created_at: WireTime,
     /// When its last event happened.

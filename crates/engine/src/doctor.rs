@@ -240,6 +240,12 @@ impl Doctor<'_> {
                 "names",
                 (&row.namespace, &row.task_type, &row.external_id) != (&wanted.namespace, &wanted.task_type, &wanted.external_id),
             ),
+            (
+                "subject",
+                (&row.owner_type, &row.subject_ref_type, &row.subject_ref_id, row.autonomy)
+                    != (&wanted.owner_type, &wanted.subject_ref_type, &wanted.subject_ref_id, wanted.autonomy),
+            ),
+            ("place in the live set", row.archived != wanted.archived),
             ("owner", (&row.source, &row.owner_id, row.parent) != (&wanted.source, &wanted.owner_id, wanted.parent)),
         ];
         for (what, _) in differ.iter().filter(|(_, differs)| *differs) {
@@ -267,7 +273,7 @@ impl Doctor<'_> {
                     let what = "it was erased, but a private part is still there".into();
                     self.found(Severity::Minor, Rule::Swallowed, Some(stream), Some(stored.version), what);
                     if let Some(finding) = self.report.findings.last_mut() {
-                        finding.then = "`ephor task delete` once more";
+                        finding.then = "`ephor task erase` once more";
                     }
                 }
             }

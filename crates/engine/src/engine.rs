@@ -13,6 +13,7 @@ use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{Blob, Reader, Store, StoreError};
 use crate::ticker;
 use crate::worklog::{WorkLog, WorkLogs};
+use crate::writer::once::{self, Once};
 use crate::writer::{Asked, Breakers, Claim, Job, Jobs, Reply, Submit, Ticket, Writer};
 pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
@@ -358,6 +359,17 @@ impl Engine {
 
     /// Makes an agent known, or says anew what it can do.
     pub async fn register(&self, id: Option<AgentId>, registration: Registration, actor: Actor) -> Result<AgentId, EngineError> {
+        self.register_under(id, registration, actor, None).await
+    }
+
+    /// The same under a key, where one is given: said again with it, it is answered with the same agent and done once.
+    pub async fn register_under(
+        &self,
+        id: Option<AgentId>,
+        registration: Registration,
+        actor: Actor,
+        idempotency: Option<Idempotency>,
+    ) -> Result<AgentId, EngineError> {
         let known = match (id, &registration.external_id) {
             (Some(id), _) => Some(id),
             (None, Some(name)) => self.agent_named(name),
@@ -365,20 +377,52 @@ impl Engine {
         };
         let id = known.unwrap_or_else(|| self.new_agent_id());
         let name = registration.external_id.clone();
-        match self.agent(id, AgentCommand::Register(Box::new(registration.clone())), actor.clone()).await {
-            Ok(_) => Ok(id),
+        let said = |id, actor| Job::Agent { id, command: AgentCommand::Register(Box::new(registration.clone())), actor };
+        let repeated = match self.once(EVERYWHERE, said(id, actor.clone()), id.to_string(), idempotency.clone()).await {
             // Somebody of the same name was faster: then that is who it is.
             Err(EngineError::Refused(Refusal::AlreadySettled { .. })) if known.is_none() => {
                 let id = name.and_then(|name| self.agent_named(&name)).unwrap_or(id);
-                self.agent(id, AgentCommand::Register(Box::new(registration)), actor).await.map(|_| id)
+                let repeated = self.once(EVERYWHERE, said(id, actor), id.to_string(), idempotency).await?;
+                return Ok(repeated.and_then(|of| of.parse().ok()).unwrap_or(id));
             }
-            Err(error) => Err(error),
+            said => said?,
+        };
+        Ok(repeated.and_then(|of| of.parse().ok()).unwrap_or(id))
+    }
+
+    /// Does something once, however often it is said under its key. Answers what it was about when it was said before.
+    async fn once(
+        &self,
+        desk: &str,
+        what: Job,
+        of: String,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Option<String>, EngineError> {
+        let Some(idempotency) = idempotency else { return one(self.ask(desk, what).await?).map(|_| None) };
+        let key = idempotency.key.clone();
+        let done = one(self.ask(desk, Job::Once(Box::new(Once { what, idempotency, of }))).await?)?;
+        if !done.repeated {
+            return Ok(None);
         }
+        let (reader, now) = (self.inner.reader.clone(), self.now());
+        let held = tokio::task::spawn_blocking(move || reader.unique(&key, now.0)?.as_ref().map(once::about).transpose());
+        Ok(held.await.map_err(|e| EngineError::Stopped(e.to_string()))??)
     }
 
     /// Asks something of an agent.
     pub async fn agent(&self, id: AgentId, command: AgentCommand, actor: Actor) -> Result<Done, EngineError> {
         one(self.ask(EVERYWHERE, Job::Agent { id, command, actor }).await?)
+    }
+
+    /// The same under a key, where one is given: said again with it, nothing happens twice.
+    pub async fn agent_under(
+        &self,
+        id: AgentId,
+        command: AgentCommand,
+        actor: Actor,
+        idempotency: Option<Idempotency>,
+    ) -> Result<(), EngineError> {
+        self.once(EVERYWHERE, Job::Agent { id, command, actor }, id.to_string(), idempotency).await.map(drop)
     }
 
     /// The agent that goes by this name of its own.
@@ -579,6 +623,19 @@ impl Engine {
     /// Records a fact about a namespace.
     pub async fn namespace(&self, name: &str, event: NamespaceEvent, actor: Actor) -> Result<Done, EngineError> {
         one(self.ask(name, Job::Namespace { name: name.into(), event, actor }).await?)
+    }
+
+    /// The same under a key, where one is given. `of` is what the fact is about; where it was recorded under this key before, the answer is
+    /// what it was about then.
+    pub async fn namespace_under(
+        &self,
+        name: &str,
+        event: NamespaceEvent,
+        actor: Actor,
+        of: String,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Option<String>, EngineError> {
+        self.once(name, Job::Namespace { name: name.into(), event, actor }, of, idempotency).await
     }
 
     /// The holds and limits that stand.

@@ -7,6 +7,7 @@ use ephor_core::event::{self, Private, SCHEMA};
 use ephor_core::id::{StreamId, TaskId};
 use ephor_core::planted::{self, Fault};
 use ephor_core::review::Judge;
+use ephor_core::spec::Autonomy;
 use ephor_core::task::Task;
 use ephor_core::time::Time;
 use std::sync::Arc;
@@ -170,6 +171,13 @@ impl Live {
             && old.rank == rank
             && old.ended_at == ended_at
             && old.risk == facts.risk
+            && old.due_at == facts.due_at.map(|t| t.0)
+            && old.archived == task.is_archived()
+            // What a database of before could not say.
+            && old.autonomy == autonomy(facts)
+            && old.owner_type.as_deref() == facts.owner_type.as_deref()
+            && old.subject_ref_type.as_deref() == facts.subject_ref_type.as_deref()
+            && old.subject_ref_id.as_deref() == facts.subject_ref_id.as_deref()
             && old.title == title;
         (!same).then(|| Row {
             status: Some(task.status()),
@@ -181,6 +189,11 @@ impl Live {
             due_at: facts.due_at.map(|t| t.0),
             title: title.to_owned(),
             risk: facts.risk,
+            owner_type: facts.owner_type.as_deref().map(str::to_owned),
+            subject_ref_type: facts.subject_ref_type.as_deref().map(str::to_owned),
+            subject_ref_id: facts.subject_ref_id.as_deref().map(str::to_owned),
+            autonomy: autonomy(facts),
+            archived: task.is_archived(),
             ..(**old).clone()
         })
     }
@@ -212,7 +225,17 @@ pub(crate) fn row_of(task: &Task, open: Option<String>) -> Row {
         owner_id: facts.owner_id.as_deref().map(str::to_owned),
         parent: facts.parent.as_ref().map(|p| p.task.bits()),
         risk: facts.risk,
+        owner_type: facts.owner_type.as_deref().map(str::to_owned),
+        subject_ref_type: facts.subject_ref_type.as_deref().map(str::to_owned),
+        subject_ref_id: facts.subject_ref_id.as_deref().map(str::to_owned),
+        autonomy: autonomy(facts),
+        archived: task.is_archived(),
     }
+}
+
+/// Its autonomy, where it is not the ordinary one.
+fn autonomy(facts: &event::Submitted) -> Option<Autonomy> {
+    Some(facts.autonomy).filter(|autonomy| *autonomy != Autonomy::Autonomous)
 }
 
 /// Reads a stored event back.

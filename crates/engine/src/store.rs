@@ -5,7 +5,7 @@
 //! block: whoever calls from async code does so on a thread that may.
 
 use ephor_core::id::{StreamId, StreamKind};
-use ephor_core::spec::Risk;
+use ephor_core::spec::{Autonomy, Risk};
 use ephor_core::status::Status;
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ pub trait Reader: Send + Sync {
     /// How many tasks with the same parent were born before a task; `None` where it has none, or is none.
     fn born_before(&self, task: StreamId) -> Result<Option<u64>, StoreError>;
 
-    /// Task rows, newest first, that match the filter and come after the cursor, at most `limit`.
+    /// Task rows that match the filter and come after the cursor, newest first unless it says otherwise, at most `limit`.
     fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError>;
 
     /// Streams of one kind after a cursor (a stream number), in order of birth, at most `limit`.
@@ -86,8 +86,8 @@ pub trait Reader: Send + Sync {
     /// counted.
     fn ahead(&self, of: Cursor, namespace: &str, open: &str, most: u32) -> Result<u64, StoreError>;
 
-    /// How many tasks there are in each status.
-    fn counts(&self) -> Result<Vec<(Status, u64)>, StoreError>;
+    /// How many tasks there are in each status, of one namespace where one is named.
+    fn counts(&self, namespace: Option<&str>) -> Result<Vec<(Status, u64)>, StoreError>;
 
     /// Who holds a unique key, unless it ran out at `at` or before.
     fn unique(&self, key: &str, at: i64) -> Result<Option<UniqueRow>, StoreError>;
@@ -253,6 +253,16 @@ pub struct Row {
     pub parent: Option<u128>,
     /// The computed risk.
     pub risk: Risk,
+    /// The kind of who answers for it.
+    pub owner_type: Option<String>,
+    /// The kind of thing it is about.
+    pub subject_ref_type: Option<String>,
+    /// The thing it is about.
+    pub subject_ref_id: Option<String>,
+    /// Which outside effects may happen without a person; all where it is missing.
+    pub autonomy: Option<Autonomy>,
+    /// Whether it left the live set.
+    pub archived: bool,
 }
 
 /// A fact that several streams share, checked and changed in the same transaction as what relies on it.
@@ -454,8 +464,14 @@ pub struct Filter {
     pub due_before: Option<i64>,
     /// Only due after; those without a due time are left out then.
     pub due_after: Option<i64>,
-    /// Only with a smaller stream number: the cursor.
+    /// Only those that left the live set, or only the others.
+    pub archived: Option<bool>,
+    /// Only with a smaller stream number: the cursor of a list with the newest first.
     pub below: Option<i64>,
+    /// Only with a greater stream number: the cursor of a list with the oldest first.
+    pub above: Option<i64>,
+    /// Whether the oldest come first.
+    pub oldest_first: bool,
 }
 
 impl Filter {
@@ -476,7 +492,9 @@ impl Filter {
             && (self.risks.is_empty() || self.risks.contains(&row.risk))
             && self.due_before.is_none_or(|before| row.due_at.is_some_and(|at| at < before))
             && self.due_after.is_none_or(|after| row.due_at.is_some_and(|at| at > after))
+            && self.archived.is_none_or(|archived| row.archived == archived)
             && self.below.is_none_or(|below| number < below)
+            && self.above.is_none_or(|above| number > above)
     }
 }
 

@@ -130,6 +130,8 @@ pub(crate) struct Witness {
     retries: u32,
     deadline: Option<i64>,
     due_at: Option<i64>,
+    /// When it may be released, where that is not its due time.
+    release_at: Option<i64>,
     dependencies: BTreeSet<TaskId>,
     dependency_failed: bool,
     acceptance_owed: bool,
@@ -408,7 +410,10 @@ impl Witness {
                     self.drafts_only = autonomy == Autonomy::Suggestion;
                 }
                 self.deadline = change.deadline.map(|t| t.0).or(self.deadline);
-                self.due_at = change.due_at.map(|t| t.0).or(self.due_at);
+                if change.due_at.is_some() || change.release_at.is_some() {
+                    self.due_at = change.due_at.map(|t| t.0).or(self.due_at);
+                    self.release_at = change.release_at.map(|t| t.0);
+                }
             }
             Event::Overridden { decision, step } => self.overridden(*decision, step.as_deref(), said),
             Event::Stalled => {
@@ -490,6 +495,7 @@ impl Witness {
         self.max_retries = facts.max_retries;
         self.deadline = facts.deadline.map(|t| t.0);
         self.due_at = facts.due_at.map(|t| t.0);
+        self.release_at = facts.release_at.map(|t| t.0);
         self.dependencies = facts.depends_on.iter().copied().collect();
         self.acceptance_owed = facts.acceptance_owed;
         self.needs_approval = facts.review_owed;
@@ -517,7 +523,7 @@ impl Witness {
         if !self.dependencies.is_empty() || self.dependency_failed {
             self.breach(Rule::Undecided, "it was released before what it depends on had completed".into());
         }
-        if self.due_at.is_some_and(|due| due > at) {
+        if self.release_at.or(self.due_at).is_some_and(|due| due > at) {
             self.breach(Rule::Undecided, "it was released before it was due".into());
         }
     }
@@ -529,6 +535,7 @@ impl Witness {
             self.breach(Rule::Undecided, format!("a run due at {before} was moved to {due_at}"));
         }
         self.due_at = Some(due_at);
+        self.release_at = None;
         self.deadline = self.deadline.map(|deadline| deadline + (due_at - before));
     }
 

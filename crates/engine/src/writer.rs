@@ -38,6 +38,7 @@ mod births;
 mod claim;
 mod commit;
 pub(crate) mod decide;
+pub(crate) mod once;
 mod parked;
 mod pen;
 mod probation;
@@ -51,6 +52,7 @@ mod underway;
 pub(crate) use asked::Asked;
 pub use asked::Terms;
 use batch::Batch;
+use once::Once;
 use parked::Parked;
 use pen::Pen;
 use trust::Trust;
@@ -90,6 +92,8 @@ pub(crate) enum Job {
     Agent { id: AgentId, command: AgentCommand, actor: Actor },
     /// A fact about a namespace.
     Namespace { name: Box<str>, event: NamespaceEvent, actor: Actor },
+    /// One of the last two, done once however often it is said.
+    Once(Box<Once>),
     /// Delete the private parts of a task that has ended.
     Erase { task: TaskId, actor: Actor },
 }
@@ -114,6 +118,7 @@ impl Job {
             | Self::Claim(_)
             | Self::Agent { .. }
             | Self::Namespace { .. }
+            | Self::Once(_)
             | Self::Erase { .. } => false,
         }
     }

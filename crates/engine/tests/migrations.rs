@@ -126,7 +126,7 @@ fn the_database_itself_refuses_what_no_rule_would_ask() {
         "update streams set status = 'SCHEDULED' where no = 1",
         "update streams set status = null where no = 1",
         "update streams set risk = 'SOME' where no = 1",
-        "insert into streams select 2, kind, x'00', namespace, 'DONE', 0, 0, null, null, 0, null, null, '', '', null, null, null, null, null \
+        "insert into streams select 2, kind, x'00', namespace, 'DONE', 0, 0, null, null, 0, null, null, '', '', null, null, null, null, null, null, null, null, null, null \
          from streams",
         "update events set data = '{}' where position = 1",
         "update events set hash = x'00' where position = 1",

@@ -5,7 +5,7 @@
 mod support;
 
 use ephor_core::id::{StreamId, StreamKind};
-use ephor_core::spec::Risk;
+use ephor_core::spec::{Autonomy, Risk};
 use ephor_core::status::Status;
 use ephor_engine::codec::{GENESIS, commit_hash, commit_root};
 use ephor_engine::store::memory::MemoryStore;
@@ -162,6 +162,11 @@ fn a_birth_can_be_read_back(mut kit: Kit) {
         owner_id: Some("ann".into()),
         parent: Some(u128::MAX - 1),
         risk: Risk::Critical,
+        owner_type: Some("AI".into()),
+        subject_ref_type: Some("INVOICE".into()),
+        subject_ref_id: Some("INV-1".into()),
+        autonomy: Some(Autonomy::Assisted),
+        archived: true,
     };
     let told = NewEvent { before: Some(Status::Pending), ..confided("born", PrivateBody::Inline(b"secret".to_vec())) };
     let change = Change { events: vec![told.clone()], row: Some(full.clone().into()), ..birth(1) };
@@ -555,6 +560,16 @@ fn lists_are_newest_first_and_every_filter_narrows_them(mut kit: Kit) {
     assert_eq!(kit.listed(Filter { external_id: Some("x".into()), ..all() }), [6]);
     assert_eq!(kit.listed(Filter { source: Some("jira".into()), ..all() }), [6]);
     assert_eq!(kit.listed(Filter { due_before: Some(60), ..all() }), [5]);
+    // The oldest first, from one status and from several.
+    let upwards = |statuses: Vec<Status>, above| Filter { statuses, above, oldest_first: true, ..all() };
+    assert_eq!(kit.listed(upwards(vec![], Some(3))), [4, 5, 6, 7, 8]);
+    assert_eq!(kit.listed(upwards(vec![Status::Paused, Status::Failed], None)), [2, 5, 7]);
+    assert_eq!(kit.reader.list(&upwards(vec![Status::Paused, Status::Failed], Some(2)), 1).unwrap()[0].number, 5);
+    // What was archived is left out, or is all there is.
+    let archived = Row { status: Some(Status::Failed), archived: true, ..plain() };
+    kit.write(group([Change { row: Some(archived.into()), ..change(task(2), 1, &["archived"]) }]));
+    assert_eq!(kit.listed(Filter { archived: Some(false), ..all() }), [8, 7, 6, 5, 4, 3, 1]);
+    assert_eq!(kit.listed(Filter { archived: Some(true), ..all() }), [2]);
     assert_eq!(kit.listed(Filter { due_after: Some(50), ..all() }), [7]);
     assert_eq!(kit.listed(Filter { below: Some(6), live: true, ..all() }), [5, 4, 3, 1]);
     assert_eq!(kit.listed(Filter { namespace: Some("other".into()), owner_id: Some("ann".into()), ..all() }), NONE);
@@ -633,7 +648,12 @@ fn open_work_comes_best_first_and_a_cursor_walks_all_of_it(mut kit: Kit) {
 fn counts_follow_the_tasks(mut kit: Kit) {
     kit.write(group([birth(1), birth(2), birth(3), change(StreamId::named(StreamKind::Agent, "a"), 0, &["no task"])]));
     kit.write(group([end(2)]));
-    assert_eq!(kit.reader.counts().unwrap(), [(Status::Scheduled, 2), (Status::Completed, 1)]);
+    assert_eq!(kit.reader.counts(None).unwrap(), [(Status::Scheduled, 2), (Status::Completed, 1)]);
+    let other = Row { namespace: "other".into(), ..row(Status::Scheduled) };
+    kit.write(group([Change { row: Some(other.into()), ..birth(4) }]));
+    assert_eq!(kit.reader.counts(Some("default")).unwrap(), [(Status::Scheduled, 2), (Status::Completed, 1)]);
+    assert_eq!(kit.reader.counts(Some("other")).unwrap(), [(Status::Scheduled, 1)]);
+    assert_eq!(kit.reader.counts(Some("nobody's")).unwrap(), []);
 }
 
 mod faults_of_memory {

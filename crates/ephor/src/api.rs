@@ -7,12 +7,12 @@
 use ephor_core::ask::Ask;
 use ephor_core::command::Refusal;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
-use ephor_core::id::{HoldId, KeyId, TaskId};
+use ephor_core::id::{AgentId, HoldId, KeyId, TaskId};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
-use ephor_core::time::Time;
+use ephor_core::time::{Time, WireTime};
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
 pub use ephor_sdk::client::{Page, TaskFilter};
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,14 @@ pub trait Api: Send + Sync {
     /// The position of the last event.
     fn position(&self) -> Answer<'_, u64>;
 
-    /// The task somebody means: by its id or a unique beginning of it, by its external id, or by `@last`, the newest one.
-    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId>;
+    /// The task somebody means: by its id or a unique beginning of it, by its external id, or by `@last`, the newest one. Names are looked
+    /// for in the namespace of whoever asks, where they have one.
+    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
+        self.find_from(name, None)
+    }
+
+    /// The same among tasks from one source, where one is given.
+    fn find_from<'a>(&'a self, name: &'a str, source: Option<&'a str>) -> Answer<'a, TaskId>;
 
     /// Accepts a task, or says why not.
     fn submit(&self, request: Request) -> Answer<'_, TaskView>;
@@ -52,6 +58,15 @@ pub trait Api: Send + Sync {
 
     /// Tasks, newest first.
     fn tasks(&self, filter: TaskFilter) -> Answer<'_, Page<TaskRow>>;
+
+    /// How many tasks are in which status, in one namespace where one is named. Archived ones are counted too.
+    fn counts(&self, namespace: Option<String>) -> Answer<'_, Vec<(Status, u64)>>;
+
+    /// A task as it was after so many events or, where no number is given, at an instant.
+    fn task_as_of(&self, task: TaskId, version: Option<u64>, at: Option<WireTime>) -> Answer<'_, TaskView>;
+
+    /// The agent somebody means, by its id or its own name.
+    fn agent<'a>(&'a self, name: &'a str) -> Answer<'a, AgentId>;
 
     /// The steps and groups of a task as they are now, groups before their parts; telemetry filled in where there is some.
     fn steps(&self, task: TaskId) -> Answer<'_, Vec<StepView>>;
@@ -244,7 +259,9 @@ impl From<Refusal> for ApiError {
             | Refusal::VersionConflict { .. }
             | Refusal::IdempotencyMismatch => error(Kind::Conflict),
             Refusal::Held(_) => error(Kind::Conflict).then("ephor hold list"),
-            Refusal::Duplicate { existing } => error(Kind::Conflict).then(format!("ephor task show {existing}")),
+            Refusal::Duplicate { existing } | Refusal::NameTaken { existing } => {
+                error(Kind::Conflict).then(format!("ephor task show {existing}"))
+            }
             Refusal::LimitReached { .. } | Refusal::QueueFull => error(Kind::Busy),
             Refusal::Forbidden(_) | Refusal::NoEffect(_) => error(Kind::Forbidden),
             Refusal::Corrupt { .. } => error(Kind::Failed).then("ephor doctor"),

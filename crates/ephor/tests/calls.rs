@@ -154,12 +154,17 @@ async fn the_calls_of_the_invoice_engine_work_as_printed() {
         assert!(status == 200 && rows.is_array(), "{call:?}: {rows}");
     }
     assert_eq!(desk.json(&list[1], "").await.1[0]["id"], id);
+    // Due on the fifth, it is among those due before the tenth.
+    let due = desk.json(&list[2], "").await.1;
+    assert_eq!((&due[0]["id"], &due[0]["due_at"]), (&json!(id), &json!("2026-01-05T12:00:00Z")), "{due}");
 
     let patch = curls(include_str!("calls/patch.sh"));
     assert_eq!(patch.len(), 2);
     let (status, scheduled) = desk.json(&patch[0], id).await;
     assert_eq!((status, &scheduled["status"]), (200, &json!("SCHEDULED")), "{scheduled}");
+    assert!(scheduled["scheduledAt"].is_string(), "{scheduled}");
     assert_eq!(desk.json(&list[3], "").await.1[0]["id"], id);
+    assert_eq!(desk.json(&list[2], "").await.1[0]["id"], id);
     // Only what runs can fail.
     let (status, refused) = desk.json(&patch[1], id).await;
     assert_eq!((status, &refused["code"]), (400, &json!("ILLEGAL_TRANSITION")), "{refused}");

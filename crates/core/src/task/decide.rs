@@ -44,7 +44,7 @@ impl Task {
                 Some(_) => Err(self.not_now("pause", "resume or cancel it")),
                 None => Ok(Draft::because(Event::Paused { stop_running }, bounded(&reason)?).into()),
             },
-            Command::Resume => self.resume(),
+            Command::Resume { reason } => self.resume(&reason),
             Command::Cancel { reason, force } => self.cancel(&reason, force, cx),
             Command::Modify(changes) => self.modify(*changes, cx),
             Command::Escalate { priority, reason } => match self.escalated {
@@ -99,7 +99,7 @@ impl Task {
             | Command::AcceptPlan
             | Command::Claim(_)
             | Command::Pause { .. }
-            | Command::Resume
+            | Command::Resume { .. }
             | Command::Cancel { .. }
             | Command::Modify(_)
             | Command::Escalate { .. }

@@ -7,8 +7,11 @@ use crate::event::{
     ActorKind, Allocation, DecidedBy, DecisionWord, EndReason, EscalationReason, Event, Private, ReviewOpened, TextChanges,
 };
 use crate::id::ReviewId;
+use crate::matching::CAPACITIES;
+use crate::plan::Problem;
 use crate::policy::HouseDecision;
 use crate::review::{Judge, Question, required};
+use serde_json::{Map, Value};
 
 impl Task {
     /// A decision is owed from now on; where the house has a limit for that, it decides then.
@@ -25,7 +28,16 @@ impl Task {
         if self.escalated.is_none() {
             return Err(self.not_now("decide an escalation of", "escalate it first"));
         }
+        if let Some(limits) = &decision.text.resource_limits {
+            let wrong = wrong_sizes(limits);
+            if !wrong.is_empty() {
+                return Err(Refusal::Invalid(wrong));
+            }
+        }
         match decision.word {
+            DecisionWord::Liquidate if decision.text.reason.trim().is_empty() => {
+                return Err(invalid("reason", "LIQUIDATE says why"));
+            }
             DecisionWord::ModifyScope if decision.text.description.is_none() && decision.text.requirements.is_none() => {
                 return Err(invalid("description", "MODIFY_SCOPE needs a new description or new requirements"));
             }
@@ -119,6 +131,13 @@ impl Task {
             ) => true,
         }
     }
+}
+
+/// Sizes that are none: what the machines of agents are compared by is counted in whole numbers.
+fn wrong_sizes(limits: &Map<String, Value>) -> Vec<Problem> {
+    let wrong = |name: &&&str| limits.get(**name).is_some_and(|size| size.as_u64().is_none());
+    let told = |name: &&str| Problem::new(format!("resource_limits.{name}"), "allowed is a whole number, 0 or more");
+    CAPACITIES.iter().filter(wrong).map(told).collect()
 }
 
 fn decided(decision: DecisionWord, by: DecidedBy, text: TextChanges) -> Draft {

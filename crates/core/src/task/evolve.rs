@@ -259,8 +259,9 @@ impl Task {
                     self.facts.deadline = Some(deadline);
                     self.firm.set(Timer::Deadline, deadline);
                 }
-                if let Some(due_at) = change.due_at {
-                    self.facts.due_at = Some(due_at);
+                if change.due_at.is_some() || change.release_at.is_some() {
+                    self.facts.due_at = change.due_at.or(self.facts.due_at);
+                    self.facts.release_at = change.release_at;
                     self.await_release(at);
                 }
             }
@@ -332,7 +333,7 @@ impl Task {
 
     fn await_release(&mut self, at: Time) {
         if !self.released && (self.dependencies.is_empty() || planted::is(Fault::DependencyIgnored)) {
-            self.soft.set(Timer::Due, self.facts.due_at.unwrap_or(at));
+            self.soft.set(Timer::Due, self.facts.release_at.or(self.facts.due_at).unwrap_or(at));
         }
     }
 
@@ -340,6 +341,7 @@ impl Task {
     fn postpone(&mut self, due_at: Time, at: Time) {
         let late = self.facts.due_at.map_or(0, |due| due_at.since(due));
         self.facts.due_at = Some(due_at);
+        self.facts.release_at = None;
         if let Some(deadline) = self.facts.deadline {
             self.facts.deadline = Some(deadline.plus(late));
             self.firm.set(Timer::Deadline, deadline.plus(late));

@@ -11,7 +11,9 @@ impl Task {
     /// Its place in the order of its namespace, lowest first: when it was due or born, moved ahead by its priority. It does not change
     /// while the task waits, and still those that have waited long come first.
     pub fn rank(&self) -> i64 {
-        let since = self.facts.due_at.or(self.born_at).unwrap_or_default();
+        let born = self.born_at.unwrap_or_default();
+        // Nobody gets ahead by having been due before they came.
+        let since = self.facts.release_at.or(self.facts.due_at).map_or(born, |at| at.max(born));
         since.0.saturating_sub(self.priority() as i64 * AGEING_MS)
     }
 

@@ -11,7 +11,7 @@ use crate::spec::Priority;
 use crate::status::{BlockReason, Status, StepStatus};
 
 impl Task {
-    pub(super) fn resume(&self) -> Result<Decided, Refusal> {
+    pub(super) fn resume(&self, reason: &str) -> Result<Decided, Refusal> {
         let event = if self.paused.is_some() {
             Event::Resumed
         } else if self.board.blocked.values().any(|why| *why != BlockReason::HumanReview) {
@@ -23,7 +23,10 @@ impl Task {
         } else {
             return Err(self.not_now("resume", "it is not held"));
         };
-        Ok(Draft::new(event).into())
+        Ok(match bounded(reason)? {
+            "" => Draft::new(event).into(),
+            reason => Draft::because(event, reason).into(),
+        })
     }
 
     pub(super) fn cancel(&self, reason: &str, force: bool, cx: &Context<'_>) -> Result<Decided, Refusal> {
@@ -47,12 +50,21 @@ impl Task {
         {
             return Err(Refusal::VersionConflict { is: self.version, expected });
         }
+        let mut changes = changes;
+        if let Some(title) = &mut changes.text.title {
+            *title = crate::request::one_line(title);
+            if title.is_empty() {
+                return Err(invalid("title", "it must hold some text"));
+            }
+        }
         let text = changes.text != TextChanges { reason: changes.text.reason.clone(), ..TextChanges::default() };
-        let facts = [changes.priority.is_some(), changes.deadline.is_some(), changes.due_at.is_some(), changes.mode.is_some()];
+        let times = changes.deadline.is_some() || changes.due_at.is_some() || changes.release_at.is_some();
+        let facts = [changes.priority.is_some(), times, changes.mode.is_some()];
         if !text && !facts.contains(&true) && changes.agent.is_none() {
             return Err(invalid(
                 "changes",
-                "change at least one of priority, deadline, due_at, execution_mode, agent, description, requirements, resource_limits",
+                "change at least one of priority, deadline, due_at, scheduled_at, execution_mode, agent, title, description, requirements, \
+                 resource_limits, constitutional_basis",
             ));
         }
         if changes.deadline.is_some_and(|d| d <= cx.now) {
@@ -63,6 +75,7 @@ impl Task {
             priority: changes.priority,
             deadline: changes.deadline,
             due_at: changes.due_at,
+            release_at: changes.release_at,
             mode: changes.mode,
             autonomy: changes.mode.and_then(|mode| self.autonomy_under(mode)),
             agent: changes.agent,
@@ -73,6 +86,11 @@ impl Task {
     }
 
     pub(super) fn escalate(&self, priority: Option<Priority>, reason: &str, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        if reason.trim().is_empty() {
+            return Err(invalid("reason", "an escalation says why"));
+        }
+        // It is raised or it stays: what was more pressing before goes on to be.
+        let priority = priority.filter(|priority| *priority > self.priority());
         let limit_at = cx.policy.on_escalation.as_ref().map(|house| cx.now.plus(house.after.ms));
         let event = Event::Escalated { reason: EscalationReason::Requested, priority, limit_at };
         Ok(Draft::because(event, bounded(reason)?).into())

@@ -676,6 +676,7 @@ fn blank_facts() -> Submitted {
         autonomy: crate::spec::Autonomy::Autonomous,
         autonomy_given: false,
         due_at: None,
+        release_at: None,
         deadline: None,
         timeout_ms: None,
         queue_ms: None,

@@ -105,6 +105,7 @@ impl Task {
         let due_at = recurrence::following(recurrence, from, self.released_at.unwrap_or(now), now)?;
         let mut facts = Submitted {
             due_at: Some(due_at),
+            release_at: None,
             released: false,
             run: Some(run + 1),
             previous_run: Some(self.id),
@@ -135,10 +136,12 @@ impl Task {
         if self.erased {
             return Err(self.not_now("run again", "its words were erased; submit it anew"));
         }
-        let from = self.facts.due_at.or(self.born_at).unwrap_or(now);
+        let born = self.born_at.unwrap_or(now);
+        let from = self.facts.due_at.map_or(born, |due| due.max(born));
         let facts = Submitted {
             retry_of: Some(self.id),
             due_at: None,
+            release_at: None,
             released: true,
             external_id: None,
             parent: None,

@@ -103,6 +103,7 @@ impl Task {
             updated_at: self.born_at.map(|_| WireTime(self.touched_at)),
             started_at: self.started_at.map(WireTime),
             due_at: facts.due_at.map(WireTime),
+            scheduled_at: self.released_at.or(facts.release_at).map(WireTime),
             deadline: facts.deadline.map(WireTime),
             timeout: facts.timeout_ms.map(|ms| WireDuration { ms }),
             heartbeat_timeout: facts.lease_ms.map(|ms| WireDuration { ms }),

@@ -157,7 +157,7 @@ impl World {
                 }
                 Ok(())
             }
-            Err(Refusal::Duplicate { existing }) => {
+            Err(Refusal::Duplicate { existing } | Refusal::NameTaken { existing }) => {
                 self.count("duplicate refused");
                 self.observer.reached(existing, 1)
             }
@@ -266,7 +266,7 @@ fn digest(request: &Request) -> String {
 fn leaves(command: &Command) -> &'static [&'static str] {
     match command {
         Command::Pause { .. } => &["PAUSED"],
-        Command::Resume => &["RESUMED", "UNBLOCKED", "UNSTALLED"],
+        Command::Resume { .. } => &["RESUMED", "UNBLOCKED", "UNSTALLED"],
         Command::Cancel { .. } => &["CANCEL_REQUESTED", "CANCELLED"],
         Command::Modify(_) => &["MODIFIED"],
         Command::Escalate { .. } => &["ESCALATED"],

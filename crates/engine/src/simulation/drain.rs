@@ -95,7 +95,7 @@ impl World {
                 _ if round > PATIENCE && round.is_multiple_of(10) => {
                     self.impatient(task);
                 }
-                Status::Paused | Status::Stalled => self.person_asks(task, Command::Resume),
+                Status::Paused | Status::Stalled => self.person_asks(task, Command::Resume { reason: String::new() }),
                 // What fails whenever it is tried cannot be tried for ever.
                 Status::Escalated if round > PATIENCE / 4 => {
                     let text = TextChanges { reason: "enough".into(), ..TextChanges::default() };

@@ -23,7 +23,9 @@ impl World {
         // People mostly do what is called for.
         let called_for = self.chance.percent(60);
         match status {
-            Status::Paused | Status::Stalled if called_for => return self.person_asks(task, Command::Resume),
+            Status::Paused | Status::Stalled if called_for => {
+                return self.person_asks(task, Command::Resume { reason: String::new() });
+            }
             Status::Blocked if called_for => return self.unblock(task),
             Status::Escalated if called_for => return self.decide(task),
             Status::Deliberating if called_for => return self.vote(task),
@@ -33,7 +35,7 @@ impl World {
         let reason = || "because".to_owned();
         let command = match self.chance.below(100) {
             0..8 => Command::Pause { reason: reason(), stop_running: self.chance.percent(50) },
-            8..14 => Command::Resume,
+            8..14 => Command::Resume { reason: reason() },
             14..20 => Command::Cancel { reason: reason(), force: self.chance.percent(20) },
             20..28 => self.change(task),
             28..34 => Command::Escalate { priority: self.chance.percent(50).then_some(Priority::Critical), reason: reason() },
@@ -67,6 +69,7 @@ impl World {
         match self.chance.below(6) {
             0 => changes.priority = Some(Priority::High),
             1 => changes.deadline = Some(now.plus(self.chance.between(1, 3_600_000))),
+            2 if self.chance.percent(50) => changes.release_at = Some(now.plus(self.chance.below(600_000))),
             2 => changes.due_at = Some(now.plus(self.chance.below(600_000))),
             3 => {
                 let modes = [ExecutionMode::Auto, ExecutionMode::Strict, ExecutionMode::DryRun];
@@ -212,7 +215,7 @@ impl World {
                 let command = self.reassign();
                 self.person_asks(task, command);
             }
-            _ => self.person_asks(task, Command::Resume),
+            _ => self.person_asks(task, Command::Resume { reason: String::new() }),
         }
     }
 
@@ -225,7 +228,7 @@ impl World {
             4 => self.vote(task),
             5 => self.person_asks(task, Command::Cancel { reason: "late".into(), force: true }),
             6 => self.overrule(task),
-            _ => self.person_asks(task, Command::Resume),
+            _ => self.person_asks(task, Command::Resume { reason: String::new() }),
         }
     }
 }

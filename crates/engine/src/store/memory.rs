@@ -474,8 +474,11 @@ impl Reader for MemoryReader {
 
     fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError> {
         let state = lock(&self.0);
-        let matching = state.listed().rev().filter(|(number, stream)| filter.matches(stream.id, *number, &stream.row));
-        Ok(matching.take(limit as usize).map(listed).collect())
+        let matches = |(number, stream): &(i64, &Stream)| filter.matches(stream.id, *number, &stream.row);
+        Ok(match filter.oldest_first {
+            true => state.listed().filter(matches).take(limit as usize).map(listed).collect(),
+            false => state.listed().rev().filter(matches).take(limit as usize).map(listed).collect(),
+        })
     }
 
     fn streams(&self, kind: StreamKind, after: i64, limit: u32) -> Result<Vec<Listed>, StoreError> {
@@ -518,8 +521,15 @@ impl Reader for MemoryReader {
         Ok(alike.take(most as usize).count() as u64)
     }
 
-    fn counts(&self) -> Result<Vec<(Status, u64)>, StoreError> {
+    fn counts(&self, namespace: Option<&str>) -> Result<Vec<(Status, u64)>, StoreError> {
         let state = lock(&self.0);
+        if let Some(namespace) = namespace {
+            let mut counts = std::collections::BTreeMap::new();
+            let own =
+                state.listed().filter(|(_, stream)| stream.id.kind == StreamKind::Task && stream.row.namespace == namespace);
+            own.filter_map(|(_, stream)| stream.row.status).for_each(|status| *counts.entry(status).or_default() += 1);
+            return Ok(counts.into_iter().collect());
+        }
         Ok(state.counts.iter().filter(|(_, count)| **count > 0).map(|(status, count)| (*status, *count)).collect())
     }
 

@@ -1,7 +1,7 @@
 //! What tasks that are about to be born may run into: a birth takes the same keys as a submission does, and waits for the same others.
 
 use super::batch::Batch;
-use super::decide::unique_keys;
+use super::decide::{taken, unique_keys};
 use super::underway::Underway;
 use crate::store::{Guard, Reader, StoreError};
 use ephor_core::command::{Births, Refusal};
@@ -42,7 +42,7 @@ impl<'a> Nursery<'a> {
         }
         for (key, _) in &keys {
             if let Some(existing) = self.holder(key)? {
-                return Ok(Err(Refusal::Duplicate { existing }));
+                return Ok(Err(taken(key, existing)));
             }
         }
         for on in &facts.depends_on {

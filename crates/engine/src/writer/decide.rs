@@ -80,7 +80,7 @@ impl<S: Store> Writer<S> {
         }
     }
 
-    fn decide_one(&mut self, batch: &mut Batch, ask: Ask, job: Job) -> Result<Result<Done, Refusal>, StoreError> {
+    pub(super) fn decide_one(&mut self, batch: &mut Batch, ask: Ask, job: Job) -> Result<Result<Done, Refusal>, StoreError> {
         batch.jobs += 1;
         match job {
             Job::Submit(submit) => self.submit(batch, ask, *submit),
@@ -96,6 +96,11 @@ impl<S: Store> Writer<S> {
                 Ok(done)
             }
             Job::Namespace { name, event, actor } => self.namespace(batch, ask, &name, &event, &actor),
+            Job::Once(once) => {
+                // What it wraps counts.
+                batch.jobs -= 1;
+                self.once(batch, ask, *once)
+            }
             Job::Claim(_) | Job::Many(_) => Ok(Err(Refusal::NoWork("claims and batches do not nest"))),
         }
     }
@@ -128,7 +133,7 @@ impl<S: Store> Writer<S> {
                     continue;
                 }
                 batch.rely_on(ask, existing);
-                return Ok(Err(Refusal::Duplicate { existing }));
+                return Ok(Err(taken(&key, existing)));
             }
             guards.push(Guard::Unique { key, until, value: String::new(), stream: submit.id.into() });
         }
@@ -670,6 +675,14 @@ pub(super) fn unique_keys(facts: &ephor_core::event::Submitted, window_ends: i64
     });
     let rerun = facts.retry_of.map(|before| (super::rerun::key(before), None));
     external.into_iter().chain(subject).chain(rerun).collect()
+}
+
+/// Who holds one of these keys, as a no.
+pub(super) fn taken(key: &str, existing: TaskId) -> Refusal {
+    match key.starts_with("ext:") {
+        true => Refusal::NameTaken { existing },
+        false => Refusal::Duplicate { existing },
+    }
 }
 
 /// The key under which a caller's own name for a task is unique: per namespace and source.

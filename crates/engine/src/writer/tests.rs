@@ -378,7 +378,7 @@ fn a_child_takes_its_names_and_a_step_whose_name_is_taken_fails_and_says_so() {
     assert!(task.contents.errors.values().any(|why| why.contains("exists: task_")), "{:?}", task.contents.errors);
     // Nor may anybody else take the name.
     let (_, job) = desk.submission(&ann(), child("three"));
-    assert!(matches!(desk.batch(vec![job]).remove(0), Reply::One(Err(Refusal::Duplicate { .. }))));
+    assert!(matches!(desk.batch(vec![job]).remove(0), Reply::One(Err(Refusal::NameTaken { .. }))));
     desk.healthy();
 }
 

@@ -182,7 +182,11 @@ impl Crew {
                 };
                 self.ask(id, Command::Confirm { step: step.into(), judgement }, Actor::human("ann")).await?;
             } else if task.status() == Status::Escalated {
-                let decision = Decision { word: DecisionWord::Liquidate, text: TextChanges::default(), council: false };
+                let decision = Decision {
+                    word: DecisionWord::Liquidate,
+                    text: TextChanges { reason: "enough".into(), ..TextChanges::default() },
+                    council: false,
+                };
                 self.ask(id, Command::Decide(Box::new(decision)), Actor::human("ann")).await?;
             }
         }

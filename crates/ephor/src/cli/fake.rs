@@ -11,6 +11,7 @@ use ephor_core::event::{Actor, SCHEMA};
 use ephor_core::id::{AgentId, ClaimId, TaskId};
 use ephor_core::policy::Policy;
 use ephor_core::spec::{ErrorClass, Request};
+use ephor_core::status::Status;
 use ephor_core::task::Task;
 use ephor_core::time::{Time, WireTime};
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
@@ -175,10 +176,12 @@ impl Api for World {
         ready(Ok(self.state.lock().unwrap().events.len() as u64))
     }
 
-    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
+    fn find_from<'a>(&'a self, name: &'a str, source: Option<&'a str>) -> Answer<'a, TaskId> {
         let state = self.state.lock().unwrap();
-        let meant =
-            |(id, task): &(&TaskId, &Task)| id.to_string().starts_with(name) || task.facts.external_id.as_deref() == Some(name);
+        let meant = |(id, task): &(&TaskId, &Task)| {
+            (id.to_string().starts_with(name) || task.facts.external_id.as_deref() == Some(name))
+                && (source.is_none() || task.facts.source.as_deref() == source)
+        };
         let found: Vec<TaskId> = match name {
             "@last" => state.tasks.keys().next_back().copied().into_iter().collect(),
             _ => state.tasks.iter().filter(meant).map(|(id, _)| *id).collect(),
@@ -188,6 +191,22 @@ impl Api for World {
             [] => Err(Refusal::NotFound { what: "task", id: name.into() }.into()),
             _ => Err(ApiError::new(Kind::Invalid, "AMBIGUOUS", format!("{name} may mean several tasks"))),
         })
+    }
+
+    fn counts(&self, namespace: Option<String>) -> Answer<'_, Vec<(Status, u64)>> {
+        let state = self.state.lock().unwrap();
+        let own = |task: &&Task| namespace.as_deref().is_none_or(|name| *task.facts.namespace == *name);
+        let mut counts = std::collections::BTreeMap::new();
+        state.tasks.values().filter(own).for_each(|task| *counts.entry(task.status()).or_default() += 1);
+        ready(Ok(counts.into_iter().collect()))
+    }
+
+    fn task_as_of(&self, task: TaskId, _: Option<u64>, _: Option<WireTime>) -> Answer<'_, TaskView> {
+        self.task(task)
+    }
+
+    fn agent<'a>(&'a self, name: &'a str) -> Answer<'a, AgentId> {
+        ready(name.parse().map_err(|_| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no agent {name:?}"))))
     }
 
     fn submit(&self, request: Request) -> Answer<'_, TaskView> {
@@ -202,7 +221,7 @@ impl Api for World {
             (state.tasks.len() as u8, state.tasks.values().find(|t| taken(t)).map(|t| t.id))
         };
         if let Some(existing) = existing {
-            return ready(Err(Refusal::Duplicate { existing }.into()));
+            return ready(Err(Refusal::NameTaken { existing }.into()));
         }
         let id = TaskId::new(now.0 + i64::from(number), [number; 10]);
         let checked = ephor_core::request::check(&request, now, &Policy::default());
@@ -256,9 +275,14 @@ impl Api for World {
             priority: view.priority,
             risk_level: view.risk_level,
             parent_task_id: view.parent_task_id,
+            owner_type: view.owner_type,
             owner_id: view.owner_id,
             updated_at: None,
             claimed_by: None,
+            subject_ref_type: view.subject_ref_type,
+            subject_ref_id: view.subject_ref_id,
+            autonomy: Some(view.autonomy),
+            archived: view.archived,
             created_at: view.created_at.unwrap(),
             due_at: view.due_at,
             wake_at: view.wake_at,

@@ -110,6 +110,9 @@ struct Globals {
     /// Where each of these comes from.
     #[arg(skip)]
     origins: BTreeMap<&'static str, Origin>,
+    /// The source among whose tasks names are looked for, where a command takes one.
+    #[arg(skip)]
+    source: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,8 +122,7 @@ enum Command {
     /// Serve a database over HTTP
     Serve(serve::ServeArgs),
     /// Create tasks, look at them, steer them
-    #[command(subcommand)]
-    Task(task::TaskCommand),
+    Task(task::TaskArgs),
     /// Check, import, show, accept and replace plans
     #[command(subcommand)]
     Plan(plan::PlanCommand),
@@ -197,7 +199,7 @@ pub async fn main(args: impl IntoIterator<Item = OsString>, host: &dyn Host, ter
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match parse(&args) {
         Ok(cli) => cli,
-        Err(error) => return told_by_clap(&error, terminal),
+        Err(error) => return told_by_clap(&error, wants_json(&args), terminal),
     };
     let settings = Profiles::read(terminal.config.as_deref()).and_then(|profiles| Settings::resolve(&cli.globals, &profiles));
     let (settings, wrong) = match settings {
@@ -240,8 +242,27 @@ impl Command {
     }
 }
 
+/// Whether errors are wanted as JSON by a command line that could not be read.
+fn wants_json(args: &[OsString]) -> bool {
+    let words: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).take_while(|arg| *arg != "--").collect();
+    let is_json = |form: &str| matches!(form, "json" | "ndjson");
+    let after = |pair: &[&str]| matches!(pair[0], "--output" | "-o") && is_json(pair[1]);
+    let joined = |word: &&str| word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")).is_some_and(is_json);
+    words.contains(&"--json") || words.iter().any(joined) || words.windows(2).any(after)
+}
+
 /// Help and version are data; anything else clap says is an error of usage.
-fn told_by_clap(error: &clap::Error, terminal: &mut Terminal) -> Exit {
+fn told_by_clap(error: &clap::Error, as_json: bool, terminal: &mut Terminal) -> Exit {
+    if as_json && error.use_stderr() {
+        let text = error.render().to_string();
+        let (what, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let what = what.trim_start_matches("error: ").trim();
+        let mut failure = Failure::usage(what);
+        // How it is written, and where more is said about it.
+        failure.error.next = rest.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        failure.tell(terminal, true, false);
+        return failure.exit;
+    }
     let (stream, exit) = match error.use_stderr() {
         true => (&mut terminal.err, Exit::Usage),
         false => (&mut terminal.out, Exit::Done),
@@ -256,7 +277,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::run(args, cx).await,
         Command::Serve(args) => serve::run(args, cx).await,
-        Command::Task(command) => task::run(command, cx).await,
+        Command::Task(args) => task::run(args, cx).await,
         Command::Plan(command) => plan::run(command, cx).await,
         Command::Review(command) => review::run(command, cx).await,
         Command::Schedule(command) => schedule::run(command, cx),
@@ -335,6 +356,11 @@ impl Cx<'_> {
         answer
     }
 
+    /// The task of a name, among those from the source that was named.
+    async fn find(&self, api: &dyn Api, name: &str) -> Result<ephor_core::id::TaskId, Failure> {
+        find_from(api, name, self.globals.source.as_deref()).await
+    }
+
     /// A word to the person, beside the data.
     fn say(&mut self, text: impl AsRef<str>) {
         let style = self.terminal.wishes.style(self.terminal.err.tty, self.globals.ascii);
@@ -363,9 +389,14 @@ impl Cx<'_> {
 
 /// The task of a name, which may also be the address of its page.
 async fn find(api: &dyn Api, name: &str) -> Result<ephor_core::id::TaskId, Failure> {
+    find_from(api, name, None).await
+}
+
+/// The same among tasks from one source, where one is given.
+async fn find_from(api: &dyn Api, name: &str, source: Option<&str>) -> Result<ephor_core::id::TaskId, Failure> {
     let name = match name.split_once("/tasks/") {
         Some((_, rest)) => rest.split(['/', '?', '#']).next().unwrap_or(rest),
         None => name,
     };
-    Ok(api.find(name).await?)
+    Ok(api.find_from(name, source).await?)
 }

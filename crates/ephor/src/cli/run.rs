@@ -208,7 +208,8 @@ async fn begin(job: &Job, anew: bool, api: &dyn Api, cx: &mut Cx<'_>) -> Result<
         }
         if let Some(row) = newest.as_ref().filter(|row| !row.status.is_final() && !anew) {
             let was_paused = row.status == Status::Paused;
-            let task = if was_paused { api.ask(row.id, Ask::Resume).await? } else { api.task(row.id).await? };
+            let task =
+                if was_paused { api.ask(row.id, Ask::Resume { reason: String::new() }).await? } else { api.task(row.id).await? };
             cx.say(format!("going on with {}, begun {}", task.id, super::text::ago(row.created_at.0, api.now())));
             return Ok(task.id);
         }

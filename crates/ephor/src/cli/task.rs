@@ -1,34 +1,42 @@
 //! `ephor task`: creating tasks, looking at them, steering them.
 
+mod args;
 mod look;
 
+pub(super) use args::WatchArgs;
 pub(super) use look::watch;
 
 use super::failure::{Exit, Failure};
 use super::follow::{self, Until};
-use super::schedule::RecurrenceArgs;
-use super::{Cx, Output, find, show, table, words};
+use super::{Cx, Output, show, table, words};
+use crate::api::Api;
 use crate::host::Need;
+use args::{CreateArgs, ListArgs, ModifyArgs, TextArgs};
 use clap::{Args, Subcommand};
 use ephor_core::ask::{Ask, Modification};
-use ephor_core::event::{DecisionWord, OverrideWord, TextChanges};
+use ephor_core::event::{DecisionWord, OverrideWord};
 use ephor_core::id::{AgentId, EffectId};
-use ephor_core::spec::{Affinity, Autonomy, ExecutionMode, Priority, Request, Risk};
-use ephor_core::status::Status;
-use ephor_core::time::{WireDuration, WireTime};
+use ephor_core::spec::{Priority, Request};
+use ephor_core::time::WireTime;
 use ephor_core::view::TaskView;
 use ephor_core::work::EffectOutcome;
 use serde_json::Value;
 
-/// How many tasks a list shows where nobody says.
-const LIMIT: u32 = 50;
-
 /// A task is named by its id or a unique beginning of it, by its external id, by the address of its page, or as @last.
+#[derive(Debug, Args)]
+pub(super) struct TaskArgs {
+    /// Where a task comes from: decides between tasks of one external id, narrows a list, and is kept with a task that is created
+    #[arg(long, global = true)]
+    source: Option<String>,
+    #[command(subcommand)]
+    command: TaskCommand,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum TaskCommand {
     /// Submit a task
     Create(Box<CreateArgs>),
-    /// Show tasks, newest first; those that have ended only with --all or --status
+    /// Show tasks, newest first; those that have ended only with --all or --status, archived ones only with --all
     List(ListArgs),
     /// Show one task
     #[command(alias = "status")]
@@ -38,6 +46,12 @@ pub(super) enum TaskCommand {
         /// Show all there is to say
         #[arg(long, short)]
         verbose: bool,
+        /// As it was after so many events
+        #[arg(long, value_name = "N")]
+        version: Option<u64>,
+        /// As it was at an instant, or at the end of a day
+        #[arg(long, value_name = "TIME", value_parser = words::time, conflicts_with = "version")]
+        at: Option<WireTime>,
     },
     /// Follow tasks to their end
     Watch(WatchArgs),
@@ -82,6 +96,9 @@ pub(super) enum TaskCommand {
     Resume {
         /// The task
         task: String,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
     },
     /// End it without success
     Cancel {
@@ -101,9 +118,9 @@ pub(super) enum TaskCommand {
         /// The task
         task: String,
         /// Why
-        #[arg(long, default_value = "")]
+        #[arg(long)]
         reason: String,
-        /// Raise its priority
+        /// Raise its priority; a lower one changes nothing
         #[arg(long, value_parser = words::word::<Priority>)]
         priority: Option<Priority>,
     },
@@ -111,9 +128,9 @@ pub(super) enum TaskCommand {
     Reassign {
         /// The task
         task: String,
-        /// The only one who gets it; anybody where it is missing
+        /// The only one who gets it, by its id or its own name; anybody where it is missing
         #[arg(long, value_name = "AGENT")]
-        agent: Option<AgentId>,
+        agent: Option<String>,
         /// Why
         #[arg(long, default_value = "")]
         reason: String,
@@ -192,213 +209,35 @@ pub(super) enum TaskCommand {
         outcome: Option<EffectOutcome>,
     },
     /// Take a task that has ended out of the live set
+    #[command(alias = "delete")]
     Archive {
         /// The task
         task: String,
     },
-    /// Delete what was private in a task that has ended; its facts stay, and their chain
-    #[command(alias = "erase")]
-    Delete {
+    /// Delete what people and agents wrote in a task that has ended; its facts stay, and their chain
+    Erase {
         /// The task
         task: String,
     },
 }
 
-#[derive(Debug, Args)]
-pub(super) struct CreateArgs {
-    /// What is to be done
-    #[arg(long, short, required_unless_present = "title")]
-    description: Option<String>,
-    /// One line for lists
-    #[arg(long, short)]
-    title: Option<String>,
-    /// The kind of work
-    #[arg(long = "type", value_name = "WORD")]
-    task_type: Option<String>,
-    /// background, low, normal, high, critical or sovereign
-    #[arg(long, value_parser = words::word::<Priority>)]
-    priority: Option<Priority>,
-    /// strict, auto or dry-run
-    #[arg(long, value_parser = words::word::<ExecutionMode>)]
-    mode: Option<ExecutionMode>,
-    /// suggestion, assisted or autonomous
-    #[arg(long, value_parser = words::word::<Autonomy>)]
-    autonomy: Option<Autonomy>,
-    /// What the result has to satisfy
-    #[arg(long, value_delimiter = ',')]
-    requirements: Vec<String>,
-    /// Labels
-    #[arg(long, value_delimiter = ',')]
-    tags: Vec<String>,
-    /// Must have ended by: an instant or a day
-    #[arg(long, value_parser = words::time)]
-    deadline: Option<WireTime>,
-    /// Do not start before
-    #[arg(long, value_parser = words::time)]
-    due: Option<WireTime>,
-    /// How long it may take: 30m, 2h
-    #[arg(long, value_parser = |text: &str| WireDuration::parse(text))]
-    timeout: Option<WireDuration>,
-    /// The risk you see
-    #[arg(long, value_parser = words::word::<Risk>)]
-    risk: Option<Risk>,
-    /// What its one step does
-    #[arg(long)]
-    action: Option<String>,
-    /// What its agent must be able to do
-    #[arg(long, value_delimiter = ',')]
-    capabilities: Vec<String>,
-    /// A value of its payload
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = words::pair)]
-    params: Vec<(String, Value)>,
-    /// Your own name for it
-    #[arg(long)]
-    external_id: Option<String>,
-    /// The id of the only agent that does it
-    #[arg(long, value_name = "AGENT")]
-    agent: Option<AgentId>,
-    /// session: one agent, whichever comes first, does all of it
-    #[arg(long, value_parser = words::word::<Affinity>)]
-    affinity: Option<Affinity>,
-    /// How often it is tried again before somebody is asked
-    #[arg(long, value_name = "NUMBER")]
-    max_retries: Option<u32>,
-    /// Tasks that have to complete before, by id or your own name
-    #[arg(long, value_name = "TASK", value_delimiter = ',')]
-    depends_on: Vec<String>,
-    /// The task it is part of, by id or your own name
-    #[arg(long, value_name = "TASK")]
-    parent: Option<String>,
-    /// How long it may wait for its first agent: 30m, 2h
-    #[arg(long, value_parser = |text: &str| WireDuration::parse(text))]
-    queue_timeout: Option<WireDuration>,
-    /// Follow it to its end
-    #[arg(long, short)]
-    watch: bool,
-    #[command(flatten)]
-    recurrence: RecurrenceArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    /// Those that have ended too
-    #[arg(long, short)]
-    all: bool,
-    /// Only these
-    #[arg(long, value_delimiter = ',', value_parser = words::status)]
-    status: Vec<Status>,
-    /// Only of this type
-    #[arg(long = "type", value_name = "WORD")]
-    task_type: Option<String>,
-    /// Only of this owner
-    #[arg(long)]
-    owner: Option<String>,
-    /// Only parts of this task
-    #[arg(long)]
-    parent: Option<String>,
-    /// Only of these risks
-    #[arg(long, value_delimiter = ',', value_parser = words::word::<Risk>)]
-    risk: Vec<Risk>,
-    /// Only those of which this agent holds work now; its id or its own name
-    #[arg(long)]
-    agent: Option<String>,
-    /// Only those in whose title, description, type or external id all of these words stand
-    #[arg(long, value_name = "WORDS")]
-    q: Option<String>,
-    /// How many at most
-    #[arg(long, default_value_t = LIMIT)]
-    limit: u32,
-    /// Where the page before ended
-    #[arg(long, value_name = "CURSOR")]
-    after: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct WatchArgs {
-    /// The tasks
-    #[arg(required = true)]
-    tasks: Vec<String>,
-    /// done, or blocked: also when nothing moves without a person
-    #[arg(long, default_value = "done", value_parser = ["done", "blocked"])]
-    until: String,
-    /// End with the first that ends without success
-    #[arg(long)]
-    fail_fast: bool,
-    /// End after this long: 30m
-    #[arg(long, value_parser = |text: &str| WireDuration::parse(text))]
-    timeout: Option<WireDuration>,
-    /// Do not show what happens meanwhile
-    #[arg(long)]
-    no_progress: bool,
-}
-
-impl WatchArgs {
-    /// These tasks to their end.
-    pub(super) fn of(tasks: Vec<String>, timeout: Option<WireDuration>) -> Self {
-        Self { tasks, until: "done".into(), fail_fast: false, timeout, no_progress: false }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ModifyArgs {
-    /// The task
-    task: String,
-    /// Only if it is at this version
-    #[arg(long, value_name = "VERSION")]
-    expect: Option<u64>,
-    /// The new priority
-    #[arg(long, value_parser = words::word::<Priority>)]
-    priority: Option<Priority>,
-    /// The new deadline
-    #[arg(long, value_parser = words::time)]
-    deadline: Option<WireTime>,
-    /// The new due time; the past means now
-    #[arg(long, value_parser = words::time)]
-    due: Option<WireTime>,
-    /// The new mode
-    #[arg(long, value_parser = words::word::<ExecutionMode>)]
-    mode: Option<ExecutionMode>,
-    /// The id of the agent that takes over the steps of the one before
-    #[arg(long, value_name = "AGENT")]
-    agent: Option<AgentId>,
-    #[command(flatten)]
-    text: TextArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct TextArgs {
-    /// Why
-    #[arg(long, default_value = "")]
-    reason: String,
-    /// The new description
-    #[arg(long)]
-    description: Option<String>,
-    /// The new requirements
-    #[arg(long, value_delimiter = ',')]
-    requirements: Option<Vec<String>>,
-    /// A new limit: memory_mb=2048
-    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = words::pair)]
-    limits: Vec<(String, Value)>,
-}
-
-impl From<TextArgs> for TextChanges {
-    fn from(args: TextArgs) -> Self {
-        let limits = (!args.limits.is_empty()).then(|| words::object(args.limits));
-        Self { reason: args.reason, description: args.description, requirements: args.requirements, resource_limits: limits }
-    }
-}
-
-pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+pub(super) async fn run(args: TaskArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let TaskArgs { source, command } = args;
+    cx.globals.source = source;
     match command {
         TaskCommand::Create(args) => create(*args, cx).await,
+        TaskCommand::List(args) if args.counts => look::counts(cx).await,
         TaskCommand::List(args) => look::list(args, cx).await,
-        TaskCommand::Show { task, verbose } => look::look(&task, verbose, cx).await,
+        TaskCommand::Show { task, verbose: _, version, at } if version.is_some() || at.is_some() => {
+            look::then(&task, version, at, cx).await
+        }
+        TaskCommand::Show { task, verbose, .. } => look::look(&task, verbose, cx).await,
         TaskCommand::Watch(args) => look::watch(&args, cx).await,
         TaskCommand::Events { task, after, limit, follow } => look::events(&task, after, limit, follow, cx).await,
         TaskCommand::Graph { task } => look::draw(&task, cx).await,
         TaskCommand::Outputs { task, step } => look::outputs(&task, step.as_deref(), cx).await,
         TaskCommand::Pause { task, reason, stop_running } => ask(&task, Ask::Pause { reason, stop_running }, cx).await,
-        TaskCommand::Resume { task } => ask(&task, Ask::Resume, cx).await,
+        TaskCommand::Resume { task, reason } => ask(&task, Ask::Resume { reason }, cx).await,
         TaskCommand::Cancel { task, reason, force } => ask(&task, Ask::Cancel { reason, force }, cx).await,
         TaskCommand::Modify(args) => {
             let ModifyArgs { task, expect, priority, deadline, due, mode, agent, text } = *args;
@@ -408,13 +247,15 @@ pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, F
                 deadline,
                 due_at: due,
                 execution_mode: mode,
-                agent,
                 changes: text.into(),
+                ..Modification::default()
             };
-            ask(&task, Ask::Modify(Box::new(modification)), cx).await
+            ask_of_agent(&task, agent, |agent| Ask::Modify(Box::new(Modification { agent, ..modification })), cx).await
         }
         TaskCommand::Escalate { task, reason, priority } => ask(&task, Ask::Escalate { priority, reason }, cx).await,
-        TaskCommand::Reassign { task, agent, reason } => ask(&task, Ask::Reassign { agent, reason }, cx).await,
+        TaskCommand::Reassign { task, agent, reason } => {
+            ask_of_agent(&task, agent, |agent| Ask::Reassign { agent, reason }, cx).await
+        }
         TaskCommand::Decide { task, decision, council, text } => {
             ask(&task, Ask::Decide { decision, changes: text.into(), council }, cx).await
         }
@@ -437,8 +278,8 @@ pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, F
         }
         TaskCommand::Effects { task, .. } => look::effects(&task, cx).await,
         TaskCommand::Archive { task } => ask(&task, Ask::Archive, cx).await,
-        TaskCommand::Delete { task } => {
-            cx.confirm(&format!("What people and agents wrote in {task} will be gone for good. Delete it?"))?;
+        TaskCommand::Erase { task } => {
+            cx.confirm(&format!("What people and agents wrote in {task} will be gone for good. Erase it?"))?;
             ask(&task, Ask::Erase, cx).await
         }
     }
@@ -446,7 +287,26 @@ pub(super) async fn run(command: TaskCommand, cx: &mut Cx<'_>) -> Result<Exit, F
 
 /// Asks something of a task and shows where it is then.
 pub(super) async fn ask(task: &str, ask: Ask, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let task = cx.with_api(Need::Decide, async |_, api| Ok(api.ask(find(api, task).await?, ask).await?)).await?;
+    let task = cx.with_api(Need::Decide, async |cx, api| Ok(api.ask(cx.find(api, task).await?, ask).await?)).await?;
+    tell_all(&[task], cx);
+    Ok(Exit::Done)
+}
+
+/// The same where what is asked is about an agent, which may go by its own name.
+async fn ask_of_agent(
+    task: &str,
+    agent: Option<String>,
+    about: impl FnOnce(Option<AgentId>) -> Ask,
+    cx: &mut Cx<'_>,
+) -> Result<Exit, Failure> {
+    let asked = async |cx: &mut Cx<'_>, api: &dyn Api| {
+        let agent = match &agent {
+            Some(name) => Some(api.agent(name).await?),
+            None => None,
+        };
+        Ok(api.ask(cx.find(api, task).await?, about(agent)).await?)
+    };
+    let task = cx.with_api(Need::Decide, asked).await?;
     tell_all(&[task], cx);
     Ok(Exit::Done)
 }
@@ -467,7 +327,7 @@ pub(super) fn tell_all(tasks: &[TaskView], cx: &mut Cx<'_>) {
 
 async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let params = words::object(args.params);
-    let (depends_on, parent) = (args.depends_on, args.parent);
+    let (depends_on, parent, agent) = (args.depends_on, args.parent, args.agent);
     let mut request = Request {
         title: args.title,
         description: args.description,
@@ -482,10 +342,9 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         timeout: args.timeout,
         queue_timeout: args.queue_timeout,
         external_id: args.external_id,
-        agent: args.agent,
         affinity: args.affinity.unwrap_or_default(),
         max_retries: args.max_retries,
-        source: Some("MANUAL".into()),
+        source: Some(cx.globals.source.clone().unwrap_or_else(|| "MANUAL".into())),
         namespace: cx.settings.namespace.value.clone(),
         payload: if params.is_empty() { Value::Null } else { Value::Object(params) },
         action: args.action,
@@ -496,10 +355,13 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     };
     cx.with_api(Need::Decide, async |cx, api| {
         for name in &depends_on {
-            request.depends_on.push(find(api, name).await?);
+            request.depends_on.push(cx.find(api, name).await?);
         }
         if let Some(name) = &parent {
-            request.parent_task_id = Some(find(api, name).await?);
+            request.parent_task_id = Some(cx.find(api, name).await?);
+        }
+        if let Some(name) = &agent {
+            request.agent = Some(api.agent(name).await?);
         }
         let task = api.submit(request).await?;
         let id = task.id;
@@ -519,8 +381,8 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
 
 async fn retry(task: &str, step: Option<String>, reason: String, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let task = cx
-        .with_api(Need::Decide, async |_, api| {
-            let id = find(api, task).await?;
+        .with_api(Need::Decide, async |cx, api| {
+            let id = cx.find(api, task).await?;
             let step = match step {
                 Some(step) => step,
                 None => {
@@ -537,8 +399,8 @@ async fn retry(task: &str, step: Option<String>, reason: String, cx: &mut Cx<'_>
 
 async fn rerun(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let again = cx
-        .with_api(Need::Decide, async |_, api| {
-            let id = find(api, task).await?;
+        .with_api(Need::Decide, async |cx, api| {
+            let id = cx.find(api, task).await?;
             Ok(api.rerun(id).await?)
         })
         .await?;

@@ -57,6 +57,9 @@ async fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["task", "cancel", "@last"][..],
         &["task", "create"],
         &["task", "create", "-d", "x", "--priority", "higher"],
+        &["task", "escalate", "x"],
+        &["task", "list", "--counts", "--all"],
+        &["task", "show", "x", "--version", "1", "--at", "2026-01-01"],
         &["task", "list", "--status", "flying"],
         &["review", "confirm", "x", "1"],
         &["review", "confirm", "x", "1", "--fail"],
@@ -71,7 +74,49 @@ async fn a_command_line_that_makes_no_sense_ends_with_2() {
         assert!(ran.out.is_empty() && !ran.err.is_empty(), "{line:?}");
     }
     assert_eq!(ephor(&world, false, &["--help"]).await.exit, Exit::Done);
-    assert_eq!(ephor(&world, false, &["task", "delete", "x"]).await.exit, Exit::Usage, "nobody can be asked");
+    assert_eq!(ephor(&world, false, &["task", "erase", "x"]).await.exit, Exit::Usage, "nobody can be asked");
+}
+
+#[tokio::test]
+async fn a_command_line_that_makes_no_sense_is_told_as_json_where_json_is_wanted() {
+    let world = World::new();
+    for line in [
+        &["--json", "task", "foo"][..],
+        &["task", "cancel", "@last", "-o", "json"],
+        &["task", "list", "--status", "flying", "--output=ndjson"],
+    ] {
+        let ran = ephor(&world, false, line).await;
+        assert_eq!((ran.exit, ran.out.as_str()), (Exit::Usage, ""), "{line:?}");
+        let told: serde_json::Value = serde_json::from_str(&ran.err).unwrap_or_else(|e| panic!("{e}: {}", ran.err));
+        assert_eq!(told["code"], "USAGE");
+        assert!(!told["message"].as_str().unwrap().is_empty() && !told["message"].as_str().unwrap().contains("error:"), "{told}");
+    }
+    let plain = ephor(&world, false, &["task", "foo"]).await;
+    assert!(plain.err.starts_with("error:"), "{}", plain.err);
+    assert!(ephor(&world, false, &["--json", "--help"]).await.out.contains("Usage"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_tasks_of_one_name_the_source_decides_and_delete_archives() {
+    let world = World::new();
+    for source in ["jira", "mail"] {
+        let line = ["task", "create", "-d", source, "--external-id", "E-1", "--source", source];
+        assert_eq!(ephor(&world, false, &line).await.exit, Exit::Done);
+    }
+    assert_eq!(ephor(&world, false, &["task", "show", "E-1"]).await.exit, Exit::Error);
+    let shown = ephor(&world, false, &["task", "show", "E-1", "--source", "mail"]).await;
+    assert!(shown.exit == Exit::Done && shown.out.contains("mail"), "{}{}", shown.out, shown.err);
+    let paused = ephor(&world, false, &["task", "--source", "jira", "pause", "E-1"]).await;
+    assert!(paused.exit == Exit::Done && paused.out.contains("jira"), "{}{}", paused.out, paused.err);
+    let counted = ephor(&world, false, &["task", "list", "--counts"]).await;
+    assert!(counted.out.contains("PAUSED") && counted.err.contains("2 in all"), "{}{}", counted.out, counted.err);
+    for (verb, more) in [("cancel", &["--reason", "x"][..]), ("delete", &[])] {
+        let line: Vec<&str> = ["task", verb, "E-1", "--source", "mail"].iter().chain(more).copied().collect();
+        assert_eq!(ephor(&world, false, &line).await.exit, Exit::Done, "{verb}");
+    }
+    let archived = ephor(&world, false, &["task", "show", "E-1", "--source", "mail", "--json"]).await;
+    let archived: serde_json::Value = serde_json::from_str(&archived.out).unwrap();
+    assert_eq!((&archived["archived"], &archived["erased"]), (&serde_json::json!(true), &serde_json::Value::Null));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,11 +3,12 @@
 use super::auth::{COOKIE, Caller, Principal, SESSION_LASTS, Shown, session_of};
 use super::body::Body;
 use super::errors::Errors;
+use super::query::Query;
 use super::server::Server;
 use crate::api::{ApiError, Kind};
 use crate::local::keys;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use ephor_core::event::ActorKind;
@@ -105,6 +106,7 @@ fn reaches(who: &Principal, known: &keys::Known) -> bool {
 /// The code of the link.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 struct Login {
     /// As it was printed when the server started.
     #[serde(default)]

@@ -36,16 +36,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        is_json(request.headers())?;
-        let wanted = request.extensions().get::<Wanted>().cloned();
-        let reading = tokio::time::timeout(Patience::of(&request), Bytes::from_request(request, state));
-        let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
+        let (bytes, wanted) = received(request, state).await?;
         let (value, camel) = read(&bytes)?;
         if let (true, Some(wanted)) = (camel, wanted) {
             wanted.camel_unless_said();
         }
         Ok(Self(value))
     }
+}
+
+/// A body of JSON as it came, and the case its answer is wanted in.
+pub(crate) async fn received<S: Send + Sync>(request: Request, state: &S) -> Result<(Bytes, Option<Wanted>), ApiError> {
+    is_json(request.headers())?;
+    let wanted = request.extensions().get::<Wanted>().cloned();
+    let reading = tokio::time::timeout(Patience::of(&request), Bytes::from_request(request, state));
+    Ok((reading.await.map_err(|_| too_slow())?.map_err(unreadable)?, wanted))
 }
 
 /// Another type than JSON could be sent by any page in a browser without asking first.
@@ -97,14 +102,25 @@ pub(crate) fn read_as<T: DeserializeOwned>(
     let Ok(mut json) = serde_json::from_slice::<Once>(bytes).map(|once| once.0) else { return Err(error) };
     let camel = case::to_snake(&mut json);
     let reshaped = match json.as_object_mut() {
-        Some(map) => reshape(map).map_err(|problem| ApiError::invalid("the request was refused", vec![problem]))?,
+        Some(map) => {
+            let as_written = |problem| ApiError::invalid("the request was refused", vec![problem]);
+            reshape(map).map_err(|problem| written(as_written(problem), camel))?
+        }
         None => false,
     };
     if !(words::as_inside(&mut json) || camel || reshaped) {
         return Err(error);
     }
-    let value = serde_path_to_error::deserialize(json).map_err(|e| wrong(&e.path().to_string(), e.inner()))?;
-    Ok((value, camel))
+    let value = serde_path_to_error::deserialize(json);
+    Ok((value.map_err(|e| written(wrong(&e.path().to_string(), e.inner()), camel))?, camel))
+}
+
+/// The same trouble, with its fields as the caller writes them.
+fn written(mut error: ApiError, camel: bool) -> ApiError {
+    if camel {
+        error.problems.iter_mut().for_each(|problem| problem.field = case::path_in_camel(&problem.field));
+    }
+    error
 }
 
 /// JSON in which no field is given twice.
@@ -199,13 +215,20 @@ fn not_too_deep(bytes: &[u8]) -> Result<(), ApiError> {
 
 /// What is wrong, by the path of the field.
 fn wrong(path: &str, error: &serde_json::Error) -> ApiError {
-    let field = if path == "." { "body" } else { path };
-    let mut told = error.to_string();
+    let mut why = error.to_string();
     // A word that brings more with it is the one field of an object.
-    if told.contains("invalid type: unit variant, expected") {
-        told = format!("{told}; write the word as the field of an object: {{\"SUCCEEDED\": {{}}}}");
+    if why.contains("invalid type: unit variant, expected") {
+        why = format!("{why}; write the word as the field of an object: {{\"SUCCEEDED\": {{}}}}");
     }
-    ApiError::invalid("the request was refused", vec![FieldProblem::new(field, told)])
+    // What is missing has no place of its own: it is named below the place it is missed in.
+    let missing = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let field = match (path, missing) {
+        (".", Some(missing)) => missing.to_owned(),
+        (path, Some(missing)) => format!("{path}.{missing}"),
+        (".", None) => "body".to_owned(),
+        (path, None) => path.to_owned(),
+    };
+    ApiError::invalid("the request was refused", vec![FieldProblem::new(field, why)])
 }
 
 /// Whether brackets are nested deeper than allowed; what stands in strings does not count.
@@ -249,6 +272,9 @@ mod tests {
         assert!(problem("{} {}").contains("trailing"));
         assert!(problem(&"{\"a\":".repeat(100_000)).contains("64 levels"));
         assert!(problem("[]").contains("object"));
+        assert!(problem(r#"{"title": "x", "plan": {"steps": [{"gates": [{}]}]}}"#).starts_with("plan.steps[0].gates[0].kind: "));
+        // As the caller wrote it.
+        assert!(problem(r#"{"title": "x", "maxRetries": "many"}"#).starts_with("maxRetries: "));
     }
 
     #[test]

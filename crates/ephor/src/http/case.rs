@@ -87,6 +87,12 @@ async fn renamed(response: Response) -> Response {
         return Response::from_parts(head, Body::from(bytes));
     };
     to_camel(&mut json);
+    // The fields of a problem are named as the caller writes them.
+    for problem in json.get_mut("errors").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(Value::String(field)) = problem.get_mut("field") {
+            *field = path_in_camel(field);
+        }
+    }
     let body = json.to_string();
     head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     Response::from_parts(head, Body::from(body))
@@ -153,6 +159,15 @@ fn camel(word: &str) -> Option<String> {
         }
         text
     })
+}
+
+/// `plan.steps[0].retry_policy` as `plan.steps[0].retryPolicy`.
+pub(crate) fn path_in_camel(path: &str) -> String {
+    let part = |part: &str| {
+        let (name, index) = part.split_once('[').map_or((part, String::new()), |(name, rest)| (name, format!("[{rest}")));
+        camel(name).unwrap_or_else(|| name.to_owned()) + &index
+    };
+    path.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for After {
 /// In which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Order {
+pub(crate) enum Order {
     /// As they happened.
     #[default]
     Asc,
@@ -124,11 +124,7 @@ async fn all(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, ApiError> {
     let task = match &wanted.task {
-        Some(name) => {
-            let task = server.api(&who).find(name).await?;
-            TaskPath::may_see(&server, &who, task, name).await?;
-            Some(task)
-        }
+        Some(name) => Some(TaskPath::of(&server, &who, "task", name).await?),
         None if who.agent_alone().is_some() => {
             let what = "this key reaches the events of the tasks its agent works on, one by one";
             return Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", what).then("GET /api/v1/tasks/{id}/events"));

@@ -5,6 +5,7 @@ use super::body::Body;
 use super::errors::Errors;
 use super::query::Query;
 use super::server::Server;
+use super::tasks::Terms;
 use crate::api::{ApiError, Kind};
 use crate::local::flow;
 use axum::Json;
@@ -42,13 +43,15 @@ async fn holds(State(server): State<Arc<Server>>, Caller(who): Caller) -> Json<V
 async fn place(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
+    terms: Terms,
     Body(mut wish): Body<NewHold>,
 ) -> Result<(StatusCode, Json<HoldView>), ApiError> {
+    let idempotency = terms.idempotency(&who, "POST /holds", &wish);
     if wish.everything && who.namespace.is_some() {
         return Err(forbidden(&who, "hold everything"));
     }
     who.narrow(&mut wish.namespace)?;
-    let placed = flow::place(server.engine(), wish, who.actor()).await?;
+    let placed = flow::place(server.engine(), wish, who.actor(), idempotency).await?;
     Ok((StatusCode::CREATED, Json(placed)))
 }
 
@@ -71,10 +74,12 @@ async fn release(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     Path(id): Path<String>,
+    terms: Terms,
     Body(wish): Body<NewRelease>,
 ) -> Result<Json<HoldView>, ApiError> {
     let known = reached(&server, &who, &id)?;
-    flow::release(server.engine(), known.hold.id, wish, who.actor()).await.map(Json)
+    let idempotency = terms.idempotency(&who, &format!("POST /holds/{}/release", known.hold.id), &wish);
+    flow::release(server.engine(), known.hold.id, wish, who.actor(), idempotency).await.map(Json)
 }
 
 /// Limits, and how much each counts now

@@ -3,19 +3,24 @@
 use super::auth::{Caller, Permission, Principal, Shown, session_of};
 use super::body::Patience;
 use super::listen::Peer;
-use super::operations::{OPERATIONS, needed};
+use super::operations::{OPERATIONS, needed, parameters, takes_key};
 use super::planexe::is_execution;
 use super::problem::wrong_method;
 use super::server::Server;
 use crate::api::{ApiError, Kind};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ephor_core::plan::Problem as FieldProblem;
 use std::sync::Arc;
 
 /// Where a browser says whose page asks.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// The key under which something may be said again.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Parameters that are read before any operation looks at its own.
+const SHARED: [&str; 3] = ["case", "source", "namespace"];
 /// How long an address may be, in bytes.
 const URI_MAX: usize = 8 << 10;
 
@@ -61,7 +66,30 @@ fn who(server: &Server, request: &Request) -> Result<Principal, ApiError> {
     if permission != Permission::Open {
         principal.require(permission)?;
     }
+    is_understood(request, path)?;
     Ok(principal)
+}
+
+/// What would be passed over is told: a parameter the operation does not have, a key it does not take.
+fn is_understood(request: &Request, path: &str) -> Result<(), ApiError> {
+    let method = request.method();
+    if *method == Method::POST && request.headers().contains_key(IDEMPOTENCY_KEY) {
+        takes_key("POST", path).map_err(|why| {
+            let problem = FieldProblem::new("Idempotency-Key", format!("this operation takes none: {why}"));
+            ApiError::invalid("a header was refused", vec![problem])
+        })?;
+    }
+    let Some(query) = request.uri().query() else { return Ok(()) };
+    let Some(known) = parameters(method, path) else { return Ok(()) };
+    if known.iter().any(|name| !SHARED.contains(&name.as_str())) {
+        // Those that have parameters of their own read them all, and name what they do not know.
+        return Ok(());
+    }
+    let unknown = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| !known.iter().any(|known| known == name));
+    unknown.map_or(Ok(()), |(name, _)| {
+        let problem = FieldProblem::new(name, format!("there is no such parameter; allowed are {}", known.join(", ")));
+        Err(ApiError::invalid("the query was refused", vec![problem]))
+    })
 }
 
 /// A page of another site that made its name point here must not get an answer (DNS rebinding), nor may it post (CSRF).

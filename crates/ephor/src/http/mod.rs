@@ -56,7 +56,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// Every route, and the document that describes them.
 fn documented() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::with_openapi(openapi::head())
+    let mut all = OpenApiRouter::with_openapi(openapi::head())
         .merge(health::routes())
         .merge(access::routes())
         .merge(flow::routes())
@@ -67,7 +67,9 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(planexe::routes())
         .merge(events::routes())
         .merge(lifecycle::routes())
-        .merge(schedules::routes())
+        .merge(schedules::routes());
+    openapi::complete(all.get_openapi_mut());
+    all
 }
 
 /// The whole interface over one server.

@@ -27,6 +27,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/tasks", Submit),
     ("POST", "/api/v1/tasks/batch", Submit),
     ("GET", "/api/v1/tasks", Read),
+    ("GET", "/api/v1/tasks/counts", Read),
     ("GET", "/api/v1/tasks/{id}", Read),
     ("GET", "/api/v1/tasks/{id}/steps", Read),
     ("GET", "/api/v1/tasks/{id}/plan", Read),
@@ -108,6 +109,46 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/executions/{id}/events", Work),
     ("GET", "/api/executions/{id}/events", Read),
 ];
+
+/// POSTs that take no `Idempotency-Key`, and why none is needed there; one that is sent is refused, for who sends it relies on it.
+const KEYLESS: [(&str, &str); 13] = [
+    ("/logout", "a session that is over stays so"),
+    ("/api/v1/keys", "a key is shown once, and its name is not given again while it is in use"),
+    ("/api/v1/agents/{id}/keys", "a key is shown once, and its name is not given again while it is in use"),
+    ("/api/v1/breakers/reset", "who is trusted already stays so"),
+    ("/api/v1/agents/{id}/work/claim", "a claim said again with its `claim_id` gets the same work"),
+    ("/api/v1/agents/{id}/work/heartbeat", "a sign of life may be given twice"),
+    ("/api/v1/agents/{id}/work/report", "a report counts once for its attempt"),
+    ("/api/v1/work/{wid}/heartbeat", "a sign of life may be given twice"),
+    ("/api/v1/work/{wid}/report", "a report counts once for its attempt"),
+    ("/api/v1/work/{wid}/log", "what is said is kept as often as it is said"),
+    ("/api/v1/work/{wid}/effects", "the same wish of an attempt is the same effect"),
+    ("/api/v1/work/{wid}/effects/{eid}/outcome", "an effect is settled once"),
+    ("/api/executions/{id}/events", "an event counts once for the task and attempt it is about"),
+];
+
+/// Whether an operation takes an `Idempotency-Key`; why it needs none where it does not.
+pub(crate) fn takes_key(method: &str, path: &str) -> Result<(), &'static str> {
+    match method {
+        "POST" => KEYLESS.iter().find(|(known, _)| *known == path).map_or(Ok(()), |(_, why)| Err(*why)),
+        _ if changes_a_task(method, path) || (method, path) == ("DELETE", "/api/v1/agents/{id}") => Ok(()),
+        _ => Err("said again it asks for the same"),
+    }
+}
+
+/// Whether an operation asks something of one task, and so may be meant for a version of it (`If-Match`).
+pub(crate) fn changes_a_task(method: &str, path: &str) -> bool {
+    let of_task = path.starts_with("/api/v1/tasks/{id}") && !path.contains("/payloads");
+    method != "GET" && (of_task || (method, path) == ("PATCH", "/api/executions/{id}"))
+}
+
+/// The names of the parameters an operation takes behind the `?`, as its document declares them; `None` for one that is not in it.
+pub(crate) fn parameters(method: &Method, path: &str) -> Option<&'static [String]> {
+    static DECLARED: LazyLock<HashMap<(String, String), Vec<String>>> =
+        LazyLock::new(|| super::openapi::declared(super::documented().get_openapi()));
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    DECLARED.get(&(method.to_owned(), path.to_owned())).map(Vec::as_slice)
+}
 
 /// Pages that are no operations: they show the document to whoever may look.
 pub(crate) const PAGES: &[&str] = &["/api-docs", "/api-docs/", "/api-docs/{*rest}", "/api-docs/openapi.json"];

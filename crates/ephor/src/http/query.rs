@@ -2,8 +2,9 @@
 //! it. One given several times counts as a list.
 
 use super::case;
+use super::tasks::{NARROWING, names_a_task};
 use crate::api::ApiError;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::spec::Risk;
@@ -19,17 +20,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        read(parts.uri.query().unwrap_or_default()).map(Self)
+        // What says which task the path names was read with it.
+        let of_path = parts.extensions.get::<MatchedPath>().is_some_and(|path| names_a_task(path.as_str()));
+        let query = parts.uri.query().unwrap_or_default();
+        let is_camel = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| case::snake(&name).is_some());
+        if let (true, Some(wanted)) = (is_camel, parts.extensions.get::<case::Wanted>()) {
+            wanted.camel_unless_said();
+        }
+        read(query, if of_path { &NARROWING[..] } else { &[] }).map(Self)
     }
 }
 
-fn read<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+fn read<T: DeserializeOwned>(query: &str, but: &[&str]) -> Result<T, ApiError> {
     let mut given: Vec<(String, Cow<'_, str>)> = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let name = case::snake(&name).unwrap_or_else(|| name.into_owned());
         match given.iter_mut().find(|(known, _)| *known == name) {
             // `case` is for every request alike, and was read before.
-            _ if name == "case" => {}
+            _ if name == "case" || but.contains(&name.as_str()) => {}
             Some((_, before)) => *before = format!("{before},{value}").into(),
             None => given.push((name, value)),
         }
@@ -98,7 +106,8 @@ mod tests {
 
     #[test]
     fn parameters_are_read_in_either_case_and_several_times() {
-        let wanted: Wanted = read("status=pending&ownerId=A%20I&status=RUNNING&limit=5&case=camel").unwrap();
+        let wanted: Wanted =
+            read("status=pending&ownerId=A%20I&status=RUNNING&limit=5&case=camel&source=x", &["source"]).unwrap();
         let expected =
             Wanted { status: Statuses(vec![Status::Pending, Status::InProgress]), owner_id: Some("A I".into()), limit: Some(5) };
         assert_eq!(wanted, expected);
@@ -106,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_or_makes_no_sense_is_named() {
-        let wrong = |query| read::<Wanted>(query).unwrap_err().problems[0].to_string();
+        let wrong = |query| read::<Wanted>(query, &[]).unwrap_err().problems[0].to_string();
         assert!(wrong("stauts=x").contains("unknown field `stauts`, expected one of `status`"), "{}", wrong("stauts=x"));
         assert!(wrong("limit=many").starts_with("limit: "));
         assert!(wrong("status=happy").contains("PENDING"));

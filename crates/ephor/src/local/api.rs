@@ -2,20 +2,23 @@
 
 use super::list::Held;
 use super::look::{Look, store};
+use super::named::Within;
 use super::session::DATABASE;
 use super::{flow, keys};
 use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
 use ephor_core::ask::Ask;
 use ephor_core::event::Actor;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease, Set, Standing};
-use ephor_core::id::{HoldId, KeyId, TaskId};
+use ephor_core::id::{AgentId, HoldId, KeyId, TaskId};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
+use ephor_core::status::Status;
 use ephor_core::time::{Time, WireTime};
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
 use ephor_core::work::WorkKey;
 use ephor_engine::clock::{Clock, SystemClock};
 use ephor_engine::lock::Holder;
+use ephor_engine::query::{self, AsOf};
 use ephor_engine::{Engine, EngineError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,9 +75,11 @@ impl Api for LocalApi {
         self.looking(|look| look.reader.position().map_err(store))
     }
 
-    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
-        let (name, now) = (name.to_owned(), self.now());
-        self.looking(move |look| look.find(&name, now))
+    fn find_from<'a>(&'a self, name: &'a str, source: Option<&'a str>) -> Answer<'a, TaskId> {
+        // An id says by itself where it belongs.
+        let namespace = self.namespace.clone().filter(|_| name.parse::<TaskId>().is_err());
+        let (name, within) = (name.to_owned(), Within { namespace, source: source.map(Into::into) });
+        self.looking(move |look| look.find(&name, within))
     }
 
     fn submit(&self, mut request: Request) -> Answer<'_, TaskView> {
@@ -137,6 +142,28 @@ impl Api for LocalApi {
             }
             Ok(page)
         })
+    }
+
+    fn counts(&self, namespace: Option<String>) -> Answer<'_, Vec<(Status, u64)>> {
+        self.looking(move |look| look.reader.counts(namespace.as_deref()).map_err(store))
+    }
+
+    fn task_as_of(&self, task: TaskId, version: Option<u64>, at: Option<WireTime>) -> Answer<'_, TaskView> {
+        let as_of = match (version, at) {
+            (Some(version), _) => AsOf::Version(version),
+            (None, Some(at)) => AsOf::Time(at.0),
+            (None, None) => AsOf::Now,
+        };
+        self.looking(move |look| {
+            let found = query::task(&*look.reader, task, as_of).map_err(store)?;
+            let unborn = || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there was no task {task} then"));
+            found.map(|task| task.view()).ok_or_else(unborn)
+        })
+    }
+
+    fn agent<'a>(&'a self, name: &'a str) -> Answer<'a, AgentId> {
+        let (name, now) = (name.to_owned(), self.now());
+        self.looking(move |look| look.agent(&name, now))
     }
 
     fn steps(&self, task: TaskId) -> Answer<'_, Vec<StepView>> {
@@ -216,11 +243,11 @@ impl Api for LocalApi {
     }
 
     fn place_hold(&self, wish: NewHold) -> Answer<'_, HoldView> {
-        Box::pin(async move { flow::place(self.engine()?, wish, self.actor.clone()).await })
+        Box::pin(async move { flow::place(self.engine()?, wish, self.actor.clone(), None).await })
     }
 
     fn release_hold(&self, hold: HoldId, wish: NewRelease) -> Answer<'_, HoldView> {
-        Box::pin(async move { flow::release(self.engine()?, hold, wish, self.actor.clone()).await })
+        Box::pin(async move { flow::release(self.engine()?, hold, wish, self.actor.clone(), None).await })
     }
 
     fn lift_hold(&self, hold: HoldId) -> Answer<'_, HoldView> {

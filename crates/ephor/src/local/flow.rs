@@ -11,10 +11,15 @@ use ephor_core::flow::{
 use ephor_core::id::{AgentId, HoldId};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::plan::Problem;
-use ephor_engine::Engine;
+use ephor_engine::{Engine, Idempotency};
 
-/// Places a hold.
-pub(crate) async fn place(engine: &Engine, wish: NewHold, actor: Actor) -> Result<HoldView, ApiError> {
+/// Places a hold; said again under the same key, it is the hold of then.
+pub(crate) async fn place(
+    engine: &Engine,
+    wish: NewHold,
+    actor: Actor,
+    idempotency: Option<Idempotency>,
+) -> Result<HoldView, ApiError> {
     let problems = wish.problems();
     if !problems.is_empty() {
         return Err(ApiError::invalid("the hold was refused", problems));
@@ -24,12 +29,27 @@ pub(crate) async fn place(engine: &Engine, wish: NewHold, actor: Actor) -> Resul
     let scope = Scope { namespace: boxed(wish.namespace), task_type: boxed(wish.task_type), agent };
     let hold = Hold { id: engine.new_hold_id(), scope, running: wish.running, reason: wish.reason.trim().into() };
     let (id, stream) = (hold.id, hold.stream().to_owned());
-    tell(engine, &stream, NamespaceEvent::HoldPlaced(Box::new(hold)), actor).await?;
-    Ok(standing(engine, id)?.view())
+    let placed = NamespaceEvent::HoldPlaced(Box::new(hold));
+    let before = engine.namespace_under(&stream, placed, actor, id.to_string(), idempotency).await;
+    let before = before.map_err(|e| trouble(e, None))?.and_then(|of| of.parse::<HoldId>().ok());
+    let lifted = |id: HoldId| {
+        let what = format!("{id} was placed under this Idempotency-Key, and lifted since");
+        ApiError::new(Kind::Conflict, "ALREADY_SETTLED", what).because("choose another key to place a hold anew")
+    };
+    match before {
+        None => Ok(standing(engine, id)?.view()),
+        Some(of_then) => engine.flow().hold(of_then).map(Standing::view).ok_or_else(|| lifted(of_then)),
+    }
 }
 
 /// Lets some of what a hold keeps back go on.
-pub(crate) async fn release(engine: &Engine, id: HoldId, wish: NewRelease, actor: Actor) -> Result<HoldView, ApiError> {
+pub(crate) async fn release(
+    engine: &Engine,
+    id: HoldId,
+    wish: NewRelease,
+    actor: Actor,
+    idempotency: Option<Idempotency>,
+) -> Result<HoldView, ApiError> {
     let mut problems = wish.problems();
     let known = standing(engine, id)?;
     if known.hold.scope.agent.is_some() {
@@ -41,7 +61,9 @@ pub(crate) async fn release(engine: &Engine, id: HoldId, wish: NewRelease, actor
     bounded(known.releases.len(), RELEASES_MAX, "releases of one hold")?;
     let NewRelease { namespace, task_type, rate } = wish;
     let release = Release { id, namespace: boxed(namespace), task_type: boxed(task_type), rate };
-    tell(engine, known.hold.stream(), NamespaceEvent::HoldReleased(Box::new(release)), actor).await?;
+    let released = NamespaceEvent::HoldReleased(Box::new(release));
+    let told = engine.namespace_under(known.hold.stream(), released, actor, id.to_string(), idempotency).await;
+    told.map_err(|e| trouble(e, None))?;
     Ok(standing(engine, id)?.view())
 }
 
@@ -84,7 +106,7 @@ pub(super) async fn safe_mode(engine: &Engine) -> Result<(), ApiError> {
     let stands = |known: &Standing| known.hold.scope.is_everything() && &*known.hold.reason == REASON;
     if !engine.flow().holds().any(stands) {
         let wish = NewHold { everything: true, reason: REASON.into(), ..NewHold::default() };
-        place(engine, wish, Actor::human("operator")).await?;
+        place(engine, wish, Actor::human("operator"), None).await?;
     }
     Ok(())
 }

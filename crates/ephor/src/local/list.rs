@@ -5,7 +5,7 @@ use super::look::{Look, PAGE, PAGE_MAX, store};
 use crate::api::{ApiError, Kind, Page, TaskFilter};
 use ephor_core::id::{AgentId, StreamKind, TaskId};
 use ephor_core::plan::Problem;
-use ephor_core::spec::Priority;
+use ephor_core::spec::{Autonomy, Priority};
 use ephor_core::status::Status;
 use ephor_core::time::{Time, WireTime};
 use ephor_core::view::TaskRow;
@@ -33,14 +33,14 @@ pub(crate) enum Held {
 enum Rows {
     /// All there are.
     All,
-    /// These, newest first.
+    /// These, in the order of the list.
     These(Vec<Listed>),
 }
 
 impl Look {
-    /// Tasks, newest first. `held` says what the agent holds that is asked for, where one is.
+    /// Tasks, newest first unless they are wanted otherwise. `held` says what the agent holds that is asked for, where one is.
     pub(crate) fn tasks(&self, wanted: TaskFilter, held: Option<Held>) -> Result<Page<TaskRow>, ApiError> {
-        let below = wanted.after.as_deref().map(|cursor| {
+        let from = wanted.after.as_deref().map(|cursor| {
             cursor.parse::<i64>().map_err(|_| ApiError::invalid(format!("{cursor:?} is no cursor of a list"), Vec::new()))
         });
         let limit = if wanted.limit == 0 { PAGE } else { wanted.limit.min(PAGE_MAX) } as usize;
@@ -57,8 +57,12 @@ impl Look {
             risks: wanted.risk,
             due_before: wanted.due_before.map(|at| at.0.0),
             due_after: wanted.due_after.map(|at| at.0.0),
-            below: below.transpose()?,
+            archived: wanted.without_archived.then_some(false),
+            below: None,
+            above: None,
+            oldest_first: wanted.oldest_first,
         };
+        goes_on_behind(&mut filter, from.transpose()?);
         let (rows, holder) = match held {
             None => (Rows::All, None),
             Some(Held::Of(tasks)) => (Rows::These(self.these(tasks, &filter)?), None),
@@ -75,14 +79,16 @@ impl Look {
             let block = match &rows {
                 Rows::All => self.reader.list(&filter, most).map_err(store)?,
                 Rows::These(listed) => {
-                    let behind = listed.iter().filter(|l| filter.below.is_none_or(|below| l.number < below));
-                    behind.take(most as usize).cloned().collect()
+                    let behind = |l: &&Listed| {
+                        filter.below.is_none_or(|below| l.number < below) && filter.above.is_none_or(|above| l.number > above)
+                    };
+                    listed.iter().filter(behind).take(most as usize).cloned().collect()
                 }
             };
             let last = block.len() < most as usize;
             for listed in block {
                 let number = listed.number;
-                filter.below = Some(number);
+                goes_on_behind(&mut filter, Some(number));
                 looked_at += 1;
                 if holder.is_none_or(|agent| self.holds(agent, &listed)) && self.says(&words, &listed)? {
                     page.items.extend(row(listed));
@@ -96,7 +102,7 @@ impl Look {
                 return Ok(page);
             }
             if looks && looked_at >= LOOKED_AT_MAX {
-                page.next = filter.below.map(|below| below.to_string());
+                page.next = filter.below.or(filter.above).map(|number| number.to_string());
                 return Ok(page);
             }
         }
@@ -113,13 +119,16 @@ impl Look {
         agent.map(|stream| AgentId::from_bits(stream.bits)).ok_or_else(unknown)
     }
 
-    /// The rows of these tasks that a filter lets through, newest first.
+    /// The rows of these tasks that a filter lets through, in its order.
     fn these(&self, mut tasks: Vec<TaskId>, filter: &Filter) -> Result<Vec<Listed>, ApiError> {
         tasks.sort_unstable();
         tasks.dedup();
         let rows = tasks.into_iter().map(|task| self.reader.listed(task.into(), filter)).collect::<Result<Vec<_>, _>>();
         let mut rows: Vec<Listed> = rows.map_err(store)?.into_iter().flatten().collect();
-        rows.sort_unstable_by_key(|listed| std::cmp::Reverse(listed.number));
+        match filter.oldest_first {
+            true => rows.sort_unstable_by_key(|listed| listed.number),
+            false => rows.sort_unstable_by_key(|listed| std::cmp::Reverse(listed.number)),
+        }
         Ok(rows)
     }
 
@@ -152,6 +161,14 @@ impl Look {
     }
 }
 
+/// Where a list goes on, in the order it has.
+fn goes_on_behind(filter: &mut Filter, number: Option<i64>) {
+    match filter.oldest_first {
+        true => filter.above = number,
+        false => filter.below = number,
+    }
+}
+
 /// The words that are looked for, in small letters.
 fn words(q: Option<&str>) -> Result<Vec<String>, ApiError> {
     let Some(q) = q else { return Ok(Vec::new()) };
@@ -180,7 +197,13 @@ fn row(listed: Listed) -> Option<TaskRow> {
         priority: priority(row.priority),
         risk_level: row.risk,
         parent_task_id: row.parent.map(TaskId::from_bits),
+        owner_type: row.owner_type,
         owner_id: row.owner_id,
+        subject_ref_type: row.subject_ref_type,
+        subject_ref_id: row.subject_ref_id,
+        // The ordinary one is not kept.
+        autonomy: Some(row.autonomy.unwrap_or(Autonomy::Autonomous)),
+        archived: row.archived,
         created_at: WireTime(Time(row.created_at)),
         updated_at: None,
         claimed_by: None,

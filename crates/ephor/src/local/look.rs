@@ -15,8 +15,6 @@ use std::sync::Arc;
 /// How many rows a list shows where nothing is said, and at most.
 pub(crate) const PAGE: u32 = 50;
 pub(crate) const PAGE_MAX: u32 = 500;
-/// How many tasks are looked through for one whose id begins with some letters.
-const PREFIX_LOOKS: u32 = 100_000;
 
 /// How far up the place of a task is followed: tasks born of tasks are not nearly as deep.
 const PLACE_DEPTH_MAX: usize = 100;
@@ -30,54 +28,6 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// The task somebody means.
-    pub(crate) fn find(&self, name: &str, now: Time) -> Result<TaskId, ApiError> {
-        let unknown =
-            || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {name:?}")).then("ephor task list --all");
-        if let Ok(id) = name.parse::<TaskId>() {
-            return self.reader.status(id.into()).map_err(store)?.map(|_| id).ok_or_else(unknown);
-        }
-        if name == "@last" {
-            let newest = self.reader.list(&Filter::default(), 1).map_err(store)?;
-            return newest.first().and_then(|l| l.stream.task()).ok_or_else(unknown);
-        }
-        let mut found = self.with_external_id(name, now)?;
-        if found.is_empty() && name.starts_with("task_") && name.len() > "task_".len() {
-            found = self.with_prefix(name)?;
-        }
-        match found.as_slice() {
-            [] => Err(unknown()),
-            [one] => Ok(*one),
-            several => {
-                let names: Vec<String> = several.iter().take(10).map(ToString::to_string).collect();
-                Err(ApiError::new(Kind::Invalid, "VALIDATION_FAILED", format!("{name:?} means more than one task"))
-                    .because(names.join(", ")))
-            }
-        }
-    }
-
-    fn with_external_id(&self, name: &str, _now: Time) -> Result<Vec<TaskId>, ApiError> {
-        let filter = Filter { external_id: Some(name.to_owned()), ..Filter::default() };
-        let rows = self.reader.list(&filter, 10).map_err(store)?;
-        Ok(rows.iter().filter_map(|l| l.stream.task()).collect())
-    }
-
-    fn with_prefix(&self, prefix: &str) -> Result<Vec<TaskId>, ApiError> {
-        let mut filter = Filter::default();
-        let (mut found, mut looked) = (Vec::new(), 0);
-        loop {
-            let page = self.reader.list(&filter, PAGE_MAX).map_err(store)?;
-            looked += page.len() as u32;
-            found.extend(page.iter().filter_map(|l| l.stream.task()).filter(|id| id.to_string().starts_with(prefix)));
-            match page.last() {
-                Some(last) if page.len() == PAGE_MAX as usize && looked < PREFIX_LOOKS && found.len() < 2 => {
-                    filter.below = Some(last.number);
-                }
-                _ => return Ok(found),
-            }
-        }
-    }
-
     /// Where a task is below the root of its tree: for each task on the way the step it stands for, or which child of its parent it is.
     pub(crate) fn place(&self, task: &Task) -> Result<Option<String>, ApiError> {
         let (mut id, mut parent) = (task.id, task.parent().cloned());

@@ -7,6 +7,7 @@ pub(crate) mod flow;
 pub(crate) mod keys;
 mod list;
 mod look;
+mod named;
 mod selftest;
 mod serve;
 mod session;
@@ -15,6 +16,7 @@ mod transport;
 
 pub(crate) use api::{LocalApi, trouble};
 pub(crate) use look::{Look, PAGE, PAGE_MAX, event_view, store};
+pub(crate) use named::{Apart, Within, only, unknown};
 pub(crate) use session::DATABASE;
 pub use session::LocalHost;
 pub(crate) use session::{blocking, builtin};

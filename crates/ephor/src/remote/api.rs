@@ -4,10 +4,11 @@ use super::error::told;
 use crate::api::{Answer, Api, EventQuery, Page, TaskFilter};
 use ephor_core::ask::Ask;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
-use ephor_core::id::{HoldId, KeyId, TaskId};
+use ephor_core::id::{AgentId, HoldId, KeyId, TaskId};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
-use ephor_core::time::Time;
+use ephor_core::status::Status;
+use ephor_core::time::{Time, WireTime};
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
 use ephor_engine::clock::{Clock, SystemClock};
 use ephor_sdk::client::{Client, ClientError, EventFilter, EventStream};
@@ -113,8 +114,8 @@ impl Api for RemoteApi {
         self.asking(self.client.position())
     }
 
-    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, TaskId> {
-        self.asking(async move { Ok(self.client.task(name).await?.id) })
+    fn find_from<'a>(&'a self, name: &'a str, source: Option<&'a str>) -> Answer<'a, TaskId> {
+        self.asking(async move { Ok(self.client.task_from(name, source).await?.id) })
     }
 
     fn submit(&self, request: Request) -> Answer<'_, TaskView> {
@@ -141,6 +142,18 @@ impl Api for RemoteApi {
 
     fn tasks(&self, filter: TaskFilter) -> Answer<'_, Page<TaskRow>> {
         self.asking(async move { self.client.tasks(&filter).await })
+    }
+
+    fn counts(&self, namespace: Option<String>) -> Answer<'_, Vec<(Status, u64)>> {
+        self.asking(async move { Ok(self.client.counts(namespace.as_deref()).await?.by_status.into_iter().collect()) })
+    }
+
+    fn task_as_of(&self, task: TaskId, version: Option<u64>, at: Option<WireTime>) -> Answer<'_, TaskView> {
+        self.asking(async move { self.client.task_as_of(&task.to_string(), version, at).await })
+    }
+
+    fn agent<'a>(&'a self, name: &'a str) -> Answer<'a, AgentId> {
+        self.asking(async move { Ok(self.client.agent(name).await?.id) })
     }
 
     fn steps(&self, task: TaskId) -> Answer<'_, Vec<StepView>> {

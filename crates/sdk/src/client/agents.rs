@@ -69,7 +69,7 @@ impl Client {
     /// # Errors
     /// The server's no, or that it could not be reached.
     pub async fn make_agent_key(&self, agent: &str) -> Result<MadeKey, ClientError> {
-        self.fetch(Call::post(["agents", agent, "keys"]).json(&json!({}))).await
+        self.fetch(Call::post_once(["agents", agent, "keys"]).json(&json!({}))).await
     }
 
     /// Every agent beside every piece of open work of a task, those who may have it first.
@@ -99,7 +99,7 @@ impl Client {
         namespace: Option<&str>,
     ) -> Result<Vec<BreakerView>, ClientError> {
         let body = json!({"of": of, "name": name, "namespace": namespace});
-        self.fetch(Call::post(["breakers", "reset"]).json(&body)).await
+        self.fetch(Call::post_once(["breakers", "reset"]).json(&body)).await
     }
 
     /// Takes everything from an agent, for good.
@@ -165,7 +165,7 @@ impl Client {
     /// # Errors
     /// The server's no, or that it could not be reached.
     pub async fn make_key(&self, wanted: &NewKey) -> Result<MadeKey, ClientError> {
-        self.fetch(Call::post(["keys"]).json(wanted)).await
+        self.fetch(Call::post_once(["keys"]).json(wanted)).await
     }
 
     /// All keys, without their secrets.

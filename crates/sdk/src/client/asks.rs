@@ -32,7 +32,7 @@ impl Client {
     /// # Errors
     /// The server's no, or that it could not be reached.
     pub async fn resume(&self, task: &str) -> Result<TaskView, ClientError> {
-        self.ask(task, &Ask::Resume).await
+        self.ask(task, &Ask::Resume { reason: String::new() }).await
     }
 
     /// Ends a task without success.
@@ -126,7 +126,7 @@ impl Client {
 fn call(task: &str, ask: &Ask) -> Call {
     let verb = match ask {
         Ask::Pause { .. } => "pause",
-        Ask::Resume => "resume",
+        Ask::Resume { .. } => "resume",
         Ask::Cancel { .. } => "cancel",
         Ask::Modify(_) => "modify",
         Ask::Escalate { .. } => "escalate",
@@ -172,6 +172,6 @@ mod tests {
         assert_eq!(fields(&Ask::Cancel { reason: "x".into(), force: false }), json!({"reason": "x", "force": false}));
         let change = Modification { priority: Some(Priority::High), ..Modification::default() };
         assert_eq!(fields(&Ask::Modify(Box::new(change))), json!({"priority": "HIGH"}));
-        assert_eq!(fields(&Ask::Resume), json!({}));
+        assert_eq!(fields(&Ask::Resume { reason: String::new() }), json!({}));
     }
 }

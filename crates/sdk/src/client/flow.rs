@@ -20,7 +20,7 @@ impl Client {
     /// # Errors
     /// The server's no, or that it could not be reached.
     pub async fn place_hold(&self, wish: &NewHold) -> Result<HoldView, ClientError> {
-        self.fetch(Call::new(Method::POST, ["holds"]).json(wish)).await
+        self.fetch(Call::post(["holds"]).json(wish)).await
     }
 
     /// Lets some of what a hold keeps back go on.
@@ -28,7 +28,7 @@ impl Client {
     /// # Errors
     /// The server's no, or that it could not be reached.
     pub async fn release_hold(&self, hold: HoldId, wish: &NewRelease) -> Result<HoldView, ClientError> {
-        self.fetch(Call::new(Method::POST, ["holds", &hold.to_string(), "release"]).json(wish)).await
+        self.fetch(Call::post(["holds", &hold.to_string(), "release"]).json(wish)).await
     }
 
     /// Lifts a hold: all it keeps back goes on.

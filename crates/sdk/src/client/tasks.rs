@@ -4,10 +4,12 @@ use super::call::Call;
 use super::error::Problem;
 use super::stream::{EventStream, ProgressStream};
 use super::views::{Graph, Kept, TaskResult, WorkLog};
-use super::wire::{Accepted, EventFilter, Page, Progress, TaskFilter};
+use super::wire::{Accepted, EventFilter, Page, Progress, TaskCounts, TaskFilter};
 use super::{Client, ClientError};
+use ephor_core::id::TaskId;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
+use ephor_core::time::WireTime;
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
 use reqwest::Method;
 use serde::Deserialize;
@@ -98,12 +100,23 @@ impl Client {
         }
     }
 
-    /// One task, by its id or a unique beginning of it, by its external id, or by `@last`.
+    /// One task, by its id or a unique beginning of it, by its external id, or by `@last`. Names are looked for in the namespace of this
+    /// client, where it has one.
     ///
     /// # Errors
     /// The server's no, or that it could not be reached.
     pub async fn task(&self, task: &str) -> Result<TaskView, ClientError> {
-        self.fetch(Call::get(["tasks", task])).await
+        self.task_from(task, None).await
+    }
+
+    /// The same among tasks from one source: names belong to the source that gave them.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn task_from(&self, task: &str, source: Option<&str>) -> Result<TaskView, ClientError> {
+        // An id says by itself where it belongs.
+        let namespace = self.namespace().filter(|_| task.parse::<TaskId>().is_err());
+        self.fetch(Call::get(["tasks", task]).maybe("namespace", namespace).maybe("source", source)).await
     }
 
     /// Tasks, newest first.
@@ -127,10 +140,28 @@ impl Client {
             .maybe("q", filter.q.as_deref())
             .maybe("before", filter.due_before.map(|at| at.0))
             .maybe("after_due", filter.due_after.map(|at| at.0))
+            .maybe("archived", (!filter.without_archived).then_some("true"))
+            .maybe("order", filter.oldest_first.then_some("asc"))
             .maybe("limit", part(filter.limit))
             .maybe("cursor", filter.after.as_deref());
         let reply = self.call(call).await?;
         Ok(Page { items: self.parse(&reply.body)?, next: reply.next() })
+    }
+
+    /// How many tasks are in which status, in a namespace where one is named, else in that of this client.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn counts(&self, namespace: Option<&str>) -> Result<TaskCounts, ClientError> {
+        self.fetch(Call::get(["tasks", "counts"]).maybe("namespace", namespace.or(self.namespace()))).await
+    }
+
+    /// A task as it was after so many events, or at an instant; as it is where neither is said.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn task_as_of(&self, task: &str, version: Option<u64>, at: Option<WireTime>) -> Result<TaskView, ClientError> {
+        self.fetch(Call::get(["tasks", task]).maybe("version", version).maybe("at", at.map(|at| at.0))).await
     }
 
     /// The steps and groups of a task, groups before their parts.
@@ -319,7 +350,7 @@ impl Client {
         let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes())
             .map_err(|_| ClientError::Setup(format!("{method:?} is no method")))?;
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let call = if method == Method::POST { Call::post([]) } else { Call::at(method, []) };
+        let call = if method == Method::POST && !keyless(path) { Call::post([]) } else { Call::at(method, []) };
         let mut call = call.written(path, query);
         if let Some((kind, body)) = body {
             call = call.body(kind, body);
@@ -338,6 +369,12 @@ pub(crate) fn events(filter: &EventFilter) -> Call {
         None => Call::get(["events"]),
     };
     call.query("after", filter.after).maybe("type", (!types.is_empty()).then_some(types))
+}
+
+/// Whether a POST to this path takes no `Idempotency-Key`: what is said there is harmless to say again by itself, or is never repeated.
+fn keyless(path: &str) -> bool {
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    path.contains("/work/") || path.contains("/executions/") || matches!(last, "keys" | "reset" | "logout")
 }
 
 /// How many of a list are asked for, where somebody says: no more than a server gives.

@@ -61,10 +61,26 @@ pub struct TaskFilter {
     pub due_before: Option<WireTime>,
     /// Only those that may not start before an instant later than this; those without a due time are left out then.
     pub due_after: Option<WireTime>,
+    /// Without those that were archived.
+    pub without_archived: bool,
+    /// The oldest first; else the newest.
+    pub oldest_first: bool,
     /// How many at most, up to 500; 0 leaves it to the engine.
     pub limit: u32,
     /// Where the page before ended.
     pub after: Option<String>,
+}
+
+/// How many tasks there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// Of which namespace; of all where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// All of them, archived ones too.
+    pub total: u64,
+    /// In each status in which there are some.
+    pub by_status: BTreeMap<Status, u64>,
 }
 
 /// A part of a list.

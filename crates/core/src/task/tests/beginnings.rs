@@ -26,7 +26,7 @@ fn what_validation_found_stands_in_the_first_event() {
 
 #[test]
 fn a_task_that_was_never_submitted_does_not_exist() {
-    let refused = World::new().ann(Command::Resume).unwrap_err();
+    let refused = World::new().ann(Command::Resume { reason: String::new() }).unwrap_err();
     assert!(matches!(refused, Refusal::NotFound { what: "task", .. }));
 }
 

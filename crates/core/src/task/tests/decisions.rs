@@ -40,6 +40,7 @@ fn memory(mb: u64) -> TextChanges {
 }
 
 fn decide(world: &mut World, actor: &Actor, word: DecisionWord, text: TextChanges, council: bool) -> Result<(), Refusal> {
+    let text = TextChanges { reason: "so it is".into(), ..text };
     world.by(actor, Command::Decide(Box::new(Decision { word, text, council }))).map(drop)
 }
 
@@ -208,4 +209,16 @@ fn what_the_council_says_to_a_proposal_does_not_stand_for_the_approval_to_start(
     assert_eq!((world.events(), world.status()), (vec!["ESCALATION_DECIDED", "ESCALATED"], Status::Escalated));
     decide(&mut world, &ann(), DecisionWord::AllocateResources, memory(9), false).unwrap();
     assert_eq!((world.events(), world.status()), (vec!["ESCALATION_DECIDED", "REVIEW_OPENED"], Status::Deliberating));
+}
+
+#[test]
+fn a_liquidation_says_why_and_sizes_are_numbers() {
+    let mut world = spent(|_| {});
+    let decide = |world: &mut World, word, text| {
+        let refused = world.ann(Command::Decide(Box::new(Decision { word, text, council: false }))).unwrap_err();
+        refused.to_string()
+    };
+    assert!(decide(&mut world, DecisionWord::Liquidate, TextChanges::default()).starts_with("reason: "));
+    let lots = TextChanges { resource_limits: json!({"memory_mb": "lots"}).as_object().cloned(), ..TextChanges::default() };
+    assert!(decide(&mut world, DecisionWord::AllocateResources, lots).starts_with("resource_limits.memory_mb: "));
 }

@@ -74,7 +74,7 @@ fn after_a_crash_nobody_knows_and_a_person_is_asked() {
     assert_eq!(world.events(), ["ATTEMPT_FAILED", "EFFECT_SETTLED"]);
     assert_eq!((world.status(), world.task.block_reason()), (Status::Blocked, Some(BlockReason::HumanReview)));
     // Neither going on nor trying again is an answer to the question.
-    assert_eq!(world.ann(Command::Resume).unwrap_err().code(), "ILLEGAL_TRANSITION");
+    assert_eq!(world.ann(Command::Resume { reason: String::new() }).unwrap_err().code(), "ILLEGAL_TRANSITION");
     assert_eq!(world.overrule(OverrideWord::RetryStep, Some("1")).unwrap_err().code(), "ILLEGAL_TRANSITION");
     let by_agent = Command::SettleEffect { effect: grant.effect_id, holder: None, outcome: EffectOutcome::NotDone };
     assert_eq!(world.by(&Actor::agent(agent(2)), by_agent).unwrap_err().code(), "FORBIDDEN");

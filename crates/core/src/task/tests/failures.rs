@@ -35,6 +35,7 @@ fn analysed() -> (World, WorkItem) {
 }
 
 fn decide(world: &mut World, word: DecisionWord, text: TextChanges) -> Result<crate::command::Answer, Refusal> {
+    let text = TextChanges { reason: "so it is".into(), ..text };
     world.ann(Command::Decide(Box::new(Decision { word, text, council: false })))
 }
 

@@ -21,7 +21,7 @@ fn a_hold_forgets_nothing() {
     assert_eq!(world.status(), Status::Paused);
     world.resume();
     assert_eq!((world.events(), world.status()), (vec!["RESUMED", "RELEASED"], Status::Scheduled));
-    assert_eq!(world.ann(Command::Resume).unwrap_err().code(), "ILLEGAL_TRANSITION");
+    assert_eq!(world.ann(Command::Resume { reason: String::new() }).unwrap_err().code(), "ILLEGAL_TRANSITION");
 }
 
 #[test]
@@ -264,4 +264,42 @@ fn nobodys_words_are_kept_once_a_task_was_erased() {
     assert_eq!(world.report(&item, said).unwrap_err().code(), "STALE_ATTEMPT");
     assert_eq!(world.events(), ["LATE_REPORT_KEPT"]);
     assert!(world.done.moves.iter().all(|made| made.private.is_none()), "{:?}", world.done.moves);
+}
+
+#[test]
+fn an_escalation_says_why_and_lowers_nothing() {
+    let mut world = given(json!({"title": "x", "priority": "CRITICAL"}));
+    let escalate = |priority, reason: &str| Command::Escalate { priority, reason: reason.into() };
+    assert_eq!(world.ann(escalate(None, " ")).unwrap_err().code(), "VALIDATION_FAILED");
+    world.ann(escalate(Some(Priority::Idle), "look")).unwrap();
+    assert_eq!((world.status(), world.task.priority()), (Status::Escalated, Priority::Critical));
+}
+
+#[test]
+fn whoever_lets_a_task_go_on_may_say_why() {
+    let mut world = given(json!({"title": "x"}));
+    let resume = |reason: &str| Command::Resume { reason: reason.into() };
+    for (reason, kept) in [("fed", "fed"), ("", "lunch")] {
+        world.ann(Command::Pause { reason: "lunch".into(), stop_running: false }).unwrap();
+        world.ann(resume(reason)).unwrap();
+        assert_eq!(world.task.contents.reason.as_deref(), Some(kept));
+    }
+}
+
+#[test]
+fn a_release_has_an_instant_of_its_own_beside_the_due_time() {
+    let due = START.plus(600_000);
+    let mut world = given(json!({"title": "x", "due_at": due.to_string(), "scheduled_at": START.plus(60_000).to_string()}));
+    assert_eq!(world.status(), Status::Pending);
+    world.pass("1m");
+    assert_eq!((world.events(), world.status()), (vec!["RELEASED"], Status::Scheduled));
+    assert_eq!((world.task.facts.due_at, world.task.view().scheduled_at), (Some(due), Some(crate::time::WireTime(world.now))));
+
+    // One that is due already is held as long as its release says, and does not get ahead by having been due long ago.
+    let held = json!({"title": "x", "due_at": "1970-01-01T00:00:00Z", "scheduled_at": START.plus(60_000).to_string()});
+    let mut world = given(held);
+    assert_eq!((world.status(), world.task.rank() > START.0 - 3_600_000 * 5), (Status::Pending, true));
+    world.ann(Command::Modify(Box::new(Changes { release_at: Some(START), ..Changes::default() }))).unwrap();
+    assert_eq!((world.events(), world.status()), (vec!["MODIFIED", "RELEASED"], Status::Scheduled));
+    assert_eq!(world.task.facts.due_at, Some(crate::time::Time(0)));
 }

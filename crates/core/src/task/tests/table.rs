@@ -308,7 +308,7 @@ fn modified(changes: Changes) -> Command {
 }
 
 fn words() -> TextChanges {
-    TextChanges { description: Some("otherwise".into()), ..TextChanges::default() }
+    TextChanges { reason: "so".into(), description: Some("otherwise".into()), ..TextChanges::default() }
 }
 
 fn decided(word: DecisionWord) -> Command {
@@ -366,7 +366,7 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
         (" of another counter", Actor::settle(), Command::LeaseLapsed { work: held, attempt, counter: 1 }),
         ("", Actor::clock(), Command::Wake),
         ("", person(), Command::Pause { reason: "wait".into(), stop_running: false }),
-        ("", person(), Command::Resume),
+        ("", person(), Command::Resume { reason: String::new() }),
         ("", person(), Command::Cancel { reason: "enough".into(), force: false }),
         (" force", person(), Command::Cancel { reason: "enough".into(), force: true }),
         (" priority", person(), modified(Changes { priority: Some(Priority::High), ..Changes::default() })),
@@ -418,7 +418,7 @@ fn is_known(command: &Command) -> bool {
         | Command::LeaseLapsed { .. }
         | Command::Wake
         | Command::Pause { .. }
-        | Command::Resume
+        | Command::Resume { .. }
         | Command::Cancel { .. }
         | Command::Modify(_)
         | Command::Escalate { .. }

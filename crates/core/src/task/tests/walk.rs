@@ -425,13 +425,14 @@ fn stir(rng: &mut Rng, world: &mut World) {
             let stop_running = rng.one_in(2);
             drop(world.by(&person, Command::Pause { reason: "wait".into(), stop_running }));
         }
-        25..=27 => drop(world.by(&person, Command::Resume)),
+        25..=27 => drop(world.by(&person, Command::Resume { reason: String::new() })),
         28 if rng.one_in(4) => drop(world.cancel(rng.one_in(3))),
         29 => {
             let changes = Changes {
                 priority: rng.one_in(2).then_some(Priority::High),
                 deadline: rng.one_in(6).then(|| world.now.plus(3_600_000)),
                 due_at: rng.one_in(4).then(|| world.now.plus(rng.below(100_000))),
+                release_at: rng.one_in(6).then(|| world.now.plus(rng.below(120_000))),
                 mode: rng.one_in(5).then(|| *rng.pick(&[ExecutionMode::Auto, ExecutionMode::Strict, ExecutionMode::DryRun])),
                 agent: rng.one_in(4).then(|| agent(1 + rng.below(3) as u8)),
                 text: TextChanges { description: rng.one_in(4).then(|| "otherwise".into()), ..TextChanges::default() },
@@ -448,6 +449,7 @@ fn stir(rng: &mut Rng, world: &mut World) {
             let text = TextChanges {
                 description: Some("less".into()),
                 resource_limits: json!({"memory_mb": 1}).as_object().cloned(),
+                reason: "so it is".into(),
                 ..TextChanges::default()
             };
             let (council, actor) = match rng.below(4) {

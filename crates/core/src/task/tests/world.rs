@@ -360,7 +360,7 @@ impl World {
     }
 
     pub(super) fn resume(&mut self) {
-        self.ann(Command::Resume).unwrap();
+        self.ann(Command::Resume { reason: String::new() }).unwrap();
     }
 
     pub(super) fn overrule(&mut self, decision: crate::event::OverrideWord, step: Option<&str>) -> Result<Answer, Refusal> {

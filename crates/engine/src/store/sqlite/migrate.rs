@@ -22,7 +22,7 @@ macro_rules! migrations {
 }
 
 /// Every migration there is, in order.
-const MIGRATIONS: [Migration; 4] = migrations!["0001_store", "0002_end_once", "0003_risk", "0004_ageing"];
+const MIGRATIONS: [Migration; 5] = migrations!["0001_store", "0002_end_once", "0003_risk", "0004_ageing", "0005_rows"];
 
 /// A migration and whether the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

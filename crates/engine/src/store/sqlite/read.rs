@@ -224,7 +224,10 @@ impl Reader for SqliteReader {
                 found.extend(page(&db, filter, status, *risk, limit)?);
             }
         }
-        found.sort_unstable_by_key(|listed| std::cmp::Reverse(listed.number));
+        match filter.oldest_first {
+            true => found.sort_unstable_by_key(|listed| listed.number),
+            false => found.sort_unstable_by_key(|listed| std::cmp::Reverse(listed.number)),
+        }
         found.truncate(limit as usize);
         Ok(found)
     }
@@ -275,13 +278,16 @@ impl Reader for SqliteReader {
         Ok(counted.unwrap_or(0))
     }
 
-    fn counts(&self) -> Result<Vec<(Status, u64)>, StoreError> {
-        let sql = "select status, count(*) from streams where status is not null group by status";
-        let counts = all(&self.connection(), sql, [], |row| {
+    fn counts(&self, namespace: Option<&str>) -> Result<Vec<(Status, u64)>, StoreError> {
+        let read = |row: &rusqlite::Row<'_>| {
             let status = read_status(row, 0).map_err(StoreError::Unusable)?;
             Ok((status.expect("the query leaves out what has no status"), read_u64(row, 1)?))
-        });
-        let mut counts = counts?;
+        };
+        let sql = "select status, count(*) from streams where status is not null";
+        let mut counts = match namespace {
+            None => all(&self.connection(), &format!("{sql} group by status"), [], read)?,
+            Some(name) => all(&self.connection(), &format!("{sql} and namespace = ?1 group by status"), [name], read)?,
+        };
         counts.sort_unstable();
         Ok(counts)
     }
@@ -371,7 +377,8 @@ fn page(
     let status = status.map(Status::word);
     let (word, low) = (risk.map(Risk::word), low_and(&filter.risks));
     let parent = filter.parent.map(u128::to_be_bytes);
-    let parts: [(&str, Option<&dyn ToSql>); 12] = [
+    let archived = filter.archived.map(i64::from);
+    let parts: [(&str, Option<&dyn ToSql>); 14] = [
         ("s.status = ?", some(&status)),
         ("s.risk = ?", some(&word)),
         // A list of words as JSON: it is one statement, whatever is in it.
@@ -384,7 +391,9 @@ fn page(
         ("s.source = ?", some(&filter.source)),
         ("s.due_at < ?", some(&filter.due_before)),
         ("s.due_at > ?", some(&filter.due_after)),
+        ("coalesce(s.archived, 0) = ?", some(&archived)),
         ("s.no < ?", some(&filter.below)),
+        ("s.no > ?", some(&filter.above)),
     ];
     let mut sql = format!("select {} from streams s where s.kind = 'task'", *ROW);
     let mut with = Vec::new();
@@ -395,7 +404,8 @@ fn page(
         }
     }
     with.push(&limit);
-    all(db, &(sql + " order by s.no desc limit ?"), with.as_slice(), read_listed)
+    let order = if filter.oldest_first { " order by s.no limit ?" } else { " order by s.no desc limit ?" };
+    all(db, &(sql + order), with.as_slice(), read_listed)
 }
 
 /// The risks that are wanted beside the low one, as a list in JSON; `None` where low is not wanted, or all are.

@@ -4,7 +4,7 @@ use super::StoreError;
 use crate::codec;
 use crate::store::{MailRow, NewEvent, PrivateBody, PrivatePart, Row, StoredEvent, Telemetry, UniqueRow};
 use ephor_core::id::{StreamId, StreamKind};
-use ephor_core::spec::Risk;
+use ephor_core::spec::{Autonomy, Risk};
 use ephor_core::status::Status;
 use rusqlite::types::{FromSql, ToSqlOutput, Value, ValueRef};
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 pub(super) type Column = (&'static str, fn(&Row) -> ToSqlOutput<'_>);
 
 /// Every column that follows from a `Row`. Rows are written and read in this order, and updated by what differs.
-pub(super) const COLUMNS: [Column; 16] = [
+pub(super) const COLUMNS: [Column; 21] = [
     ("namespace", |row| text(&row.namespace)),
     ("status", |row| optional(row.status.map(Status::word))),
     ("priority", |row| row.priority.into()),
@@ -31,6 +31,11 @@ pub(super) const COLUMNS: [Column; 16] = [
     ("parent", |row| row.parent.map_or(ToSqlOutput::Owned(Value::Null), |bits| bits.to_be_bytes().to_vec().into())),
     // Most tasks are of low risk: that is no word, and stands in no index.
     ("risk", |row| optional((row.risk != Risk::Low).then(|| row.risk.word()))),
+    ("owner_type", |row| optional(row.owner_type.as_deref())),
+    ("subject_ref_type", |row| optional(row.subject_ref_type.as_deref())),
+    ("subject_ref_id", |row| optional(row.subject_ref_id.as_deref())),
+    ("autonomy", |row| optional(row.autonomy.and_then(autonomy))),
+    ("archived", |row| number(row.archived.then_some(1))),
 ];
 
 /// The columns of a row, for a select, behind `no, kind, id`.
@@ -71,6 +76,11 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> Result<(i64, StreamId, Row), 
         owner_id: row.get(16)?,
         parent: parent.map(u128::from_be_bytes),
         risk: read_risk(row, 18).map_err(|why| corrupt(stream, 0, why))?,
+        owner_type: row.get(19)?,
+        subject_ref_type: row.get(20)?,
+        subject_ref_id: row.get(21)?,
+        autonomy: read_autonomy(row, 22).map_err(|why| corrupt(stream, 0, why))?,
+        archived: row.get::<_, Option<i64>>(23)?.is_some(),
     };
     Ok((row.get(0)?, stream, found))
 }
@@ -95,6 +105,24 @@ pub(super) fn read_status(row: &rusqlite::Row<'_>, column: usize) -> Result<Opti
 fn read_risk(row: &rusqlite::Row<'_>, column: usize) -> Result<Risk, String> {
     let word: Option<&str> = row.get_ref(column).and_then(|v| Ok(v.as_str_or_null()?)).map_err(|e| e.to_string())?;
     word.map_or(Ok(Risk::Low), |word| Risk::read(word).ok_or_else(|| format!("{word} is no risk")))
+}
+
+/// An autonomy as it is kept: the ordinary one is no word.
+fn autonomy(autonomy: Autonomy) -> Option<&'static str> {
+    match autonomy {
+        Autonomy::Suggestion => Some("SUGGESTION"),
+        Autonomy::Assisted => Some("ASSISTED"),
+        Autonomy::Autonomous => None,
+    }
+}
+
+fn read_autonomy(row: &rusqlite::Row<'_>, column: usize) -> Result<Option<Autonomy>, String> {
+    let word: Option<&str> = row.get_ref(column).and_then(|v| Ok(v.as_str_or_null()?)).map_err(|e| e.to_string())?;
+    let known = [Autonomy::Suggestion, Autonomy::Assisted];
+    word.map(|word| {
+        known.into_iter().find(|known| autonomy(*known) == Some(word)).ok_or_else(|| format!("{word} is no autonomy"))
+    })
+    .transpose()
 }
 
 fn word<'r>(row: &'r rusqlite::Row<'_>, column: usize) -> Result<&'r str, StoreError> {

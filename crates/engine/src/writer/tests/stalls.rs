@@ -39,7 +39,7 @@ fn an_investigation_is_born_in_the_commit_of_its_event_and_bears_its_name() {
     // Its name is taken as any other is.
     let (_, again) = desk.submission(&ann(), json!({"title": "y", "namespace": "billing", "external_id": name}));
     assert!(
-        matches!(desk.batch(vec![again]).remove(0), Reply::One(Err(Refusal::Duplicate { existing })) if existing == investigation)
+        matches!(desk.batch(vec![again]).remove(0), Reply::One(Err(Refusal::NameTaken { existing })) if existing == investigation)
     );
     desk.pass(50 * TOO_LONG);
     let kinds: Vec<_> = desk.events(task).iter().map(Event::kind).collect();

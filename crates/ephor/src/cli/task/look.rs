@@ -8,12 +8,14 @@ use crate::cli::lines::{Names, clock};
 use crate::cli::live::Scene;
 use crate::cli::style::{Hue, Line, task_mark};
 use crate::cli::table::{self, cell, column, maybe, wide};
-use crate::cli::{Cx, Output, find, graph, show, text};
+use crate::cli::{Cx, Output, graph, show, text};
 use crate::host::Need;
 use ephor_core::status::Status;
+use ephor_core::time::WireTime;
 use ephor_core::view::{EffectView, EventView, TaskRow, TaskView};
 use ephor_core::work::EffectOutcome;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// How long `events --follow` waits in one question.
 const WAIT_MS: u64 = 30_000;
@@ -22,7 +24,7 @@ pub(super) async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
     let (page, now) = cx
         .with_api(Need::Read, async |cx, api| {
             let parent_task_id = match &args.parent {
-                Some(name) => Some(find(api, name).await?),
+                Some(name) => Some(cx.find(api, name).await?),
                 None => None,
             };
             let filter = TaskFilter {
@@ -31,10 +33,13 @@ pub(super) async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
                 namespace: cx.settings.namespace.value.clone(),
                 task_type: args.task_type,
                 owner_id: args.owner,
+                source: cx.globals.source.clone(),
                 parent_task_id,
                 risk: args.risk,
                 agent: args.agent,
                 q: args.q,
+                without_archived: !args.all,
+                oldest_first: args.oldest_first,
                 limit: args.limit,
                 after: args.after,
                 ..TaskFilter::default()
@@ -88,10 +93,51 @@ pub(super) async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
     Ok(Exit::Done)
 }
 
+pub(super) async fn counts(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let namespace = cx.settings.namespace.value.clone();
+    let counts = cx.with_api(Need::Read, async |_, api| Ok(api.counts(namespace).await?)).await?;
+    let total: u64 = counts.iter().map(|(_, count)| count).sum();
+    if cx.output().is_json() {
+        let by_status: BTreeMap<&str, u64> = counts.iter().map(|(status, count)| (status.word(), *count)).collect();
+        let told = json!({"namespace": cx.settings.namespace.value, "total": total, "by_status": by_status});
+        cx.terminal.out.line(if cx.output() == Output::Json { table::json(&told) } else { table::line(&told) });
+        return Ok(Exit::Done);
+    }
+    let form = (cx.output(), cx.globals.ascii);
+    let columns = [column("STATUS"), column("TASKS")];
+    table::list(
+        cx.terminal,
+        form,
+        &counts,
+        &columns,
+        |(status, _)| status.word().to_owned(),
+        |(status, count), _| vec![cell(status), cell(count)],
+    );
+    if matches!(form.0, Output::Table | Output::Wide) {
+        cx.say(format!("{total} in all, archived ones too"));
+    }
+    Ok(Exit::Done)
+}
+
+/// A task as it was.
+pub(super) async fn then(task: &str, version: Option<u64>, at: Option<WireTime>, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let (task, now) = cx
+        .with_api(Need::Read, async |cx, api| Ok((api.task_as_of(cx.find(api, task).await?, version, at).await?, api.now())))
+        .await?;
+    if matches!(cx.output(), Output::Table | Output::Wide) {
+        let (style, columns) = (cx.style(), cx.columns());
+        let scene = Scene { task, steps: Vec::new(), waiting: Vec::new() };
+        show::task(&scene, true, columns, now, style).into_iter().for_each(|line| cx.terminal.out.line(line));
+    } else {
+        tell_all(&[task], cx);
+    }
+    Ok(Exit::Done)
+}
+
 pub(super) async fn look(task: &str, verbose: bool, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let (scene, now) = cx
-        .with_api(Need::Read, async |_, api| {
-            let id = find(api, task).await?;
+        .with_api(Need::Read, async |cx, api| {
+            let id = cx.find(api, task).await?;
             let (task, steps, waiting) = (api.task(id).await?, api.steps(id).await?, api.waiting(id).await?);
             Ok((Scene { task, steps, waiting }, api.now()))
         })
@@ -116,7 +162,7 @@ pub(in crate::cli) async fn watch(args: &WatchArgs, cx: &mut Cx<'_>) -> Result<E
     cx.with_api(Need::Read, async |cx, api| {
         let mut tasks = Vec::with_capacity(args.tasks.len());
         for name in &args.tasks {
-            let id = find(api, name).await?;
+            let id = cx.find(api, name).await?;
             if !tasks.contains(&id) {
                 tasks.push(id);
             }
@@ -142,7 +188,7 @@ pub(super) fn after_watching(followed: &follow::Followed, cx: &mut Cx<'_>) -> Ex
 
 pub(super) async fn events(task: &str, after: u64, limit: u32, follow: bool, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     cx.with_api(Need::Read, async |cx, api| {
-        let id = find(api, task).await?;
+        let id = cx.find(api, task).await?;
         let mut names = Names::default();
         let mut after = after;
         loop {
@@ -201,8 +247,8 @@ fn tell_events(events: &[EventView], names: &mut Names, follow: bool, cx: &mut C
 
 pub(super) async fn draw(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let (plan, steps) = cx
-        .with_api(Need::Read, async |_, api| {
-            let id = find(api, task).await?;
+        .with_api(Need::Read, async |cx, api| {
+            let id = cx.find(api, task).await?;
             Ok((api.plan(id).await?, api.steps(id).await?))
         })
         .await?;
@@ -217,7 +263,7 @@ pub(super) async fn draw(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn outputs(task: &str, step: Option<&str>, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let mut outputs = cx.with_api(Need::Read, async |_, api| Ok(api.outputs(find(api, task).await?).await?)).await?;
+    let mut outputs = cx.with_api(Need::Read, async |cx, api| Ok(api.outputs(cx.find(api, task).await?).await?)).await?;
     if let Some(step) = step {
         outputs.retain(|o| o.step == step || o.name == step);
         let Some(only) = outputs.first() else {
@@ -258,7 +304,7 @@ fn guarded(effect: &EffectView) -> (Hue, String) {
 }
 
 pub(super) async fn effects(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let effects = cx.with_api(Need::Read, async |_, api| Ok(api.effects(find(api, task).await?).await?)).await?;
+    let effects = cx.with_api(Need::Read, async |cx, api| Ok(api.effects(cx.find(api, task).await?).await?)).await?;
     let form = (cx.output(), cx.globals.ascii);
     let columns = [
         column("EFFECT"),

@@ -8,6 +8,7 @@ use crate::http::auth::{Caller, Principal};
 use crate::http::body::Body;
 use crate::http::errors::Errors;
 use crate::http::server::Server;
+use crate::http::tasks::Terms;
 use crate::local::trouble;
 use axum::Json;
 use axum::extract::State;
@@ -17,6 +18,7 @@ use ephor_core::id::AgentId;
 use ephor_core::key::{MadeKey, NewKey, Role};
 use ephor_core::plan::{Problem as FieldProblem, is_word};
 use ephor_core::time::WireDuration;
+use ephor_engine::Idempotency;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -43,9 +45,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 async fn register(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
+    terms: Terms,
     Body(said): Body<Registration>,
 ) -> Result<(StatusCode, HeaderMap, Json<AgentView>), ApiError> {
-    let (status, agent) = enlist(&server, &who, None, said).await?;
+    let idempotency = terms.idempotency(&who, "POST /agents", &said);
+    let (status, agent) = enlist(&server, &who, None, said, idempotency).await?;
     let mut headers = HeaderMap::new();
     let location = format!("/api/v1/agents/{}", agent.id);
     headers.insert(header::LOCATION, HeaderValue::try_from(location).expect("ids are letters and digits"));
@@ -58,9 +62,11 @@ pub(crate) async fn enlist(
     who: &Principal,
     id: Option<AgentId>,
     said: Registration,
+    idempotency: Option<Idempotency>,
 ) -> Result<(StatusCode, Arc<Agent>), ApiError> {
     let (known, said) = admitted(server, who, id, said)?;
-    let id = server.engine().register(known, said, who.actor()).await.map_err(|e| trouble(e, None))?;
+    let registered = server.engine().register_under(known, said, who.actor(), idempotency).await;
+    let id = registered.map_err(|e| trouble(e, None))?;
     let agent = server.engine().agent_of(id).ok_or_else(|| ApiError::new(Kind::Failed, "INTERNAL", "the agent is gone"))?;
     Ok((if known.is_some() { StatusCode::OK } else { StatusCode::CREATED }, agent))
 }
@@ -97,8 +103,15 @@ fn admitted(
 }
 
 /// Asks something of an agent, and shows it as it is then.
-async fn ask(server: &Server, who: &Principal, id: AgentId, command: AgentCommand) -> Result<Json<AgentView>, ApiError> {
-    server.engine().agent(id, command, who.actor()).await.map_err(|e| trouble(e, None))?;
+async fn ask(
+    server: &Server,
+    who: &Principal,
+    id: AgentId,
+    command: AgentCommand,
+    terms: &Terms,
+) -> Result<Json<AgentView>, ApiError> {
+    let idempotency = terms.idempotency(who, &format!("POST /agents/{id}/{command:?}"), &());
+    server.engine().agent_under(id, command, who.actor(), idempotency).await.map_err(|e| trouble(e, None))?;
     let agent = server.engine().agent_of(id).ok_or_else(|| ApiError::new(Kind::Failed, "INTERNAL", "the agent is gone"))?;
     Ok(Json(AgentView::of(server, &agent)))
 }
@@ -110,8 +123,9 @@ async fn drain(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     AgentPath(agent): AgentPath,
+    terms: Terms,
 ) -> Result<Json<AgentView>, ApiError> {
-    ask(&server, &who, agent.id, AgentCommand::Drain).await
+    ask(&server, &who, agent.id, AgentCommand::Drain, &terms).await
 }
 
 /// Give an agent work again
@@ -121,8 +135,9 @@ async fn resume(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     AgentPath(agent): AgentPath,
+    terms: Terms,
 ) -> Result<Json<AgentView>, ApiError> {
-    ask(&server, &who, agent.id, AgentCommand::Resume).await
+    ask(&server, &who, agent.id, AgentCommand::Resume, &terms).await
 }
 
 /// Let an agent do nothing any more, for good
@@ -132,8 +147,9 @@ async fn revoke(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     AgentPath(agent): AgentPath,
+    terms: Terms,
 ) -> Result<Json<AgentView>, ApiError> {
-    ask(&server, &who, agent.id, AgentCommand::Revoke).await
+    ask(&server, &who, agent.id, AgentCommand::Revoke, &terms).await
 }
 
 /// How the key of an agent is wished for.
@@ -176,6 +192,7 @@ async fn remove(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     AgentPath(agent): AgentPath,
+    terms: Terms,
 ) -> Result<Json<AgentView>, ApiError> {
-    ask(&server, &who, agent.id, AgentCommand::Revoke).await
+    ask(&server, &who, agent.id, AgentCommand::Revoke, &terms).await
 }

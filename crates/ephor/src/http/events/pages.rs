@@ -8,7 +8,7 @@ use crate::local::{event_view, store};
 use ephor_core::event::Event;
 use ephor_core::id::{StreamId, StreamKind, TaskId};
 use ephor_engine::query;
-use ephor_engine::store::{Reader, StoredEvent};
+use ephor_engine::store::{Filter, Reader, StoredEvent};
 use std::collections::HashMap;
 
 /// A page in the order of what happened, and where the next one begins. The rows of one event stay together.
@@ -108,12 +108,28 @@ pub(super) struct Narrowed {
     types: Vec<String>,
     actor: Option<String>,
     sight: Sight,
+    /// Where tasks come from, for rows.
+    sources: HashMap<StreamId, Option<String>>,
 }
 
 impl Narrowed {
     /// These types by this actor, as far as this caller sees.
     pub(super) fn new(form: Form, types: Vec<String>, actor: Option<String>, who: &Principal) -> Self {
-        Self { form, types, actor, sight: Sight::of(who) }
+        Self { form, types, actor, sight: Sight::of(who), sources: HashMap::new() }
+    }
+
+    /// Where the task of an event comes from.
+    fn source(&mut self, reader: &dyn Reader, stored: &StoredEvent) -> Result<Option<String>, ApiError> {
+        if let Some(known) = self.sources.get(&stored.stream) {
+            return Ok(known.clone());
+        }
+        let listed = reader.listed(stored.stream, &Filter::default()).map_err(store)?;
+        let source = listed.and_then(|listed| listed.row.source);
+        if self.sources.len() >= REMEMBERED_MAX {
+            self.sources.clear();
+        }
+        self.sources.insert(stored.stream, source.clone());
+        Ok(source)
     }
 
     /// What is shown of an event, in order.
@@ -134,7 +150,11 @@ impl Narrowed {
         let view = event_view(stored)?;
         Ok(match self.form {
             Form::Events => vec![Shown::Event(Box::new(view))],
-            Form::Rows => EventRow::of(&view).into_iter().filter(|row| row.is_among(&self.types)).map(Shown::Row).collect(),
+            Form::Rows => EventRow::of(&view, self.source(reader, stored)?.as_deref())
+                .into_iter()
+                .filter(|row| row.is_among(&self.types))
+                .map(Shown::Row)
+                .collect(),
         })
     }
 }

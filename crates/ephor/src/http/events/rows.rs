@@ -8,7 +8,7 @@ use axum::response::sse::Event as Told;
 use ephor_core::event::ActorKind;
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::status::Status;
-use ephor_core::time::WireTime;
+use ephor_core::time::{Time, WireTime};
 use ephor_core::view::EventView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -87,7 +87,8 @@ pub(super) struct EventRow {
 
 impl EventRow {
     /// The rows an event is, in order: none, one or two.
-    pub(super) fn of(event: &EventView) -> Vec<Self> {
+    /// `source` is that of the task, which stands in all of them.
+    pub(super) fn of(event: &EventView, source: Option<&str>) -> Vec<Self> {
         let Some(after) = event.status_after.filter(|_| event.stream.starts_with("task_")) else { return Vec::new() };
         let (old_status, new_status) = (event.status_before.map(older), older(after));
         let moved = old_status.is_some_and(|old| old != new_status).then_some(CHANGED);
@@ -96,7 +97,11 @@ impl EventRow {
             Value::Null => serde_json::Map::new(),
             other => serde_json::Map::from_iter([("value".to_owned(), other.clone())]),
         };
+        metadata.iter_mut().for_each(|(name, value)| as_instant(name, value));
         metadata.insert("event".into(), json!(event.kind));
+        if let Some(source) = source {
+            metadata.entry("source").or_insert_with(|| json!(source));
+        }
         let row = |(n, event_type): (usize, &'static str)| Self {
             id: format!("{}.{n}", event.position),
             task_id: event.stream.clone(),
@@ -129,6 +134,20 @@ impl EventRow {
             case::to_camel(&mut data);
         }
         Told::default().id(&self.id).event(self.event_type).data(data.to_string())
+    }
+}
+
+/// Writes an instant as this interface reads it, wherever it stands among the facts.
+fn as_instant(name: &str, value: &mut Value) {
+    match value {
+        Value::Number(ms) if name.ends_with("_at") || name == "deadline" => {
+            if let Some(ms) = ms.as_i64() {
+                *value = json!(WireTime(Time(ms)));
+            }
+        }
+        Value::Object(facts) => facts.iter_mut().for_each(|(name, value)| as_instant(name, value)),
+        Value::Array(list) => list.iter_mut().for_each(|value| as_instant(name, value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -8,7 +8,7 @@ use crate::http::body::Body;
 use crate::http::errors::Errors;
 use crate::http::query::Query;
 use crate::http::server::Server;
-use crate::http::tasks::limit;
+use crate::http::tasks::{Terms, limit};
 use crate::local::PAGE;
 use axum::Json;
 use axum::extract::State;
@@ -131,6 +131,7 @@ impl ExecutionAgent {
 async fn register(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
+    terms: Terms,
     Body(new): Body<NewAgent>,
 ) -> Result<(StatusCode, HeaderMap, Json<ExecutionAgent>), ApiError> {
     // By an id of the server's own it is known already; whatever else it says is its own name.
@@ -162,7 +163,8 @@ async fn register(
         namespace: new.namespace.map(Into::into).or(before.namespace),
         ..Registration::default()
     };
-    let (status, agent) = enlist(&server, &who, known.map(|agent| agent.id), said).await?;
+    let idempotency = terms.idempotency(&who, "POST /api/agents", &said);
+    let (status, agent) = enlist(&server, &who, known.map(|agent| agent.id), said, idempotency).await?;
     let shown = ExecutionAgent::of(&server, &agent);
     let mut headers = HeaderMap::new();
     let location = HeaderValue::try_from(format!("/api/agents/{}", agent.id)).expect("ids are letters and digits");

@@ -138,14 +138,10 @@ async fn earlier(server: &Server, who: &Principal, new: &NewExecution) -> Result
     who.narrow(&mut filter.namespace)?;
     let task = match server.api(who).tasks(filter).await?.items.first() {
         Some(row) => row.id,
-        None => {
-            let task = match server.api(who).find(name).await {
-                Err(error) if error.kind == Kind::NotFound => return Err(unknown()),
-                found => found?,
-            };
-            TaskPath::may_see(server, who, task, name).await.map_err(|_| unknown())?;
-            task
-        }
+        None => match TaskPath::of(server, who, "plan_id", name).await {
+            Err(error) if error.kind == Kind::NotFound => return Err(unknown()),
+            found => found?,
+        },
     };
     let reader = server.engine().reader();
     let first = blocking(move || {
@@ -190,7 +186,8 @@ fn dress(
     request.priority = new.priority.unwrap_or(request.priority);
     // The clock releases it, so that it is CREATED as it is answered.
     let soon = server.engine().now().plus(RELEASE_AFTER_MS);
-    request.due_at = Some(WireTime(request.due_at.map_or(soon, |due| due.0.max(soon))));
+    let due = request.scheduled_at.or(request.due_at);
+    request.scheduled_at = Some(WireTime(due.map_or(soon, |due| due.0.max(soon))));
     request.heartbeat_timeout = new.heartbeat_timeout.or(request.heartbeat_timeout).or(Some(WireDuration { ms: SILENCE_MS }));
     request.on_agent_lost = new.on_agent_lost.or(request.on_agent_lost).or(Some(OnAgentLost::Block));
     Ok(())

@@ -103,8 +103,8 @@ fn leads_to(
 ) -> Result<Option<Ask>, ApiError> {
     use ExecutionStatus::{Cancelled, Paused, Queued, Running};
     let release = || {
-        let due_at = Some(WireTime(server.engine().now()));
-        Ask::Modify(Box::new(Modification { due_at, ..Modification::default() }))
+        let scheduled_at = Some(WireTime(server.engine().now()));
+        Ask::Modify(Box::new(Modification { scheduled_at, ..Modification::default() }))
     };
     if is.is_final() {
         return Err(ApiError::refused(Refusal::Ended { status: is }, task));
@@ -113,7 +113,7 @@ fn leads_to(
         (Paused, Status::Paused) | (Queued, Status::Scheduled) => None,
         (Paused, _) => Some(Ask::Pause { reason, stop_running: false }),
         (Running | Queued, Status::Pending) => Some(release()),
-        (Running, Status::Paused | Status::Blocked | Status::Stalled) => Some(Ask::Resume),
+        (Running, Status::Paused | Status::Blocked | Status::Stalled) => Some(Ask::Resume { reason }),
         // Released: it runs from the first claim on.
         (Running, Status::Scheduled | Status::Assigned | Status::InProgress | Status::Review | Status::Retrying) => None,
         (Cancelled, _) => {

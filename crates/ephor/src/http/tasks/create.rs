@@ -6,8 +6,7 @@ use super::steer::Nothing;
 use super::terms::Terms;
 use crate::api::{ApiError, Kind};
 use crate::http::auth::{Caller, Principal};
-use crate::http::body::{Body, Patience, is_json, read_as, too_slow, unreadable};
-use crate::http::case::Wanted;
+use crate::http::body::{Body, read_as, received};
 use crate::http::errors::Errors;
 use crate::http::server::Server;
 use crate::local::trouble;
@@ -50,10 +49,7 @@ impl FromRequest<Arc<Server>> for Submission {
     type Rejection = ApiError;
 
     async fn from_request(request: axum::extract::Request, server: &Arc<Server>) -> Result<Self, ApiError> {
-        is_json(request.headers())?;
-        let wanted = request.extensions().get::<Wanted>().cloned();
-        let reading = tokio::time::timeout(Patience::of(&request), Bytes::from_request(request, server));
-        let bytes = reading.await.map_err(|_| too_slow())?.map_err(unreadable)?;
+        let (bytes, wanted) = received(request, server).await?;
         let (request, camel) = read_as(&bytes, |map| older::reshape(map, server.engine().now()))?;
         if let (true, Some(wanted)) = (camel, wanted) {
             wanted.camel_unless_said();
@@ -96,6 +92,7 @@ async fn rerun(
     terms: Terms,
     Body(_): Body<Nothing>,
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), ApiError> {
+    terms.hold(&server, task).await?;
     let idempotency = terms.idempotency(&who, "POST /tasks/rerun", &task);
     let done = server.engine().rerun(task, who.actor(), idempotency).await.map_err(|e| trouble(e, Some(task)))?;
     Ok(accepted(&done))

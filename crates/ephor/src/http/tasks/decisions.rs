@@ -1,6 +1,7 @@
 //! What only a person or the council decides: votes, confirmations, overrides, escalations. Each needs the permission to decide.
 
 use super::TaskPath;
+use super::flat::{Flat, Words};
 use super::read::Stamped;
 use super::steer::{Nothing, carry_out};
 use super::terms::Terms;
@@ -41,9 +42,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Escalate {
-    /// Why.
+    /// Why: it has to say something.
+    #[serde(default)]
     pub(super) reason: String,
-    /// The priority it is raised to.
+    /// The priority it is raised to; a lower one than it has changes nothing.
     #[serde(default)]
     pub(super) priority: Option<Priority>,
 }
@@ -58,10 +60,11 @@ async fn escalate(
     terms: Terms,
     Body(Escalate { reason, priority }): Body<Escalate>,
 ) -> Result<Stamped, ApiError> {
-    if reason.trim().is_empty() {
-        return Err(ApiError::invalid("the request was refused", vec![FieldProblem::new("reason", "an escalation says why")]));
-    }
     carry_out(&server, &who, task, Ask::Escalate { priority, reason }, &terms).await
+}
+
+impl Words for Decide {
+    const CHANGES: bool = true;
 }
 
 /// The decision on an escalation.
@@ -79,6 +82,8 @@ struct Decide {
 }
 
 /// Decide on an escalated task, or put a decision to the vote of the council
+///
+/// LIQUIDATE needs a reason. The fields of `changes` may also stand beside the others.
 #[utoipa::path(post, path = "/api/v1/tasks/{id}/council-decision", tag = "deciding",
     params(("id" = String, Path, description = "The task")), request_body = Decide, responses((status = 200, body = TaskView), Errors))]
 async fn decide(
@@ -86,7 +91,7 @@ async fn decide(
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     terms: Terms,
-    Body(Decide { decision, changes, council }): Body<Decide>,
+    Flat(Decide { decision, changes, council }): Flat<Decide>,
 ) -> Result<Stamped, ApiError> {
     carry_out(&server, &who, task, Ask::Decide { decision, changes, council }, &terms).await
 }

@@ -109,14 +109,20 @@ struct Intervention {
     deadline: Option<WireTime>,
     /// MODIFY: the new due time.
     due_at: Option<WireTime>,
+    /// MODIFY: when it is released, whatever its due time; the past means now.
+    scheduled_at: Option<WireTime>,
     /// MODIFY: the new mode.
     execution_mode: Option<ExecutionMode>,
+    /// MODIFY: the new title.
+    title: Option<String>,
     /// MODIFY: the new description.
     description: Option<String>,
     /// MODIFY: the new requirements.
     requirements: Option<Vec<String>>,
     /// MODIFY: the new limits.
     resource_limits: Option<Map<String, Value>>,
+    /// MODIFY: the new article it rests on.
+    constitutional_basis: Option<String>,
     /// OVERRIDE: what is done.
     decision: Option<OverrideWord>,
     /// OVERRIDE: the step it is about, by path or name; ROLLBACK: the checkpoint to go back to, and `checkpoint` says the same.
@@ -157,13 +163,13 @@ impl Intervention {
     fn ask(self) -> Result<Ask, ApiError> {
         let missing = |field: &str, why: &str| ApiError::invalid("the request was refused", vec![FieldProblem::new(field, why)]);
         let reason = match (self.reason.trim().is_empty(), self.word) {
-            (true, Some(Word::Cancel | Word::Escalate | Word::Override)) => return Err(missing("reason", "say why")),
+            (true, Some(Word::Cancel | Word::Override)) => return Err(missing("reason", "say why")),
             (_, _) => self.reason.clone(),
         };
         let word = self.word.ok_or_else(|| missing("type", "say which intervention it is: PAUSE, RESUME, CANCEL, …"))?;
         Ok(match word {
             Word::Pause => Ask::Pause { reason, stop_running: self.stop_running },
-            Word::Resume => Ask::Resume,
+            Word::Resume => Ask::Resume { reason },
             Word::Cancel => Ask::Cancel { reason, force: self.force },
             Word::Modify => Ask::Modify(Box::new(self.modification()?)),
             Word::Escalate => Ask::Escalate { priority: self.priority, reason },
@@ -180,15 +186,18 @@ impl Intervention {
     fn modification(self) -> Result<Modification, ApiError> {
         let text = TextChanges {
             reason: self.reason,
+            title: self.title,
             description: self.description,
             requirements: self.requirements,
             resource_limits: self.resource_limits,
+            constitutional_basis: self.constitutional_basis,
         };
         let beside = Modification {
             expected_version: None,
             priority: self.priority,
             deadline: self.deadline,
             due_at: self.due_at,
+            scheduled_at: self.scheduled_at,
             execution_mode: self.execution_mode,
             agent: None,
             changes: text,
@@ -203,16 +212,19 @@ impl Intervention {
             let field = format!("changes.{}", e.path());
             ApiError::invalid("the request was refused", vec![FieldProblem::new(field, e.inner().to_string())])
         })?;
-        let TextChanges { reason, description, requirements, resource_limits } = beside.changes;
+        let TextChanges { reason, title, description, requirements, resource_limits, constitutional_basis } = beside.changes;
         Ok(Modification {
             expected_version: nested.expected_version,
             priority: nested.priority.or(beside.priority),
             deadline: nested.deadline.or(beside.deadline),
             due_at: nested.due_at.or(beside.due_at),
+            scheduled_at: nested.scheduled_at.or(beside.scheduled_at),
             execution_mode: nested.execution_mode.or(beside.execution_mode),
             agent: nested.agent,
             changes: TextChanges {
                 reason,
+                title: nested.title.or(title),
+                constitutional_basis: nested.constitutional_basis.or(constitutional_basis),
                 description: nested.description.or(description),
                 requirements: nested.requirements.or(requirements),
                 resource_limits: nested.resource_limits.or(resource_limits),
@@ -229,8 +241,11 @@ struct Nested {
     priority: Option<Priority>,
     deadline: Option<WireTime>,
     due_at: Option<WireTime>,
+    scheduled_at: Option<WireTime>,
     execution_mode: Option<ExecutionMode>,
     agent: Option<AgentId>,
+    title: Option<String>,
+    constitutional_basis: Option<String>,
     description: Option<String>,
     requirements: Option<Vec<String>>,
     resource_limits: Option<Map<String, Value>>,

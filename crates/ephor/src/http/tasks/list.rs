@@ -1,10 +1,11 @@
 //! Lists of tasks, newest first, page by page.
 
 use super::TaskPath;
-use crate::api::{Api, ApiError, Page, TaskFilter};
+use crate::api::{Api, ApiError, Kind, Page, TaskFilter};
 use crate::http::agents::found as agent_named;
 use crate::http::auth::{Caller, Principal};
 use crate::http::errors::Errors;
+use crate::http::events::Order;
 use crate::http::query::{Query, Risks, Statuses};
 use crate::http::server::Server;
 use crate::local::PAGE_MAX;
@@ -14,15 +15,16 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::time::WireTime;
 use ephor_core::view::TaskRow;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(subtasks))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(counts)).routes(routes!(subtasks))
 }
 
 /// Which tasks are wanted; every part narrows the list.
@@ -65,6 +67,11 @@ struct Wanted {
     /// Only due after this instant; those without a due time are left out then.
     #[param(value_type = Option<WireTime>)]
     after_due: Option<WireTime>,
+    /// Those that were archived as well.
+    archived: bool,
+    /// `desc`, the newest first, or `asc`.
+    #[param(inline)]
+    order: Option<Order>,
     /// How many at most, from 1 to 500; 50 where it is missing.
     limit: Option<u32>,
     /// Where the page before ended, as its `Link` says it.
@@ -74,7 +81,49 @@ struct Wanted {
 /// A part of a list, and where the next part is.
 type Part = (HeaderMap, Json<Vec<TaskRow>>);
 
-/// Tasks, newest first
+/// How many tasks there are.
+#[derive(Debug, Serialize, ToSchema)]
+struct Counts {
+    /// Of which namespace; of all where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    /// All of them, archived ones too.
+    total: u64,
+    /// In each status in which there are some.
+    by_status: BTreeMap<&'static str, u64>,
+}
+
+/// Which tasks are counted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Counted {
+    /// Only of this namespace.
+    namespace: Option<String>,
+}
+
+/// How many tasks are in which status
+#[utoipa::path(get, path = "/api/v1/tasks/counts", tag = "tasks", params(Counted), responses((status = 200, body = Counts), Errors))]
+async fn counts(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    Query(Counted { mut namespace }): Query<Counted>,
+) -> Result<Json<Counts>, ApiError> {
+    if who.agent_alone().is_some() {
+        return Err(ApiError::new(
+            Kind::Forbidden,
+            "FORBIDDEN",
+            "this key reaches the tasks its agent works on, and counts no others",
+        ));
+    }
+    who.narrow(&mut namespace)?;
+    let counted = server.api(&who).counts(namespace.clone()).await?;
+    let total = counted.iter().map(|(_, count)| count).sum();
+    let by_status = counted.into_iter().map(|(status, count)| (status.word(), count)).collect();
+    Ok(Json(Counts { namespace, total, by_status }))
+}
+
+/// Tasks, newest first unless they are wanted otherwise
 #[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks", params(Wanted),
     responses((status = 200, body = Vec<TaskRow>, headers(("Link" = String, description = "The next page, where there is one"))), Errors))]
 async fn list(
@@ -84,7 +133,7 @@ async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Result<Part, ApiError> {
     let parent_task_id = match &wanted.parent {
-        Some(name) => Some(server.api(&who).find(name).await?),
+        Some(name) => Some(TaskPath::of(&server, &who, "parent", name).await?),
         None => None,
     };
     // An agent that the caller may not see does not exist.
@@ -117,7 +166,7 @@ async fn subtasks(
 ) -> Result<Part, ApiError> {
     // What does not exist has no parts; it is told apart from what has none.
     super::read::side(&server, task, |_| ()).await?;
-    let wanted = Wanted { limit: part.limit, cursor: part.cursor, ..Wanted::default() };
+    let wanted = Wanted { archived: true, limit: part.limit, cursor: part.cursor, ..Wanted::default() };
     page(&server, &who, &uri, TaskFilter { parent_task_id: Some(task), ..wanted.filter()? }).await
 }
 
@@ -137,6 +186,8 @@ impl Wanted {
             q: self.q,
             due_before: self.before,
             due_after: self.after_due,
+            without_archived: !self.archived,
+            oldest_first: matches!(self.order, Some(Order::Asc)),
             limit: limit(self.limit)?.unwrap_or(0),
             after: self.cursor,
         })

@@ -3,6 +3,7 @@
 mod batch;
 mod create;
 mod decisions;
+mod flat;
 mod graph;
 mod interventions;
 mod list;
@@ -20,7 +21,7 @@ mod terms;
 pub(crate) use create::belongs;
 pub(crate) use list::{limit, link, within};
 pub(crate) use older::{RELEASE_AFTER_MS, SILENCE_MS};
-pub(crate) use path::TaskPath;
+pub(crate) use path::{NARROWING, TaskPath, names_a_task};
 pub(crate) use steer::carry_out_all;
 pub(crate) use terms::Terms;
 

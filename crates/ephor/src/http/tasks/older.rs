@@ -27,11 +27,11 @@ pub(super) fn reshape(request: &mut Map<String, Value>, now: Time) -> Result<boo
         request.insert("title".into(), title.trim().into());
     }
     request.insert("task_type".into(), task_type);
-    let due = request.get("due_at").and_then(Value::as_str).and_then(|text| Time::parse(text).ok()).unwrap_or_default();
     let soon = now.plus(RELEASE_AFTER_MS);
-    // What is no time at all stays, to be told by its field.
-    if !request.contains_key("due_at") || (due != Time::default() && due < soon) {
-        request.insert("due_at".into(), soon.to_string().into());
+    let due = request.get("due_at").and_then(Value::as_str).and_then(|text| Time::parse(text).ok());
+    // The clock releases it, at its due time or soon; the due time itself stays as it was said.
+    if due.is_none_or(|due| due < soon) {
+        request.entry("scheduled_at").or_insert(soon.to_string().into());
     }
     request.entry("max_retries").or_insert(json!(0));
     request.entry("heartbeat_timeout").or_insert(json!(WireDuration { ms: SILENCE_MS }));
@@ -85,10 +85,14 @@ mod tests {
     fn a_request_with_a_type_is_released_by_the_clock_and_fails_once() {
         let request = reshaped(json!({"type": "T", "subject_ref_id": "INV-1", "payload": {"a": 1}})).unwrap();
         assert_eq!((&request["task_type"], &request["title"]), (&json!("T"), &json!("T INV-1")));
-        assert_eq!((&request["due_at"], &request["max_retries"]), (&json!("1970-01-01T00:00:02Z"), &json!(0)));
+        assert_eq!((&request["scheduled_at"], &request["max_retries"]), (&json!("1970-01-01T00:00:02Z"), &json!(0)));
+        assert_eq!(request["due_at"], Value::Null);
+        let past = reshaped(json!({"type": "T", "due_at": "1970-01-01T00:00:00Z"})).unwrap();
+        assert_eq!((&past["due_at"], &past["scheduled_at"]), (&json!("1970-01-01T00:00:00Z"), &json!("1970-01-01T00:00:02Z")));
         assert_eq!(request["plan"]["steps"][0]["params"], json!({"a": 1}));
         assert_eq!((&request["heartbeat_timeout"], &request["on_agent_lost"]), (&json!("24m"), &json!("block")));
         let later = reshaped(json!({"type": "T", "due_at": "2099-01-01T00:00:00Z", "max_retries": 2})).unwrap();
         assert_eq!((&later["due_at"], &later["max_retries"]), (&json!("2099-01-01T00:00:00Z"), &json!(2)));
+        assert_eq!(later["scheduled_at"], Value::Null);
     }
 }

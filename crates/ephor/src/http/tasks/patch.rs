@@ -94,12 +94,16 @@ struct Patch {
     due_at: Option<WireTime>,
     /// The new mode.
     execution_mode: Option<ExecutionMode>,
+    /// The new title.
+    title: Option<String>,
     /// The new description.
     description: Option<String>,
     /// The new requirements.
     requirements: Option<Vec<String>>,
     /// The new limits.
     resource_limits: Option<Map<String, Value>>,
+    /// The new article it rests on.
+    constitutional_basis: Option<String>,
 }
 
 /// Move or change a task
@@ -158,6 +162,8 @@ impl Patch {
     fn modification(&self) -> Option<Modification> {
         let changes = TextChanges {
             reason: self.reason.clone().unwrap_or_default(),
+            title: self.title.clone(),
+            constitutional_basis: self.constitutional_basis.clone(),
             description: self.description.clone(),
             requirements: self.requirements.clone(),
             resource_limits: self.resource_limits.clone(),
@@ -167,6 +173,7 @@ impl Patch {
             priority: self.priority,
             deadline: self.deadline,
             due_at: self.due_at,
+            scheduled_at: None,
             execution_mode: self.execution_mode,
             agent: None,
             changes,
@@ -209,10 +216,12 @@ impl Asked<'_> {
             }
             (Status::Scheduled, Status::Pending) => {
                 let now = self.server.engine().now();
-                let due_at = Some(patch.scheduled_at.map_or(now, |at| at.0.max(now)));
-                asked(Command::Modify(Box::new(Changes { due_at, ..Changes::default() })))
+                let release_at = Some(patch.scheduled_at.map_or(now, |at| at.0.max(now)));
+                asked(Command::Modify(Box::new(Changes { release_at, ..Changes::default() })))
             }
-            (Status::InProgress, Status::Paused | Status::Blocked | Status::Stalled) => asked(Command::Resume),
+            (Status::InProgress, Status::Paused | Status::Blocked | Status::Stalled) => {
+                asked(Command::Resume { reason: reason.unwrap_or_default() })
+            }
             (Status::InProgress, Status::Scheduled | Status::Assigned | Status::InProgress) => {
                 self.claim(patch, &leases, open.as_deref()).await
             }

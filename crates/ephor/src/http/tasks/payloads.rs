@@ -1,7 +1,7 @@
 //! Large values: kept beside a task, referred to by what is written about it, deleted with what else was private of it.
 
 use super::TaskPath;
-use crate::api::{Api, ApiError, Kind};
+use crate::api::{ApiError, Kind};
 use crate::http::auth::{Caller, Principal};
 use crate::http::body::{too_slow, unreadable};
 use crate::http::errors::Errors;
@@ -56,9 +56,7 @@ struct Whose {
 
 impl Whose {
     async fn task(&self, server: &Server, who: &Principal) -> Result<TaskId, ApiError> {
-        let task = server.api(who).find(&self.task_id).await?;
-        TaskPath::may_see(server, who, task, &self.task_id).await?;
-        Ok(task)
+        TaskPath::of(server, who, "task_id", &self.task_id).await
     }
 }
 

@@ -3,13 +3,13 @@
 use super::TaskPath;
 use super::graph::GraphView;
 use super::result::TaskResult;
-use crate::api::{Api, ApiError, Kind};
+use crate::api::{Api, ApiError};
 use crate::http::agents::sees;
 use crate::http::auth::Caller;
 use crate::http::errors::Errors;
 use crate::http::query::Query;
 use crate::http::server::Server;
-use crate::local::{blocking, store};
+use crate::local::blocking;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -21,7 +21,6 @@ use ephor_core::status::Status;
 use ephor_core::task::Task;
 use ephor_core::time::WireTime;
 use ephor_core::view::{EffectView, OutputView, PlanView, ReviewView, StepView, TaskView, Waiting};
-use ephor_engine::query::{self, AsOf};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -74,24 +73,15 @@ async fn show(
     TaskPath(task): TaskPath,
     Query(moment): Query<Moment>,
 ) -> Result<Stamped, ApiError> {
-    let as_of = match (moment.version, moment.at) {
-        (None, None) => return server.api(&who).task(task).await.map(Stamped),
-        (Some(version), None) => AsOf::Version(version),
-        (None, Some(at)) => AsOf::Time(at.0),
+    match (moment.version, moment.at) {
+        (None, None) => server.api(&who).task(task).await.map(Stamped),
+        (version @ Some(_), None) => server.api(&who).task_as_of(task, version, None).await.map(Stamped),
+        (None, at @ Some(_)) => server.api(&who).task_as_of(task, None, at).await.map(Stamped),
         (Some(_), Some(_)) => {
             let problem = FieldProblem::new("at", "and `version` both say which moment; give one of them");
-            return Err(ApiError::invalid("the query was refused", vec![problem]));
+            Err(ApiError::invalid("the query was refused", vec![problem]))
         }
-    };
-    let reader = server.engine().reader();
-    let look = server.look().clone();
-    let found = blocking(move || {
-        let found = query::task(&*reader, task, as_of).map_err(store)?;
-        found.map(|task| Ok(TaskView { hierarchical_id: look.place(&task)?, ..task.view() })).transpose()
-    })
-    .await?;
-    let unborn = || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there was no task {task} then"));
-    found.map(Stamped).ok_or_else(unborn)
+    }
 }
 
 /// One side of a task as it is now.

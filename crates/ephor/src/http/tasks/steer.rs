@@ -1,6 +1,7 @@
 //! What people ask of a task: a route for each verb. The body is the verb's own fields; the answer is where the task is then.
 
 use super::TaskPath;
+use super::flat::{Flat, Words};
 use super::read::Stamped;
 use super::terms::Terms;
 use crate::api::{Api, ApiError};
@@ -103,6 +104,14 @@ async fn pause(
     carry_out(&server, &who, task, Ask::Pause { reason, stop_running }, &terms).await
 }
 
+/// Why it goes on.
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+struct GoOn {
+    /// Why.
+    reason: String,
+}
+
 /// Nothing more needs to be said.
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -113,15 +122,15 @@ pub(super) struct Nothing {
 
 /// Go on: from a hold, a stall, or what an agent reported in the way
 #[utoipa::path(post, path = "/api/v1/tasks/{id}/resume", tag = "steering", params(("id" = String, Path, description = "The task")),
-    request_body = Nothing, responses((status = 200, body = TaskView), Errors))]
+    request_body = GoOn, responses((status = 200, body = TaskView), Errors))]
 async fn resume(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     terms: Terms,
-    Body(_): Body<Nothing>,
+    Body(GoOn { reason }): Body<GoOn>,
 ) -> Result<Stamped, ApiError> {
-    carry_out(&server, &who, task, Ask::Resume, &terms).await
+    carry_out(&server, &who, task, Ask::Resume { reason }, &terms).await
 }
 
 /// An end without success.
@@ -149,6 +158,8 @@ async fn cancel(
 }
 
 /// Change what was submitted; what is left out stays
+///
+/// The fields of `changes` may also stand beside the others.
 #[utoipa::path(post, path = "/api/v1/tasks/{id}/modify", tag = "steering", params(("id" = String, Path, description = "The task")),
     request_body = Modification, responses((status = 200, body = TaskView), Errors))]
 async fn modify(
@@ -156,16 +167,24 @@ async fn modify(
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     terms: Terms,
-    Body(modification): Body<Modification>,
+    Flat(modification): Flat<Modification>,
 ) -> Result<Stamped, ApiError> {
     carry_out(&server, &who, task, Ask::Modify(Box::new(modification)), &terms).await
+}
+
+impl Words for Modification {
+    const CHANGES: bool = true;
+}
+
+impl Words for Reassign {
+    const CHANGES: bool = false;
 }
 
 /// Another agent.
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Reassign {
-    /// The only one who gets its work; anybody where it is missing.
+    /// The only one who gets its work, by its id or its own name; anybody where it is missing.
     agent: Option<AgentId>,
     /// Why.
     reason: String,
@@ -179,7 +198,7 @@ async fn reassign(
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     terms: Terms,
-    Body(Reassign { agent, reason }): Body<Reassign>,
+    Flat(Reassign { agent, reason }): Flat<Reassign>,
 ) -> Result<Stamped, ApiError> {
     carry_out(&server, &who, task, Ask::Reassign { agent, reason }, &terms).await
 }
@@ -187,20 +206,20 @@ async fn reassign(
 /// Words for whoever works on a task.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Words {
+pub(super) struct Said {
     /// What.
     pub(super) text: String,
 }
 
 /// Tell its agents what to keep in mind
 #[utoipa::path(post, path = "/api/v1/tasks/{id}/guide", tag = "steering", params(("id" = String, Path, description = "The task")),
-    request_body = Words, responses((status = 200, body = TaskView), Errors))]
+    request_body = Said, responses((status = 200, body = TaskView), Errors))]
 async fn guide(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     terms: Terms,
-    Body(Words { text }): Body<Words>,
+    Body(Said { text }): Body<Said>,
 ) -> Result<Stamped, ApiError> {
     carry_out(&server, &who, task, Ask::Guide { text }, &terms).await
 }
@@ -284,13 +303,13 @@ async fn delete(
 
 /// Add a remark to an ended task
 #[utoipa::path(post, path = "/api/v1/tasks/{id}/note", tag = "steering", params(("id" = String, Path, description = "The task")),
-    request_body = Words, responses((status = 200, body = TaskView), Errors))]
+    request_body = Said, responses((status = 200, body = TaskView), Errors))]
 async fn note(
     State(server): State<Arc<Server>>,
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     terms: Terms,
-    Body(Words { text }): Body<Words>,
+    Body(Said { text }): Body<Said>,
 ) -> Result<Stamped, ApiError> {
     carry_out(&server, &who, task, Ask::Note { text }, &terms).await
 }

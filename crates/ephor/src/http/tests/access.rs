@@ -51,6 +51,21 @@ async fn session(house: &House) -> String {
 }
 
 #[tokio::test]
+async fn a_key_of_a_namespace_counts_what_is_in_it() {
+    let house = House::new(false);
+    for namespace in ["a", "a", "b"] {
+        house.task(namespace).await;
+    }
+    let key = house.key(json!({"name": "a", "roles": ["viewer"], "namespace": "a"})).await;
+    let counted = house.ask("GET", "/api/v1/tasks/counts", Some(&key), None).await;
+    assert_eq!(counted.json, json!({"namespace": "a", "total": 2, "by_status": {"SCHEDULED": 2}}));
+    assert_eq!(house.ask("GET", "/api/v1/tasks/counts?namespace=b", Some(&key), None).await.status, 403);
+    let agent = house.agent("w", Some("a")).await;
+    let own = house.key(json!({"name": "own", "roles": ["agent"], "namespace": "a", "agent": agent})).await;
+    assert_eq!(house.ask("GET", "/api/v1/tasks/counts", Some(&own), None).await.status, 403);
+}
+
+#[tokio::test]
 async fn a_session_is_the_operator_until_it_is_closed() {
     let house = House::new(false);
     let cookie = session(&house).await;

@@ -253,6 +253,53 @@ async fn lists_show_nothing_of_anothers() {
     assert!(asked > 300, "only {asked} were asked");
 }
 
+/// A task is reached by its names as it is by its id: one's own, and no other's of the same name.
+#[tokio::test]
+async fn nobody_reaches_by_a_name_what_is_not_theirs() {
+    let house = House::new(false);
+    house.agent("worker-a", Some("a")).await;
+    let askers = askers(&house, false).await;
+    let mut ids = HashMap::new();
+    for namespace in ["b", "a"] {
+        for name in ["SAME".to_owned(), format!("ONLY-{namespace}")] {
+            let made = json!({"title": "one", "action": "work", "namespace": namespace, "external_id": name});
+            let made = house.ask("POST", "/api/v1/tasks", Some(TOKEN), Some(made)).await;
+            ids.insert((namespace, name), made.json["id"].as_str().unwrap().to_owned());
+        }
+    }
+    let id = |namespace, name: &str| ids[&(namespace, name.to_owned())].as_str();
+    let beginning = |id: &str| id[..id.len() - 1].to_owned();
+    let own = ["SAME".to_owned(), "@last".into(), beginning(id("a", "SAME"))];
+    let foreign = ["ONLY-b".to_owned(), id("b", "SAME").to_owned(), beginning(id("b", "ONLY-b"))];
+    let mut asked = 0;
+    for asker in askers.iter().filter(|asker| !asker.everywhere) {
+        let may = asker.may.as_ref().expect("keys of a namespace are good ones");
+        let reached = |(method, path, needed): &&(&str, &str, Permission)| {
+            *method != "DELETE" && may.contains(needed) && (path.contains("/tasks/{id}") || path.contains("/executions/{id}"))
+        };
+        for (method, path, _) in OPERATIONS.iter().filter(reached) {
+            for (name, mine) in own.iter().map(|name| (name, true)).chain(foreign.iter().map(|name| (name, false))) {
+                let parts = path.replace("{id}", name);
+                let filled = parts.split('/').map(|part| if part.starts_with('{') { "none" } else { part });
+                let filled = filled.collect::<Vec<_>>().join("/");
+                let body = matches!(*method, "POST" | "PUT" | "PATCH").then(|| json!({}));
+                let answer = house.ask(method, &filled, asker.key.as_deref(), body).await;
+                let told = format!("{} {method} {filled}: {} {}", asker.name, answer.status, answer.json);
+                if !mine {
+                    assert_eq!(answer.status, 404, "{told}");
+                } else if !asker.alone {
+                    assert!(answer.status != 404 || path.matches('{').count() > 1, "{told}");
+                    assert!(!refused_at_the_door(&answer), "{told}");
+                    assert!(answer.json["detail"].as_str().is_none_or(|why| !why.contains("more than one")), "{told}");
+                }
+                assert!(!told.contains(id("b", "SAME")) || filled.contains(id("b", "SAME")), "{told}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 500, "only {asked} were asked");
+}
+
 #[tokio::test]
 async fn a_key_of_an_agent_speaks_as_no_other() {
     let house = House::new(false);

@@ -1,7 +1,9 @@
 //! The interface, asked without a socket.
 
 mod access;
+mod asked;
 mod batch;
+mod contract;
 mod desk;
 mod flow;
 mod generated;
@@ -10,6 +12,7 @@ mod lists;
 mod liveness;
 mod malformed;
 mod matrix;
+mod names;
 mod planexe;
 mod reassign;
 mod recovery;

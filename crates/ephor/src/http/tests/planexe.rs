@@ -145,7 +145,7 @@ async fn what_makes_no_sense_is_refused_with_its_field_and_what_is_unknown_is_40
         ("POST", "/api/executions", json!({"plan_id": "bakery", "agent_id": "ghost"}), 404, ""),
         ("POST", "/api/executions", json!({"plna_id": "x"}), 400, "plna_id"),
         ("POST", "/api/agents", json!({"name": "x", "capabilities": []}), 400, "capabilities"),
-        ("POST", "/api/agents", json!({"name": "x"}), 400, "body"),
+        ("POST", "/api/agents", json!({"name": "x"}), 400, "capabilities"),
         ("PATCH", "/api/executions/exec_1", json!({}), 400, "status"),
         ("PATCH", "/api/executions/exec_1", json!({"status": "DANCING"}), 400, "status"),
         ("PATCH", "/api/executions/exec_1", json!({"agent_id": "ghost"}), 404, ""),

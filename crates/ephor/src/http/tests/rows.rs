@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 /// A task as the older interface makes one, moved through its whole life by PATCH; its path.
 async fn lived(desk: &Desk) -> String {
-    let body =
-        json!({"type": "INVOICE_FOLLOW_UP", "mode": "ASSISTED", "subjectRefId": "INV-1", "source": "OVERDUE_INVOICE_DETECTOR"});
+    let body = json!({"type": "INVOICE_FOLLOW_UP", "mode": "ASSISTED", "subjectRefId": "INV-1", "source": "OVERDUE_INVOICE_DETECTOR",
+        "dueAt": "2026-01-05T12:00:00Z"});
     let task = desk.submit(&body).await;
     for wish in ["SCHEDULED", "IN_PROGRESS", "COMPLETED"] {
         let body = json!({"newStatus": wish, "actorType": "AI", "actorId": "WORKER"});
@@ -48,7 +48,11 @@ async fn a_life_is_told_in_the_older_words_and_a_move_is_a_row_of_its_own() {
     for field in ["id", "taskId", "eventType", "newStatus", "canonicalStatus", "actorType", "actorId", "createdAt"] {
         assert!(!first[field].is_null(), "{field}: {first}");
     }
-    assert_eq!(first["metadata"]["source"], "OVERDUE_INVOICE_DETECTOR");
+    // Where the task comes from stands in each of them, and instants as people write them.
+    for row in rows.as_array().unwrap() {
+        assert_eq!(row["metadata"]["source"], "OVERDUE_INVOICE_DETECTOR", "{row}");
+    }
+    assert_eq!(first["metadata"]["dueAt"], "2026-01-05T12:00:00Z", "{first}");
     assert_eq!((&rows[2]["actorType"], &rows[2]["metadata"]["event"]), (&json!("AI"), &json!("ASSIGNED")));
     // The two rows of one event share its position.
     let position = |row: &Value| row["id"].as_str().unwrap().split_once('.').unwrap().0.to_owned();

@@ -22,13 +22,17 @@ use ephor_core::time::WireDuration;
 use ephor_core::work::{ClaimRequest, Heartbeat, HeartbeatAnswer, Report};
 use ephor_engine::{Done, EngineError};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// How long a claim waits for work that does not say.
+/// How long a claim waits for work that does not say, and at most.
 const WAIT: WireDuration = WireDuration { ms: 30_000 };
+const WAIT_MAX: WireDuration = WireDuration { ms: 60_000 };
+/// How many pieces of work one claim may ask for.
+const CLAIM_MAX: u32 = 1_000;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
     let reports = OpenApiRouter::new().routes(routes!(report)).layer(DefaultBodyLimit::max(REPORTS_MAX));
@@ -56,10 +60,22 @@ impl Default for Claim {
 }
 
 impl Claim {
-    fn of(self, server: &Server, agent_id: AgentId) -> ClaimRequest {
+    /// As the engine takes it; what is beyond its limits is no claim.
+    fn of(self, server: &Server, agent_id: AgentId) -> Result<ClaimRequest, ApiError> {
         let Self { claim_id, max, wait, start } = self;
+        let mut problems = Vec::new();
+        if !(1..=CLAIM_MAX).contains(&max) {
+            problems.push(FieldProblem::new("max", format!("allowed are 1 to {CLAIM_MAX}")));
+        }
+        if wait.ms > WAIT_MAX.ms {
+            problems
+                .push(FieldProblem::new("wait", format!("allowed is up to {}", json!(WAIT_MAX).as_str().unwrap_or_default())));
+        }
+        if !problems.is_empty() {
+            return Err(ApiError::invalid("the claim was refused", problems));
+        }
         let claim_id = claim_id.unwrap_or_else(|| server.engine().new_claim_id());
-        ClaimRequest { agent_id, claim_id, max, wait_ms: wait.ms, start }
+        Ok(ClaimRequest { agent_id, claim_id, max, wait_ms: wait.ms, start })
     }
 }
 
@@ -72,7 +88,7 @@ async fn claim(
     WorkerPath(agent): WorkerPath,
     Body(wish): Body<Claim>,
 ) -> Result<Json<Vec<Given>>, ApiError> {
-    give(&server, &who, wish.of(&server, agent), false).await.map(Json)
+    give(&server, &who, wish.of(&server, agent)?, false).await.map(Json)
 }
 
 /// How long to wait.
@@ -100,7 +116,7 @@ async fn next(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let wish = Claim { wait: wait.unwrap_or(WireDuration { ms: 0 }), ..Claim::default() };
-    let given = give(&server, &who, wish.of(&server, agent), true).await?;
+    let given = give(&server, &who, wish.of(&server, agent)?, true).await?;
     Ok(match given.into_iter().next() {
         Some(item) => Json(item).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
@@ -191,6 +207,14 @@ async fn report(
     bounded("reports", reports.len())?;
     require_tasks(&server, &who, &reports).await?;
     let engine = server.engine();
+    let of_report = |mut error: ApiError| {
+        error
+            .problems
+            .iter_mut()
+            .filter(|problem| problem.field == "max")
+            .for_each(|problem| problem.field = "claim_next".into());
+        error
+    };
     let told = |answers: Vec<Result<Done, Refusal>>| answers.into_iter().map(Heard::from).collect();
     let failed = |e: EngineError| trouble(e, None);
     if claim_next == 0 {
@@ -198,7 +222,7 @@ async fn report(
         return Ok(Json(Reported { results, work: Vec::new() }));
     }
     let wait = wait.unwrap_or(WireDuration { ms: 0 });
-    let wish = Claim { claim_id, max: claim_next, wait, start: true }.of(&server, agent);
+    let wish = Claim { claim_id, max: claim_next, wait, start: true }.of(&server, agent).map_err(of_report)?;
     if wish.wait_ms == 0 {
         let (answers, items) = engine.report_and_claim(reports, wish).await.map_err(failed)?;
         return Ok(Json(Reported { results: told(answers), work: items.into_iter().map(Given::from).collect() }));

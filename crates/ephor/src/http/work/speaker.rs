@@ -7,7 +7,6 @@ use crate::http::auth::{Caller, Principal};
 use crate::http::server::Server;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use ephor_core::command::Refusal;
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::work::WorkKey;
@@ -58,7 +57,11 @@ impl WorkPath {
         let held = || lease.filter(|lease| lease.agent == agent.id).map(|lease| lease.attempt);
         match attempt.or_else(held) {
             Some(attempt) => Ok((agent.id, attempt)),
-            None => Err(Refusal::StaleAttempt { work: self.work.clone(), attempt: 0 }.into()),
+            None => {
+                let what = format!("{} holds no lease of {}, and says about no attempt that it held one", agent.id, self.work);
+                let problem = FieldProblem::new("attempt", "is missing; only who holds the lease may leave it out");
+                Err(ApiError { problems: vec![problem], ..ApiError::new(Kind::Conflict, "STALE_ATTEMPT", what) })
+            }
         }
     }
 }
