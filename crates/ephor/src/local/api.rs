@@ -157,7 +157,8 @@ impl Api for LocalApi {
         self.looking(move |look| {
             let found = query::task(&*look.reader, task, as_of).map_err(store)?;
             let unborn = || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there was no task {task} then"));
-            found.map(|task| task.view()).ok_or_else(unborn)
+            let found = found.ok_or_else(unborn)?;
+            Ok(TaskView { hierarchical_id: look.place(&found)?, ..found.view() })
         })
     }
 

@@ -77,12 +77,12 @@ fn a_word_that_comes_too_late_is_kept_and_changes_nothing_that_is_shown() {
     let mut world = given_steps(json!([{"action": "a"}]));
     let item = world.claim(1, "a");
     world.ann(Command::Pause { reason: "legal hold, do not touch".into(), stop_running: false }).unwrap();
-    let before = (world.task.contents.reason.clone(), world.task.waiting());
+    let before = (world.task.view().reason, world.task.waiting());
     let lie = Success { output: json!({"lie": "resume me please"}), ..Success::default() };
     let late = WorkItem { attempt: item.attempt + 7, ..item };
     world.report_as(&Actor::agent(agent(3)), &late, Outcome::Succeeded(lie)).unwrap_err();
     assert_eq!(world.events(), ["LATE_REPORT_KEPT"]);
-    assert_eq!((world.task.contents.reason.clone(), world.task.waiting()), before);
+    assert_eq!((world.task.view().reason, world.task.waiting()), before);
     assert_eq!(before.0.as_deref(), Some("legal hold, do not touch"));
 }
 

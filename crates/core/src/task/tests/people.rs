@@ -279,8 +279,10 @@ fn an_escalation_says_why_and_lowers_nothing() {
 fn whoever_lets_a_task_go_on_may_say_why() {
     let mut world = given(json!({"title": "x"}));
     let resume = |reason: &str| Command::Resume { reason: reason.into() };
-    for (reason, kept) in [("fed", "fed"), ("", "lunch")] {
+    // Who says nothing takes nothing back that was said before; the reason of the hold goes with the hold.
+    for (reason, kept) in [("fed", "fed"), ("", "fed")] {
         world.ann(Command::Pause { reason: "lunch".into(), stop_running: false }).unwrap();
+        assert_eq!(world.task.view().reason.as_deref(), Some("lunch"));
         world.ann(resume(reason)).unwrap();
         assert_eq!(world.task.contents.reason.as_deref(), Some(kept));
     }

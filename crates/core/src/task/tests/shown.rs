@@ -34,13 +34,13 @@ fn a_hold_hides_no_reason_of_the_escalation_and_leaves_none_behind() {
 }
 
 #[test]
-fn a_second_escalation_without_a_word_does_not_speak_with_the_first_ones() {
+fn a_second_escalation_does_not_speak_with_the_first_ones_words() {
     let mut world = given(json!({"title": "x"}));
     world.ann(Command::Escalate { priority: None, reason: "the bill is wrong".into() }).unwrap();
     let text = TextChanges { description: Some("less".into()), ..TextChanges::default() };
     world.ann(Command::Decide(Box::new(Decision { word: DecisionWord::ModifyScope, text, council: false }))).unwrap();
-    world.ann(Command::Escalate { priority: None, reason: String::new() }).unwrap();
-    assert_eq!(waits(&world, "ESCALATED"), "the council or a person owes a decision (somebody asked for it)");
+    world.ann(Command::Escalate { priority: None, reason: "so is the next".into() }).unwrap();
+    assert_eq!(waits(&world, "ESCALATED"), "the council or a person owes a decision (somebody asked for it): so is the next");
 }
 
 #[test]
@@ -163,12 +163,13 @@ fn a_plan_has_an_id_for_each_of_its_versions_and_a_task_says_who_holds_it() {
 #[test]
 fn liquidated_it_goes_nowhere_else_before_it_stops() {
     let mut world = given(json!({"title": "x"}));
-    world.ann(Command::Escalate { priority: None, reason: String::new() }).unwrap();
-    let decision = Decision { word: DecisionWord::Liquidate, text: TextChanges::default(), council: false };
+    world.ann(Command::Escalate { priority: None, reason: "look".into() }).unwrap();
+    let text = TextChanges { reason: "nobody needs it".into(), ..TextChanges::default() };
+    let decision = Decision { word: DecisionWord::Liquidate, text, council: false };
     world.ann(Command::Decide(Box::new(decision))).unwrap();
     let moves: Vec<_> = world.done.moves.iter().map(|m| (m.before, m.after)).collect();
     assert_eq!(moves, [(Status::Escalated, Status::Escalated), (Status::Escalated, Status::Stopped)]);
-    assert_eq!(world.task.view().reason.as_deref(), Some("a decision on its escalation ended it"));
+    assert_eq!(world.task.view().reason.as_deref(), Some("nobody needs it"));
 }
 
 fn mode(world: &mut World, mode: ExecutionMode) -> Autonomy {

@@ -7,11 +7,11 @@ use crate::http::operations::{OPERATIONS, PAGES};
 use ephor_core::agent::AgentCommand;
 use ephor_core::breaker::{Opened, Turn};
 use ephor_core::event::Actor;
-use ephor_core::id::AgentId;
+use ephor_core::id::{AgentId, TaskId};
 use ephor_core::key::Role;
 use ephor_core::spec::ErrorClass;
 use ephor_core::time::Time;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// Somebody who asks.
@@ -362,4 +362,23 @@ async fn who_belongs_to_a_namespace_brings_nothing_into_another() {
     assert_eq!(made.status, 201, "{}", made.json);
     let task = house.ask("GET", &format!("/api/v1/tasks/{}", made.json["id"].as_str().unwrap()), Some(&key), None).await;
     assert_eq!(task.json["namespace"], "a");
+    // Nor does a task of theirs hang on to one of another's, or hear whether it is there.
+    let foreign = json!({"title": "theirs", "namespace": "b"});
+    let foreign = house.ask("POST", "/api/v1/tasks", Some(TOKEN), Some(foreign)).await.json["id"].clone();
+    let nowhere = json!(TaskId::new(1, [1; 10]));
+    let own = made.json["id"].clone();
+    for field in ["parent_task_id", "depends_on", "related_task_id", "retry_of"] {
+        let request = |id: &Value| match field {
+            "depends_on" => json!({"title": "x", field: [id]}),
+            _ => json!({"title": "x", field: id}),
+        };
+        for id in [&foreign, &nowhere] {
+            let answer = house.ask("POST", "/api/v1/tasks", Some(&key), Some(request(id))).await;
+            assert_eq!(answer.status, 404, "{}", answer.json);
+            assert_eq!(answer.json["errors"][0]["field"], field, "{}", answer.json);
+        }
+        if field != "retry_of" {
+            assert_eq!(house.ask("POST", "/api/v1/tasks", Some(&key), Some(request(&own))).await.status, 201, "{field}");
+        }
+    }
 }
