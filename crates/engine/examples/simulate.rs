@@ -5,7 +5,7 @@ use ephor_engine::simulation::{Fault, Length, find, missing, run_many, tell};
 use std::process::ExitCode;
 
 /// How many seeds a planted fault gets to show itself.
-const PLANTED_SEEDS: u64 = 300;
+const PLANTED_SEEDS: u64 = 400;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1).peekable();
