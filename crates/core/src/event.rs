@@ -938,6 +938,7 @@ pub struct Allocation {
 
 impl Allocation {
     /// What of the limits that were given says which agent can do the work.
+    #[cfg(feature = "rules")]
     pub(crate) fn of(text: &TextChanges) -> Self {
         let Some(limits) = &text.resource_limits else { return Self::default() };
         let model = limits.get("model").and_then(serde_json::Value::as_str).filter(|name| crate::matching::is_model(name));
@@ -950,6 +951,7 @@ impl Allocation {
     }
 
     /// More was given; what is said anew counts.
+    #[cfg(feature = "rules")]
     pub(crate) fn add(&mut self, more: &Self) {
         self.demands.extend(more.demands.iter().map(|(name, n)| (name.clone(), *n)));
         self.model = more.model.clone().or(self.model.take());

@@ -277,6 +277,7 @@ pub struct Unguarded {
 }
 
 impl Unguarded {
+    #[cfg(feature = "rules")]
     fn told(&self) -> String {
         let about = if self.description.is_empty() { String::new() } else { format!(" ({})", self.description) };
         let key = self.key.as_ref().map(|key| format!(" [{key}]")).unwrap_or_default();
@@ -306,6 +307,7 @@ pub struct Failure {
 
 impl Failure {
     /// What happened, with what was done on the outside all the same.
+    #[cfg(feature = "rules")]
     pub(crate) fn told(&self) -> std::borrow::Cow<'_, str> {
         if self.unguarded.is_empty() {
             return std::borrow::Cow::Borrowed(&self.message);

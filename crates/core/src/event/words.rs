@@ -37,6 +37,7 @@ impl EndReason {
     }
 
     /// Whether it follows from time or from other tasks, so that no reason somebody gave before explains it.
+    #[cfg(feature = "rules")]
     pub(crate) fn explains_itself(self) -> bool {
         match self {
             Self::Deadline

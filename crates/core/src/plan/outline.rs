@@ -28,6 +28,7 @@ pub(super) struct Graph {
 
 impl Graph {
     /// What comes right after a node.
+    #[cfg(feature = "rules")]
     pub(super) fn after(&self, node: usize) -> &[u32] {
         &self.after[node]
     }
