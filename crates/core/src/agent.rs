@@ -35,7 +35,7 @@ const ADDRESS_MAX: usize = 2_048;
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AgentEvent {
     /// It became known, or said anew what it can do.
-    AgentRegistered(Box<Registration>),
+    AgentRegistered(Box<Registered>),
     /// It gets no new work.
     AgentDrained,
     /// It gets work again.
@@ -63,6 +63,18 @@ impl AgentEvent {
             Self::BreakerClosed => "BREAKER_CLOSED",
         }
     }
+}
+
+/// That an agent became known, or said anew what it can do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Registered {
+    /// What it says.
+    #[serde(flatten)]
+    pub said: Registration,
+    /// Whether it was being drained and still is. In logs of earlier releases it is missing: there whoever registered got work again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub still_draining: bool,
 }
 
 /// What an agent says of itself.
@@ -248,18 +260,21 @@ impl Agent {
         said.models.sort();
         said.models.dedup();
         // Who is being drained stays so until somebody resumes it: a process that starts again registers again.
-        Ok((self.registration.as_ref() != Some(&said)).then(|| AgentEvent::AgentRegistered(Box::new(said))))
+        let still_draining = self.status == AgentStatus::Draining;
+        let registered = |said| AgentEvent::AgentRegistered(Box::new(Registered { said, still_draining }));
+        Ok((self.registration.as_ref() != Some(&said)).then(|| registered(said)))
     }
 
     /// What has happened.
     pub fn evolve(&mut self, event: &AgentEvent) {
         self.version += 1;
         match event {
-            AgentEvent::AgentRegistered(registration) => {
-                self.registration = Some((**registration).clone());
-                if self.status != AgentStatus::Draining {
-                    self.status = AgentStatus::Active;
-                }
+            AgentEvent::AgentRegistered(registered) => {
+                self.registration = Some(registered.said.clone());
+                self.status = match registered.still_draining {
+                    true => AgentStatus::Draining,
+                    false => AgentStatus::Active,
+                };
             }
             AgentEvent::AgentDrained => self.status = AgentStatus::Draining,
             AgentEvent::AgentResumed => self.status = AgentStatus::Active,
@@ -283,7 +298,7 @@ fn is_address(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn registered() -> Agent {
+    fn registered_agent() -> Agent {
         let mut agent = Agent::unknown(AgentId::new(1, [1; 10]));
         let said = Registration { name: "a".into(), capabilities: vec!["y".into(), "x".into()], ..Registration::default() };
         agent.handle(AgentCommand::Register(Box::new(said))).unwrap();
@@ -299,14 +314,14 @@ mod tests {
 
     #[test]
     fn saying_the_same_again_changes_nothing() {
-        let mut agent = registered();
+        let mut agent = registered_agent();
         let said = agent.registration.clone().unwrap();
         assert_eq!(agent.handle(AgentCommand::Register(Box::new(said))), Ok(None));
     }
 
     #[test]
     fn who_is_drained_stays_drained_whatever_it_says_until_somebody_resumes_it() {
-        let mut agent = registered();
+        let mut agent = registered_agent();
         agent.handle(AgentCommand::Drain).unwrap();
         let said = agent.registration.clone().unwrap();
         assert_eq!(agent.handle(AgentCommand::Register(Box::new(said.clone()))), Ok(None));
@@ -318,8 +333,30 @@ mod tests {
     }
 
     #[test]
+    fn in_a_log_of_an_earlier_release_who_registers_again_gets_work_again_as_it_did_then() {
+        let replayed = |registered: &str| {
+            let mut agent = registered_agent();
+            agent.evolve(&AgentEvent::AgentDrained);
+            agent.evolve(&serde_json::from_str(registered).unwrap());
+            (agent.status, agent.registration.unwrap().capabilities)
+        };
+        let old = r#"{"AGENT_REGISTERED":{"name":"a","capabilities":["x","z"],"slots":2}}"#;
+        assert_eq!(replayed(old), (AgentStatus::Active, vec!["x".into(), "z".into()]));
+        let new = r#"{"AGENT_REGISTERED":{"name":"a","capabilities":["x","z"],"slots":2,"still_draining":true}}"#;
+        assert_eq!(replayed(new).0, AgentStatus::Draining);
+        // What is decided now says it, and reads back as it was written.
+        let mut agent = registered_agent();
+        agent.handle(AgentCommand::Drain).unwrap();
+        let said = Registration { capabilities: vec!["z".into()], ..agent.registration.clone().unwrap() };
+        let event = agent.handle(AgentCommand::Register(Box::new(said))).unwrap().unwrap();
+        let json = serde_json::to_string(&event).unwrap();
+        assert!(json.contains(r#""still_draining":true"#), "{json}");
+        assert_eq!(serde_json::from_str::<AgentEvent>(&json).unwrap(), event);
+    }
+
+    #[test]
     fn where_it_can_be_watched_is_an_address() {
-        let mut agent = registered();
+        let mut agent = registered_agent();
         let said = |address: &str| {
             let known = agent.registration.clone().unwrap();
             Box::new(Registration { monitoring_endpoints: vec![address.into()], ..known })
@@ -336,7 +373,7 @@ mod tests {
 
     #[test]
     fn an_agent_stays_in_its_namespace() {
-        let mut agent = registered();
+        let mut agent = registered_agent();
         let said = agent.registration.clone().unwrap();
         let moved = Registration { namespace: Some("other".into()), ..said };
         assert!(matches!(agent.handle(AgentCommand::Register(Box::new(moved))), Err(Refusal::Forbidden(_))));
@@ -344,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_revoked_agent_does_not_come_back() {
-        let mut agent = registered();
+        let mut agent = registered_agent();
         agent.handle(AgentCommand::Revoke).unwrap();
         assert!(agent.handle(AgentCommand::Resume).is_err());
         let said = agent.registration.clone().unwrap();

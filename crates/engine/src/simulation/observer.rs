@@ -381,7 +381,8 @@ impl Observer {
         let id = AgentId::from_bits(stored.stream.bits);
         let event: AgentEvent = serde_json::from_str(&stored.data).map_err(|e| e.to_string())?;
         match event {
-            AgentEvent::AgentRegistered(said) => {
+            AgentEvent::AgentRegistered(registered) => {
+                let said = registered.said;
                 self.inside.extend(said.in_process.then_some(id));
                 self.slots.extend(said.slots.map(|slots| (id, slots)));
             }
