@@ -291,6 +291,14 @@ pub enum Refusal {
         /// The name that was given.
         id: String,
     },
+    /// A request hangs on to a task that is not there, or that is another's.
+    #[error("{field}: there is no task {id}")]
+    NoSuchTask {
+        /// The field that names it.
+        field: &'static str,
+        /// The name that was given.
+        id: TaskId,
+    },
     /// The request makes no sense.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<Problem>),
@@ -341,6 +349,14 @@ pub enum Refusal {
         /// Which one.
         existing: TaskId,
     },
+    /// Of each task that has ended there is one next run.
+    #[error("{before} was run again already, as {existing}")]
+    RunAgain {
+        /// The one that has ended.
+        before: TaskId,
+        /// Its next run.
+        existing: TaskId,
+    },
     /// The caller's own name is taken.
     #[error("a task of the same external_id from the same source exists: {existing}")]
     NameTaken {
@@ -384,7 +400,7 @@ impl Refusal {
     /// Stable, in capitals (DESIGN §2).
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } => "NOT_FOUND",
+            Self::NotFound { .. } | Self::NoSuchTask { .. } => "NOT_FOUND",
             Self::Invalid(_) => "VALIDATION_FAILED",
             Self::NotNow { .. } => "ILLEGAL_TRANSITION",
             Self::Ended { .. } => "TERMINAL_STATE",
@@ -392,7 +408,7 @@ impl Refusal {
             Self::StaleAttempt { .. } => "STALE_ATTEMPT",
             Self::AlreadySettled { .. } => "ALREADY_SETTLED",
             Self::VersionConflict { .. } => "VERSION_CONFLICT",
-            Self::Duplicate { .. } | Self::NameTaken { .. } => "DUPLICATE_TASK",
+            Self::Duplicate { .. } | Self::NameTaken { .. } | Self::RunAgain { .. } => "DUPLICATE_TASK",
             Self::IdempotencyMismatch => "IDEMPOTENCY_MISMATCH",
             Self::LimitReached { .. } => "LIMIT_REACHED",
             Self::QueueFull => "QUEUE_FULL",
@@ -433,7 +449,17 @@ pub struct Context<'a> {
 /// nowhere else: a task that hears a yes is born in the same commit.
 pub trait Births: std::fmt::Debug {
     /// Whether this task may be born; otherwise what stands in the way.
-    fn admit(&self, child: TaskId, facts: &Submitted) -> Result<(), Refusal>;
+    fn admit(&self, child: TaskId, facts: &Submitted) -> Result<(), Hindered>;
+}
+
+/// Why a task may not be born.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct Hindered {
+    /// The field of its request that is the reason.
+    pub field: &'static str,
+    /// What stands in the way.
+    pub why: Refusal,
 }
 
 /// A world in which nothing stands in the way of a birth.
@@ -441,7 +467,7 @@ pub trait Births: std::fmt::Debug {
 pub struct Unhindered;
 
 impl Births for Unhindered {
-    fn admit(&self, _: TaskId, _: &Submitted) -> Result<(), Refusal> {
+    fn admit(&self, _: TaskId, _: &Submitted) -> Result<(), Hindered> {
         Ok(())
     }
 }

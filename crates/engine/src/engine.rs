@@ -11,6 +11,7 @@ use crate::lock::Lock;
 use crate::sealed::Sealed;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{Blob, Reader, Store, StoreError};
+use crate::submitter::{self, Submitter};
 use crate::ticker;
 use crate::worklog::{WorkLog, WorkLogs};
 use crate::writer::once::{self, Once};
@@ -223,14 +224,31 @@ impl Engine {
     }
 
     /// Submits a task. With an idempotency key, saying it again gets the same answer and has one effect.
-    pub async fn submit(&self, request: &Request, actor: Actor, idempotency: Option<Idempotency>) -> Result<Done, EngineError> {
+    pub async fn submit(
+        &self,
+        request: &Request,
+        by: impl Into<Submitter>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Done, EngineError> {
+        let by = by.into();
         match self.check(request) {
-            Ok(submission) => self.submit_checked(submission, actor, idempotency).await,
+            Ok(submission) => self.submit_checked(submission, by, idempotency).await,
             Err(refusal) => {
-                self.record_refusal(request, &refusal, &actor).await?;
+                self.record_refusal(request, &refusal, &by.actor).await?;
                 Err(refusal.into())
             }
         }
+    }
+
+    /// Whether who submits reaches all that a submission names.
+    async fn reaches(&self, submission: &Submission, by: &Submitter) -> Result<Result<(), Refusal>, EngineError> {
+        let Some(own) = by.within.clone() else { return Ok(Ok(())) };
+        if submission.facts.namespace == own && submitter::named(&submission.facts).next().is_none() {
+            return Ok(Ok(()));
+        }
+        let (reader, facts) = (self.inner.reader.clone(), submission.facts.clone());
+        let looked = tokio::task::spawn_blocking(move || submitter::check(&*reader, &facts, &own));
+        Ok(looked.await.map_err(|error| EngineError::Stopped(error.to_string()))??)
     }
 
     /// Runs a task again that has ended: the same, as it was asked for at last, as a task of its own.
@@ -258,17 +276,19 @@ impl Engine {
     pub async fn submit_checked(
         &self,
         submission: Submission,
-        actor: Actor,
+        by: impl Into<Submitter>,
         idempotency: Option<Idempotency>,
     ) -> Result<Done, EngineError> {
+        let by = by.into();
+        self.reaches(&submission, &by).await??;
         let namespace = submission.facts.namespace.clone();
-        one(self.ask(&namespace, self.submission(submission, actor, idempotency)).await?)
+        one(self.ask(&namespace, self.submission(submission, by.actor, idempotency)).await?)
     }
 
     /// Submits several tasks; one answer for each, in order. Not atomic. While one part is being written the next is checked, and each
     /// namespace in it waits its own turn.
     pub async fn submit_many(&self, requests: &[Request], actor: &Actor) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
-        self.submit_many_under(requests, &[], actor).await
+        self.submit_many_under(requests, &[], &actor.clone().into()).await
     }
 
     /// The same, each under the idempotency key in its place; `keys` has one for each request, or none at all.
@@ -276,18 +296,22 @@ impl Engine {
         &self,
         requests: &[Request],
         keys: &[Idempotency],
-        actor: &Actor,
+        by: &Submitter,
     ) -> Result<Vec<Result<Done, Refusal>>, EngineError> {
         let mut answers: Vec<Option<Result<Done, Refusal>>> = vec![None; requests.len()];
         let mut under_way = Vec::new();
         for (part, from) in requests.chunks(PART).zip((0..).step_by(PART)) {
             let mut by_namespace: BTreeMap<Box<str>, (Vec<usize>, Vec<Job>)> = BTreeMap::new();
             for (request, place) in part.iter().zip(from..) {
-                match self.check(request) {
+                let checked = match self.check(request) {
+                    Ok(submission) => self.reaches(&submission, by).await?.map(|()| submission),
+                    Err(refusal) => Err(refusal),
+                };
+                match checked {
                     Ok(submission) => {
                         let (places, jobs) = by_namespace.entry(submission.facts.namespace.clone()).or_default();
                         places.push(place);
-                        jobs.push(self.submission(submission, actor.clone(), keys.get(place).cloned()));
+                        jobs.push(self.submission(submission, by.actor.clone(), keys.get(place).cloned()));
                     }
                     Err(refusal) => answers[place] = Some(Err(refusal)),
                 }

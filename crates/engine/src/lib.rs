@@ -23,6 +23,7 @@ mod sealed;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 pub mod store;
+mod submitter;
 mod ticker;
 mod usual;
 pub mod witness;
@@ -32,4 +33,5 @@ mod writer;
 pub use directory::TrackRecord;
 pub use engine::{Done, Engine, EngineError, Idempotency, Settings, Terms};
 pub use leases::LeaseView;
+pub use submitter::Submitter;
 pub use worklog::WorkLog;

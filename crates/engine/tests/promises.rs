@@ -492,12 +492,16 @@ async fn what_failed_is_run_again_once_as_a_task_of_its_own_and_is_no_duplicate(
     assert_eq!((item.task_id, &item.params["to"]), (second, &json!("ann")));
     // Once, and not beside one that runs.
     let twice = house.engine.rerun(first, Actor::human("ann"), None).await.unwrap_err();
-    assert!(matches!(&twice, EngineError::Refused(Refusal::Duplicate { existing, .. }) if *existing == second), "{twice}");
+    assert!(
+        matches!(&twice, EngineError::Refused(Refusal::RunAgain { before, existing }) if (*before, *existing) == (first, second)),
+        "{twice}"
+    );
+    assert_eq!(twice.to_string(), format!("{first} was run again already, as {second}"));
     assert_eq!(house.report(&item, worked()).await.unwrap(), Status::Completed);
     // Who says so in a request of its own is heard too; of a task of another namespace nobody hears.
     let foreign = json!({"title": "x", "namespace": "other", "retry_of": second});
     let refused = house.engine.submit(&serde_json::from_value(foreign).unwrap(), Actor::human("ann"), None).await.unwrap_err();
-    assert!(matches!(refused, EngineError::Refused(Refusal::NotFound { .. })), "{refused}");
+    assert!(matches!(refused, EngineError::Refused(Refusal::NoSuchTask { field: "retry_of", .. })), "{refused}");
     house.engine.stop();
     assert!(doctor(&*house.engine.reader(), house.engine.now()).unwrap().findings.is_empty());
 }

@@ -249,6 +249,9 @@ impl From<Refusal> for ApiError {
         let error = |kind| Self::new(kind, refusal.code(), &refusal);
         match &refusal {
             Refusal::NotFound { .. } => error(Kind::NotFound),
+            Refusal::NoSuchTask { field, id } => {
+                Self { problems: vec![Problem::new(*field, format!("there is no task {id}"))], ..error(Kind::NotFound) }
+            }
             Refusal::Invalid(problems) => {
                 Self { problems: problems.clone(), ..Self::invalid("the request was refused", Vec::new()) }
             }
@@ -259,7 +262,7 @@ impl From<Refusal> for ApiError {
             | Refusal::VersionConflict { .. }
             | Refusal::IdempotencyMismatch => error(Kind::Conflict),
             Refusal::Held(_) => error(Kind::Conflict).then("ephor hold list"),
-            Refusal::Duplicate { existing } | Refusal::NameTaken { existing } => {
+            Refusal::Duplicate { existing } | Refusal::NameTaken { existing } | Refusal::RunAgain { existing, .. } => {
                 error(Kind::Conflict).then(format!("ephor task show {existing}"))
             }
             Refusal::LimitReached { .. } | Refusal::QueueFull => error(Kind::Busy),

@@ -275,13 +275,13 @@ impl Task {
                 request.namespace = Some(self.facts.namespace.to_string());
                 request.parent_task_id = Some(self.id);
                 let mut submission = crate::request::check(&request, cx.now, cx.policy)
-                    .map_err(|ps| ps.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+                    .map_err(|ps| ps.iter().map(|p| format!("params.request.{p}")).collect::<Vec<_>>().join("; "))?;
                 submission.facts.depth = self.facts.depth + 1;
                 submission.facts.healed = self.healed;
                 let again = self.births.get(&path).copied().unwrap_or(0);
                 submission.facts.parent = Some(crate::event::Parent { task: self.id, step: Some(path.clone()), again });
                 let child = TaskId::derived(self.id, self.version, 0);
-                cx.births.admit(child, &submission.facts).map_err(|refusal| refusal.to_string())?;
+                cx.births.admit(child, &submission.facts).map_err(|hindered| format!("params.request.{hindered}"))?;
                 Draft { birth: Some(Box::new(submission)), ..Draft::new(Event::ChildBorn { step: path, child }) }
             }
             Does::Group | Does::Work => Draft::new(Event::ConditionMet { step: path }),

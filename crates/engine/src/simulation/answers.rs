@@ -157,7 +157,7 @@ impl World {
                 }
                 Ok(())
             }
-            Err(Refusal::Duplicate { existing } | Refusal::NameTaken { existing }) => {
+            Err(Refusal::Duplicate { existing } | Refusal::NameTaken { existing } | Refusal::RunAgain { existing, .. }) => {
                 self.count("duplicate refused");
                 self.observer.reached(existing, 1)
             }

@@ -11,7 +11,7 @@ use crate::live::Live;
 use crate::sealed::Sealed;
 use crate::store::{Guard, MailRow, NewEvent, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand};
-use ephor_core::command::{Answer, Birth, Command, Context, Handled, Move, Refusal};
+use ephor_core::command::{Answer, Birth, Command, Context, Handled, Hindered, Move, Refusal};
 use ephor_core::event::{Actor, Assigned, Event, Letter, Private, ReassignCause, SCHEMA};
 use ephor_core::id::{AgentId, StreamId, StreamKind, TaskId};
 use ephor_core::namespace::NamespaceEvent;
@@ -133,14 +133,14 @@ impl<S: Store> Writer<S> {
                     continue;
                 }
                 batch.rely_on(ask, existing);
-                return Ok(Err(taken(&key, existing)));
+                return Ok(Err(taken(facts, &key, existing).why));
             }
             guards.push(Guard::Unique { key, until, value: String::new(), stream: submit.id.into() });
         }
         let parent = facts.parent.as_ref().map(|p| p.task);
         if let Some(parent) = parent {
             match self.status_of(batch, parent)? {
-                None => return Ok(Err(Refusal::NotFound { what: "parent task", id: parent.to_string() })),
+                None => return Ok(Err(Refusal::NoSuchTask { field: "parent_task_id", id: parent })),
                 Some(status) if status.is_final() => {
                     batch.rely_on(ask, parent);
                     return Ok(Err(Refusal::Ended { status }));
@@ -189,7 +189,7 @@ impl<S: Store> Writer<S> {
         let mut ended = Vec::new();
         for on in tasks {
             match self.status_of(batch, *on)? {
-                None => return Ok(Err(Refusal::NotFound { what: "task to depend on", id: on.to_string() })),
+                None => return Ok(Err(Refusal::NoSuchTask { field: "depends_on", id: *on })),
                 Some(status) if status.is_final() => ended.push((*on, status)),
                 Some(_) => {}
             }
@@ -379,7 +379,7 @@ impl<S: Store> Writer<S> {
     ) -> Result<Result<(), Refusal>, StoreError> {
         let live = &batch.tasks[&task].live;
         let judges = live.impartial(&self.judges, None);
-        let nursery = Nursery::new(&*self.reader, batch, self.underway.as_ref(), self.policy.duplicate_window.ms);
+        let nursery = Nursery::new(&*self.reader, batch, &self.cache, self.policy.duplicate_window.ms, self.underway.as_ref());
         let mut copy = live.task.clone();
         let mut would = Ok(());
         for (command, actor) in asked {
@@ -430,7 +430,7 @@ impl<S: Store> Writer<S> {
             _ => None,
         };
         let judges = touched.live.impartial(&self.judges, author.as_deref());
-        let nursery = Nursery::new(&*self.reader, batch, self.underway.as_ref(), self.policy.duplicate_window.ms);
+        let nursery = Nursery::new(&*self.reader, batch, &self.cache, self.policy.duplicate_window.ms, self.underway.as_ref());
         let context = Context {
             now: batch.now,
             actor,
@@ -450,7 +450,10 @@ impl<S: Store> Writer<S> {
         if let Some(why) = corrupt {
             return Ok(Err(self.put_in_quarantine(batch, task, why)));
         }
-        held?.into_iter().for_each(|guard| batch.hold(group, guard));
+        let (held, seen) = held?;
+        held.into_iter().for_each(|guard| batch.hold(group, guard));
+        // What was decided by what this batch did to others stands or falls with that.
+        seen.into_iter().for_each(|other| batch.join_task(group, other));
         if unsettled {
             self.reach("settled in parts");
             batch.unsettled.push(task);
@@ -674,14 +677,16 @@ pub(super) fn unique_keys(facts: &ephor_core::event::Submitted, window_ends: i64
         (format!("dup:{}\n{}\n{kind}\n{id}\n{source}", facts.namespace, facts.task_type), Some(window_ends))
     });
     let rerun = facts.retry_of.map(|before| (super::rerun::key(before), None));
-    external.into_iter().chain(subject).chain(rerun).collect()
+    // What is more to the point is told first.
+    rerun.into_iter().chain(external).chain(subject).collect()
 }
 
-/// Who holds one of these keys, as a no.
-pub(super) fn taken(key: &str, existing: TaskId) -> Refusal {
-    match key.starts_with("ext:") {
-        true => Refusal::NameTaken { existing },
-        false => Refusal::Duplicate { existing },
+/// Who holds one of these keys, as a no to the field that is the reason.
+pub(super) fn taken(facts: &ephor_core::event::Submitted, key: &str, existing: TaskId) -> Hindered {
+    match facts.retry_of {
+        Some(before) if key.starts_with("rerun:") => Hindered { field: "retry_of", why: Refusal::RunAgain { before, existing } },
+        Some(_) | None if key.starts_with("ext:") => Hindered { field: "external_id", why: Refusal::NameTaken { existing } },
+        Some(_) | None => Hindered { field: "subject_ref_id", why: Refusal::Duplicate { existing } },
     }
 }
 

@@ -22,7 +22,7 @@ impl<S: Store> Writer<S> {
         actor: &Actor,
     ) -> Result<Result<(), Refusal>, StoreError> {
         let Some(before) = submission.facts.retry_of else { return Ok(Ok(())) };
-        let unknown = Refusal::NotFound { what: "task to try again", id: before.to_string() };
+        let unknown = Refusal::NoSuchTask { field: "retry_of", id: before };
         if !self.touch(batch, before)? {
             return Ok(Err(unknown));
         }

@@ -405,7 +405,71 @@ fn a_child_hears_that_what_it_waits_for_has_ended_long_ago() {
     desk.follow();
     assert_eq!(desk.status(parent), Status::Failed);
     let errors = desk.task(parent).contents.errors;
-    assert!(errors.values().any(|why| why.contains("does not exist")), "{errors:?}");
+    assert!(
+        errors.values().any(|why| why.contains("params.request.depends_on: ") && why.contains("does not exist")),
+        "{errors:?}"
+    );
+    desk.healthy();
+}
+
+#[test]
+fn a_child_that_is_another_try_is_checked_as_a_submission_is() {
+    let mut desk = desk();
+    let title = |title: &str| json!({"title": title, "action": "work"});
+    let over = json!({"title": "over", "action": "work", "subject_ref_id": "7"});
+    let [running, foreign, ended] =
+        [title("running"), json!({"title": "foreign", "namespace": "other"}), over.clone()].map(|said| desk.submit(said));
+    desk.done(cancel(foreign));
+    desk.done(cancel(ended));
+    let nobody = TaskId::new(1, [9; 10]);
+    let try_again = |id: &str, of: TaskId| {
+        let mut request = json!({"title": "again", "action": "work", "retry_of": of});
+        if of == ended {
+            request["subject_ref_id"] = json!("7");
+        }
+        let mut step = run(id, request);
+        step["optional"] = json!(true);
+        step
+    };
+    let steps =
+        [try_again("running", running), try_again("foreign", foreign), try_again("nobody", nobody), try_again("good", ended), {
+            let mut twice = try_again("twice", ended);
+            twice["depends_on"] = json!(["nobody"]);
+            twice
+        }];
+    let parent = desk.submit(json!({"title": "parent", "plan": {"steps": steps}}));
+    desk.follow();
+    let task = desk.task(parent);
+    let why = |step: &str| {
+        let path = &task.step(step).unwrap().0.path;
+        task.contents.errors.get(&format!("step:{path}")).cloned().unwrap_or_default()
+    };
+    for (step, part) in [
+        ("running", "is SCHEDULED; wait for its end, or cancel it first"),
+        ("foreign", "does not exist"),
+        ("nobody", "does not exist"),
+        ("twice", "was run again already, as task_"),
+    ] {
+        let why = why(step);
+        assert!(why.starts_with("params.request.retry_of: ") && why.contains(part), "{step}: {why}");
+    }
+    assert_eq!((why("good"), task.step("good").unwrap().1), (String::new(), ephor_core::status::StepStatus::Running));
+    // And nobody else may run it again.
+    let (_, job) = desk.submission(&ann(), json!({"title": "x", "retry_of": ended}));
+    let Reply::One(Err(Refusal::RunAgain { before, existing })) = desk.batch(vec![job]).remove(0) else { panic!("{task:?}") };
+    assert_eq!((before, desk.task(existing).facts.retry_of), (ended, Some(ended)));
+    desk.healthy();
+}
+
+#[test]
+fn a_child_hangs_on_nothing_of_another_namespace() {
+    let mut desk = desk();
+    let foreign = desk.submit(json!({"title": "foreign", "namespace": "other"}));
+    let plan = json!({"steps": [run("a", json!({"title": "after", "depends_on": [foreign]}))]});
+    let parent = desk.submit(json!({"title": "parent", "max_retries": 0, "plan": plan}));
+    assert_eq!(desk.status(parent), Status::Failed);
+    let errors = desk.task(parent).contents.errors;
+    assert!(errors.values().any(|why| why.starts_with("params.request.depends_on: ")), "{errors:?}");
     desk.healthy();
 }
 

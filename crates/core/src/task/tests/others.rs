@@ -1,7 +1,7 @@
 //! Other tasks: children, parents, dependencies, the next run.
 
 use super::world::*;
-use crate::command::{Births, Command, Refusal};
+use crate::command::{Births, Command, Hindered, Refusal};
 use crate::event::{Actor, EndReason, Event, Letter, OverrideWord, Submitted};
 use crate::id::TaskId;
 use crate::status::{Status, StepStatus};
@@ -230,8 +230,8 @@ fn nothing_follows_while_more_letters_wait() {
 struct Taken;
 
 impl Births for Taken {
-    fn admit(&self, child: TaskId, _: &Submitted) -> Result<(), Refusal> {
-        Err(Refusal::Duplicate { existing: child })
+    fn admit(&self, child: TaskId, _: &Submitted) -> Result<(), Hindered> {
+        Err(Hindered { field: "subject_ref_id", why: Refusal::Duplicate { existing: child } })
     }
 }
 
@@ -242,5 +242,6 @@ fn a_child_that_may_not_be_born_fails_its_step_and_says_why() {
     let part = json!({"action": "task.run", "optional": true, "params": {"request": {"title": "the part"}}});
     world.submit(json!({"title": "x", "plan": {"steps": [part, {"action": "a"}]}}));
     assert_eq!((world.events(), world.births().len()), (vec!["SUBMITTED", "STEP_FAILED"], 0));
-    assert!(world.task.contents.errors["step:1"].contains("exists: task_"), "{:?}", world.task.contents.errors);
+    let why = &world.task.contents.errors["step:1"];
+    assert!(why.starts_with("params.request.subject_ref_id: ") && why.contains("exists: task_"), "{why}");
 }

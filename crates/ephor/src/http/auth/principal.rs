@@ -4,6 +4,7 @@ use crate::api::{ApiError, Kind};
 use ephor_core::event::{Actor, ActorKind};
 use ephor_core::id::{AgentId, KeyId};
 use ephor_core::key::Role;
+use ephor_engine::Submitter;
 use std::net::IpAddr;
 
 /// What an operation needs.
@@ -171,6 +172,11 @@ impl Principal {
     /// The agent it is and nothing more: of tasks it reaches only those this agent works on, has worked on, or is to do.
     pub(crate) fn agent_alone(&self) -> Option<AgentId> {
         self.agent.filter(|_| self.roles == [Role::Agent])
+    }
+
+    /// Who it is for the engine where it submits something.
+    pub(crate) fn submitter(&self) -> Submitter {
+        Submitter { actor: self.actor(), within: self.namespace.as_deref().map(Into::into) }
     }
 
     /// How it is named in events.

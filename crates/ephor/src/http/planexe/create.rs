@@ -94,7 +94,7 @@ async fn create(
         text.confidence_reasons.clone_from(&earlier.text.confidence_reasons);
     }
     give_time(&mut submission);
-    let done = engine.submit_checked(submission, who.actor(), idempotency).await;
+    let done = engine.submit_checked(submission, who.submitter(), idempotency).await;
     let task = done.map_err(|e| trouble(e, None))?.task.expect("a submission is answered with its task");
     let execution = look(&server, task, |server, task| Execution::of(server, task, true)).await?;
     let mut headers = HeaderMap::new();

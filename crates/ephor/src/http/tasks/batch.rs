@@ -2,7 +2,7 @@
 //! the rest goes on. Lines are read while earlier ones are written, and few are handed to the writer at once, so that others get their
 //! turn between them.
 
-use super::create::{belongs, reaches};
+use super::create::belongs;
 use super::older;
 use super::terms::Terms;
 use crate::api::{ApiError, Kind};
@@ -155,7 +155,6 @@ fn understood(
     let line = line?;
     let (mut request, _) = read_as::<spec::Request>(&line, |map| older::reshape(map, server.engine().now()))?;
     belongs(&mut request, who)?;
-    reaches(server.look(), &request, who)?;
     // By what was said, not by what was read from it: an older form is read with the time of day.
     let said = terms.has_key().then(|| serde_json::from_slice::<Value>(&line).unwrap_or_default());
     Ok((request, terms.idempotency_of(who, "POST /tasks/batch", place, &said)))
@@ -176,7 +175,7 @@ async fn submitted(server: &Server, who: &Principal, block: Vec<Result<Understoo
             Err(error) => wrong.push(Some(error)),
         }
     }
-    let done = server.engine().submit_many_under(&requests, &keys, &who.actor()).await;
+    let done = server.engine().submit_many_under(&requests, &keys, &who.submitter()).await;
     let mut done = match done {
         Ok(done) => Ok(done.into_iter()),
         Err(error) => Err(trouble(error, None)),

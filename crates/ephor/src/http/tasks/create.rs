@@ -9,13 +9,12 @@ use crate::http::auth::{Caller, Principal};
 use crate::http::body::{Body, read_as, received};
 use crate::http::errors::Errors;
 use crate::http::server::Server;
-use crate::local::{Look, Within, blocking, trouble, unknown};
+use crate::local::trouble;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use ephor_core::id::TaskId;
-use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
 use ephor_engine::Done;
@@ -72,14 +71,10 @@ async fn create(
     Submission(mut request, said): Submission,
 ) -> Result<(StatusCode, HeaderMap, Json<Accepted>), ApiError> {
     belongs(&mut request, &who)?;
-    let (look, asked, principal) = (server.look().clone(), request.clone(), who.clone());
-    if who.namespace.is_some() {
-        blocking(move || reaches(&look, &asked, &principal)).await?;
-    }
     // By what was said, not by what was read from it: an older form is read with the time of day.
     let said = terms.has_key().then(|| serde_json::from_slice::<Value>(&said).unwrap_or_default());
     let idempotency = terms.idempotency(&who, "POST /tasks", &said);
-    let done = server.engine().submit(&request, who.actor(), idempotency).await.map_err(|e| trouble(e, None))?;
+    let done = server.engine().submit(&request, who.submitter(), idempotency).await.map_err(|e| trouble(e, None))?;
     Ok(accepted(&done))
 }
 
@@ -109,24 +104,6 @@ fn accepted(done: &Done) -> (StatusCode, HeaderMap, Json<Accepted>) {
     let location = format!("/api/v1/tasks/{id}");
     headers.insert(header::LOCATION, HeaderValue::try_from(location).expect("ids are letters and digits"));
     (StatusCode::CREATED, headers, Json(Accepted { id, task_id: id, status: done.status, version: done.version }))
-}
-
-/// Whether a caller sees the tasks a request hangs on to: what is another's does not exist for them.
-pub(crate) fn reaches(look: &Look, request: &Request, who: &Principal) -> Result<(), ApiError> {
-    let Some(own) = who.namespace.as_deref() else { return Ok(()) };
-    let named = |field, id: Option<TaskId>| id.map(|id| (field, id));
-    let mut others: Vec<(&str, TaskId)> = request.depends_on.iter().map(|id| ("depends_on", *id)).collect();
-    others.extend(named("parent_task_id", request.parent_task_id));
-    others.extend(named("retry_of", request.retry_of));
-    others.extend(named("related_task_id", request.related_task_id));
-    for (field, id) in others {
-        let within = Within { namespace: Some(own.into()), source: None };
-        if look.meant(&id.to_string(), within)?.is_empty() {
-            let problem = FieldProblem::new(field, format!("there is no task {id}"));
-            return Err(ApiError { problems: vec![problem], ..unknown(&id.to_string()) });
-        }
-    }
-    Ok(())
 }
 
 /// Where a request belongs that does not say; whoever is bound to one namespace submits to no other.

@@ -376,6 +376,12 @@ async fn who_belongs_to_a_namespace_brings_nothing_into_another() {
             let answer = house.ask("POST", "/api/v1/tasks", Some(&key), Some(request(id))).await;
             assert_eq!(answer.status, 404, "{}", answer.json);
             assert_eq!(answer.json["errors"][0]["field"], field, "{}", answer.json);
+            // By whatever way the request comes in.
+            let mut plan = request(id);
+            plan["steps"] = json!([{"action": "work"}]);
+            let execution = json!({"plan_id": "p", "plan": plan});
+            let answer = house.ask("POST", "/api/executions", Some(&key), Some(execution)).await;
+            assert_eq!((answer.status.as_u16(), &answer.json["errors"][0]["field"]), (404, &json!(field)), "{}", answer.json);
         }
         if field != "retry_of" {
             assert_eq!(house.ask("POST", "/api/v1/tasks", Some(&key), Some(request(&own))).await.status, 201, "{field}");
