@@ -543,6 +543,12 @@ pub struct Submitted {
     /// What validation found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// The constitution it was judged by: the beginning of the digest of its document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constitution: Option<Box<str>>,
+    /// What the rules of that constitution said whose condition held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rulings: Vec<crate::constitution::Said>,
     /// The terms of the review that has to pass before it starts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub review_owed: bool,
@@ -659,6 +665,9 @@ pub struct Planned {
     /// The work it answers, where an agent proposed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<WorkKey>,
+    /// What the rules of the constitution said about it whose condition held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rulings: Vec<crate::constitution::Said>,
 }
 
 /// A claim that was granted.

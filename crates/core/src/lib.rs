@@ -10,6 +10,7 @@ mod board;
 pub mod breaker;
 #[cfg(feature = "rules")]
 pub mod command;
+pub mod constitution;
 #[cfg(feature = "rules")]
 pub mod contents;
 pub mod event;

@@ -5,12 +5,14 @@ mod by_type;
 pub use by_type::TypePolicy;
 
 use crate::breaker::BreakerPolicy;
+use crate::constitution::Law;
 use crate::plan::{Problem, check_retry};
 pub use crate::spec::OnAgentLost;
 use crate::spec::{ErrorClass, RetryPolicy};
 use crate::time::WireDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// After how many failures of this class a step's attempts are spent where its policy does not name the class: a no stays a no, nonsense
 /// stays nonsense, and what ran out of memory twice will do so again.
@@ -104,6 +106,9 @@ pub struct Policy {
     pub breaker: BreakerPolicy,
     /// Whether the operator may decide alone where too few judges exist.
     pub solo: bool,
+    /// What binds tasks and plans; the document that is shipped where a house has none of its own. `None` in trials of documents alone.
+    #[serde(skip)]
+    pub law: Option<Arc<Law>>,
     /// What is otherwise for some kinds of work, by task type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub by_type: BTreeMap<Box<str>, TypePolicy>,
@@ -146,6 +151,13 @@ pub enum HouseDecision {
 
 impl Default for Policy {
     fn default() -> Self {
+        Self { law: Some(Law::shipped()), ..Self::without_law() }
+    }
+}
+
+impl Policy {
+    /// The numbers alone: what a document is tried with before it is anybody's law.
+    pub(crate) fn without_law() -> Self {
         let minutes = |n: u64| WireDuration { ms: n * 60_000 };
         Self {
             lease: minutes(1),
@@ -177,12 +189,11 @@ impl Default for Policy {
             session_wait: minutes(5),
             breaker: BreakerPolicy::default(),
             solo: false,
+            law: None,
             by_type: BTreeMap::new(),
         }
     }
-}
 
-impl Policy {
     /// What makes no sense in it: each with its field and what is allowed.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

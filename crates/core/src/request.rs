@@ -183,6 +183,8 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         risk,
         risk_reasons: request.risk.iter().map(|r| format!("the caller says {}", r.word()).into()).collect(),
         findings,
+        constitution: None,
+        rulings: Vec::new(),
         review_owed,
         final_review: request.final_review,
         released: !waits && !review_owed && request.depends_on.is_empty(),
@@ -203,7 +205,11 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         confidence_reasons: request.plan.as_ref().map(|p| p.confidence_reasons.clone()).unwrap_or_default(),
         steps,
     };
-    Ok(Submission { facts, text: Arc::new(text) })
+    let mut submission = Submission { facts, text: Arc::new(text) };
+    if let Some(law) = &policy.law {
+        law.bind(&mut submission, now)?;
+    }
+    Ok(submission)
 }
 
 /// Checks a plan that comes alone: proposed by an agent or a person.

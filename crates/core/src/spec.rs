@@ -476,6 +476,16 @@ pub enum GateKind {
 }
 
 impl GateKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::CodeStyle,
+        Self::SecurityScan,
+        Self::PerformanceTest,
+        Self::FunctionalTest,
+        Self::IntegrationTest,
+        Self::ManualReview,
+    ];
+
     /// The word on the wire.
     pub fn word(self) -> &'static str {
         match self {

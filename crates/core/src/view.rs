@@ -106,6 +106,12 @@ pub struct TaskView {
     /// What validation found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// The constitution it was judged by when it was submitted: the beginning of the digest of its document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constitution: Option<String>,
+    /// What the rules of that constitution said whose condition held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rulings: Vec<crate::constitution::Said>,
 
     /// Where it is.
     pub status: Status,

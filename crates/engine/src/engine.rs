@@ -257,7 +257,12 @@ impl Engine {
         let found = tokio::task::spawn_blocking(move || crate::query::task(&*reader, task, crate::query::AsOf::Now));
         let found = found.await.map_err(|error| EngineError::Stopped(error.to_string()))??;
         let found = found.ok_or_else(|| Refusal::NotFound { what: "task", id: task.to_string() })?;
-        self.submit_checked(found.rerun(self.now())?, actor, idempotency).await
+        let mut again = found.rerun(self.now())?;
+        if let Some(law) = &self.inner.policy.law {
+            // It was let in under the law of then.
+            law.bind(&mut again, self.now()).map_err(Refusal::Invalid)?;
+        }
+        self.submit_checked(again, actor, idempotency).await
     }
 
     /// That somebody submitted nonsense is a fact of the namespace; only so many of them each minute get an event of their own.

@@ -8,6 +8,7 @@ pub(crate) use workers::BUILTIN;
 use crate::api::{ApiError, Kind};
 use crate::cli::LimitArgs;
 use ephor_core::agent::Registration;
+use ephor_core::constitution::{Flaw, Law};
 use ephor_core::policy::{Policy, StallStrategy};
 use ephor_core::time::WireDuration;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The numbers to decide by, those of `monitoring` among them.
     pub policy: Arc<Policy>,
+    /// The file of the constitution, where the house has one of its own.
+    pub constitution: Option<PathBuf>,
     /// How much a server lets in.
     pub(crate) limits: LimitArgs,
     /// When waiting work counts as stalled.
@@ -86,6 +89,7 @@ struct Written {
     limits: LimitArgs,
     monitoring: Option<Monitoring>,
     workers: Vec<workers::Worker>,
+    constitution: Option<PathBuf>,
 }
 
 /// One value of the configuration, for those who look.
@@ -122,7 +126,21 @@ impl Config {
         let config = Self::from_text(&text).map_err(|why| {
             ApiError::new(Kind::Invalid, "CONFIG", format!("{}: {why}", file.display())).then("ephor config list")
         })?;
-        Ok(Self { file: Some(file.to_owned()), ..config })
+        Self { file: Some(file.to_owned()), ..config }.with_law()
+    }
+
+    /// Reads the constitution it names, beside it where the path is relative.
+    fn with_law(mut self) -> Result<Self, ApiError> {
+        let Some(named) = &self.constitution else { return Ok(self) };
+        let path = self.file.as_deref().and_then(Path::parent).map_or(named.clone(), |folder| folder.join(named));
+        let wrong = |why: String| ApiError::new(Kind::Invalid, "CONFIG", format!("constitution: {}: {why}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+        let flaws = |flaws: Vec<Flaw>| flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let law =
+            Law::read(&text).map_err(|found| wrong(flaws(found)).then(format!("ephor constitution check {}", path.display())))?;
+        self.policy = Arc::new(Policy { law: Some(Arc::new(law)), ..(*self.policy).clone() });
+        self.constitution = Some(path);
+        Ok(self)
     }
 
     /// Reads what stands in a file.
@@ -132,7 +150,7 @@ impl Config {
         if said.is_null() {
             return Ok(Self::default());
         }
-        let Written { mut policy, limits, monitoring, workers } = from_yaml(text)?;
+        let Written { mut policy, limits, monitoring, workers, constitution } = from_yaml(text)?;
         let workers = workers::registrations(workers)?.into();
         let says = |section: &str, key: &str| said.get(section).is_some_and(|section| section.get(key).is_some());
         for (key, own) in [
@@ -166,7 +184,15 @@ impl Config {
         if let Some(problem) = policy.problems().into_iter().next() {
             return Err(format!("policy.{problem}"));
         }
-        Ok(Self { file: None, monitoring: Monitoring::of(&policy), policy: Arc::new(policy), limits, workers, said })
+        Ok(Self {
+            file: None,
+            monitoring: Monitoring::of(&policy),
+            policy: Arc::new(policy),
+            constitution,
+            limits,
+            workers,
+            said,
+        })
     }
 
     /// Whether the file says something about a key of a section.
@@ -225,7 +251,12 @@ impl Config {
             }
             value => vec![of("policy", key, value, self.says("policy", key))],
         });
-        watched.chain(of_house).chain(workers).collect()
+        let law = Setting {
+            name: "constitution".into(),
+            value: Some(self.constitution.as_ref().map_or("the shipped one".into(), |file| file.display().to_string())),
+            said: self.constitution.is_some(),
+        };
+        watched.chain(of_house).chain([law]).chain(workers).collect()
     }
 }
 

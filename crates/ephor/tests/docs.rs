@@ -219,3 +219,14 @@ fn every_limit_in_the_documentation_has_its_name_in_the_code() {
     }
     assert!(checked > 40, "only {checked} names were found");
 }
+
+/// The documents of the page on governance say what its examples expect of them.
+#[test]
+fn the_constitution_that_is_shown_rules_as_its_cases_expect() {
+    let (_, page) = pages().into_iter().find(|(name, _)| name == "docs/governance.md").unwrap();
+    let shown = |info: &str| blocks(&page).into_iter().find(|block| block.info == info).unwrap().text;
+    let law = ephor_core::constitution::Law::read(&shown("yaml constitution")).unwrap();
+    let cases = ephor_core::constitution::cases(&shown("yaml cases")).unwrap();
+    assert!(cases.len() > 1);
+    cases.iter().for_each(|case| assert!(law.test(case).is_ok(), "{}: {:?}", case.name, law.test(case)));
+}

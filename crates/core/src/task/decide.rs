@@ -2,6 +2,7 @@
 
 use super::{Decided, Draft, LATE_MAX, Task};
 use crate::command::{Answer, CheckedPlan, Command, Context, Refusal};
+use crate::constitution::{Judged, Ruling};
 use crate::event::{ActorKind, EndReason, Event, Parent, Planned, Private};
 use crate::gate;
 use crate::id::ReviewId;
@@ -142,7 +143,7 @@ impl Task {
             return Err(self.not_now("replace the plan of", "wait until no step runs, or pause it with stop_running"));
         }
         let owed = cx.actor.kind != ActorKind::Human && proposed.confidence.is_some_and(|c| c < cx.policy.confidence_min);
-        Ok(self.planned_by(proposed, None, owed).into())
+        Ok(self.planned_by(proposed, None, owed, cx)?.into())
     }
 
     fn accept_plan(&self, cx: &Context<'_>) -> Result<Decided, Refusal> {
@@ -165,13 +166,31 @@ impl Task {
         Ok(Draft::because(Event::Guided, bounded(text)?).into())
     }
 
-    pub(super) fn planned_by(&self, proposed: CheckedPlan, work: Option<WorkKey>, acceptance_owed: bool) -> Draft {
+    /// A plan takes the place of what is not finished. The constitution is asked about it first: it may refuse it, or want a person to
+    /// accept it.
+    pub(super) fn planned_by(
+        &self,
+        proposed: CheckedPlan,
+        work: Option<WorkKey>,
+        acceptance_owed: bool,
+        cx: &Context<'_>,
+    ) -> Result<Draft, Refusal> {
+        let law = cx.policy.law.as_ref();
+        let judged = law.map(|law| law.judge_plan(&self.facts, &self.contents.text, &proposed, cx.now)).transpose();
+        let Judged { ruling, said: rulings } = judged.map_err(Refusal::Invalid)?.unwrap_or_default();
+        let acceptance_owed = acceptance_owed || ruling >= Ruling::Escalate;
         // Whoever made the plan need not know in which mode the task runs.
         let mut plan = proposed.plan;
         crate::request::confirm_each_step(&mut plan, self.facts.mode);
-        let planned =
-            Planned { plan_version: self.plan_version + 1, plan, confidence: proposed.confidence, acceptance_owed, work };
-        Draft::with(Event::Planned(Box::new(planned)), Private::Plan(proposed.texts))
+        let planned = Planned {
+            plan_version: self.plan_version + 1,
+            plan,
+            confidence: proposed.confidence,
+            acceptance_owed,
+            work,
+            rulings,
+        };
+        Ok(Draft::with(Event::Planned(Box::new(planned)), Private::Plan(proposed.texts)))
     }
 
     fn signal(&self, name: Box<str>, payload: Value) -> Result<Decided, Refusal> {

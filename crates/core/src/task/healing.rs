@@ -134,7 +134,7 @@ impl Task {
                 let plan = plan.ok_or_else(|| invalid("outcome.ADVISED", "the plan was not checked"))?;
                 let owed = plan.confidence.is_some_and(|c| c < cx.policy.confidence_min);
                 let retries = self.retries + 1;
-                vec![self.planned_by(plan, Some(WorkKey::Analysis), owed), Draft::new(Event::Retried { retries })].into()
+                vec![self.planned_by(plan, Some(WorkKey::Analysis), owed, cx)?, Draft::new(Event::Retried { retries })].into()
             }
             Advice::Rollback { .. } if self.healed.rollbacks >= cx.policy.rollbacks_max => {
                 often("to go back", self.healed.rollbacks)

@@ -706,6 +706,8 @@ fn blank_facts() -> Submitted {
         risk: crate::spec::Risk::Low,
         risk_reasons: Vec::new(),
         findings: Vec::new(),
+        constitution: None,
+        rulings: Vec::new(),
         review_owed: false,
         final_review: false,
         released: false,

@@ -127,8 +127,14 @@ impl Task {
             Timer::Plan if cx.policy.one_step_plan => {
                 let (mut plan, _) = Plan::one_step("work", &[], "");
                 crate::request::confirm_each_step(&mut plan, self.facts.mode);
-                let planned =
-                    Planned { plan_version: self.plan_version + 1, plan, confidence: None, acceptance_owed: false, work: None };
+                let planned = Planned {
+                    plan_version: self.plan_version + 1,
+                    plan,
+                    confidence: None,
+                    acceptance_owed: false,
+                    work: None,
+                    rulings: Vec::new(),
+                };
                 let text = crate::plan::StepText { title: self.contents.text.title.clone(), ..Default::default() };
                 Draft::with(Event::Planned(Box::new(planned)), Private::Plan(vec![text]))
             }

@@ -72,7 +72,7 @@ impl Task {
             (WorkKey::Plan, Outcome::Proposed(_)) => {
                 let plan = plan.ok_or_else(|| invalid("outcome.PROPOSED", "the plan was not checked"))?;
                 let owed = plan.confidence.is_some_and(|c| c < cx.policy.confidence_min);
-                Ok(self.planned_by(plan, Some(WorkKey::Plan), owed).into())
+                Ok(self.planned_by(plan, Some(WorkKey::Plan), owed, cx)?.into())
             }
             (WorkKey::Analysis, Outcome::Advised(advice)) => self.advised(advice, plan, cx),
             // Nobody else may remove what stands in the way: a person hears of it.

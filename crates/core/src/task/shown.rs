@@ -71,6 +71,8 @@ impl Task {
             payload: text.payload.clone(),
             resource_limits: text.resource_limits.clone(),
             findings: facts.findings.clone(),
+            constitution: word(&facts.constitution),
+            rulings: facts.rulings.clone(),
             status: self.status,
             block_reason: self.block_reason().filter(|_| self.status == Status::Blocked),
             waiting_reason: self.waiting().into_iter().next().map(|w| w.reason).filter(|w| w != "RUNNING"),

@@ -5,6 +5,7 @@
 
 mod agent;
 mod breaker;
+mod constitution;
 mod failure;
 mod flow;
 mod follow;
@@ -129,6 +130,9 @@ enum Command {
     /// Vote, confirm results, show reviews
     #[command(subcommand)]
     Review(review::ReviewCommand),
+    /// The rules that bind tasks and plans: show, check, try on examples
+    #[command(subcommand)]
+    Constitution(constitution::ConstitutionCommand),
     /// When a task that comes again would come
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
@@ -281,6 +285,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Plan(command) => plan::run(command, cx).await,
         Command::Review(command) => review::run(command, cx).await,
         Command::Schedule(command) => schedule::run(command, cx),
+        Command::Constitution(command) => constitution::run(command, cx),
         Command::Inbox => inbox::run(cx).await,
         Command::Watch(args) => watch::run(args, cx).await,
         Command::Agent(command) => agent::run(command, cx).await,

@@ -62,6 +62,9 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     for finding in task.findings.iter().filter(|f| f.result != ephor_core::event::CheckResult::Passed) {
         fact("finding", Some(format!("{} {}: {}", word_of(&finding.result), finding.check, finding.reason)));
     }
+    for said in &task.rulings {
+        fact("constitution", Some(format!("{} {}: {}", said.ruling.word(), said.rule, said.message)));
+    }
     if whole {
         fact("description", Some(task.description.clone()).filter(|d| !d.is_empty()));
         fact("type", Some(task.task_type.clone()));

@@ -1,0 +1,176 @@
+//! What a rule can see. Words stand as on the wire; a text nobody gave is empty, so that comparing it is no error.
+
+use super::law::Reads;
+use crate::command::Submission;
+use crate::event::{RequestText, Submitted};
+use crate::plan::{Does, Plan, StepText};
+use crate::time::Time;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// The fields of `task`.
+pub(super) const TASK: [&str; 21] = [
+    "acceptance_criteria",
+    "autonomy",
+    "depends_on",
+    "description",
+    "execution_mode",
+    "final_review",
+    "has_plan",
+    "namespace",
+    "owner_id",
+    "owner_type",
+    "payload",
+    "priority",
+    "recurs",
+    "requirements",
+    "risk",
+    "source",
+    "stakeholders",
+    "subject_ref_id",
+    "subject_ref_type",
+    "tags",
+    "task_type",
+];
+/// Of them, those with text that is compared whole, by which rules are found without being run.
+pub(super) const KEYS: [&str; 8] =
+    ["autonomy", "execution_mode", "namespace", "owner_type", "priority", "source", "subject_ref_type", "task_type"];
+/// `title` stands apart only because it sorts behind them.
+pub(super) const TITLE: &str = "title";
+/// The fields of `plan`.
+pub(super) const PLAN: [&str; 4] = ["actions", "acts", "size", "steps"];
+/// What may be asked of `plan`.
+pub(super) const QUESTIONS: [&str; 4] = ["before", "does", "gated", "reaches"];
+/// The fields of `now`.
+pub(super) const NOW: [&str; 3] = ["at", "hour", "weekday"];
+
+/// A word as on the wire.
+fn word(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("a word is plain data")
+}
+
+/// One field of `task` that is compared whole.
+pub(super) fn key<'a>(facts: &'a Submitted, field: &str) -> std::borrow::Cow<'a, str> {
+    let text = |text: &'a Option<Box<str>>| text.as_deref().unwrap_or_default().into();
+    match field {
+        "namespace" => (&*facts.namespace).into(),
+        "task_type" => (&*facts.task_type).into(),
+        "owner_type" => text(&facts.owner_type),
+        "source" => text(&facts.source),
+        "subject_ref_type" => text(&facts.subject_ref_type),
+        "autonomy" => plain(word(&facts.autonomy)),
+        "execution_mode" => plain(word(&facts.mode)),
+        "priority" => plain(word(&facts.priority)),
+        _ => Default::default(),
+    }
+}
+
+fn plain(word: Value) -> std::borrow::Cow<'static, str> {
+    match word {
+        Value::String(text) => text.into(),
+        other => other.to_string().into(),
+    }
+}
+
+/// `task`, as far as rules read it.
+pub(super) fn task(facts: &Submitted, text: &RequestText, reads: &Reads) -> Value {
+    let optional = |text: &Option<Box<str>>| Value::from(text.as_deref().unwrap_or_default());
+    let mut task = Map::new();
+    for field in TASK.into_iter().chain([TITLE]).filter(|field| reads.has("task", field)) {
+        let value = match field {
+            "acceptance_criteria" => json!(text.acceptance_criteria),
+            "autonomy" => word(&facts.autonomy),
+            "depends_on" => json!(facts.depends_on.len()),
+            "description" => json!(text.description),
+            "execution_mode" => word(&facts.mode),
+            "final_review" => json!(facts.final_review),
+            "has_plan" => json!(facts.plan.is_some()),
+            "namespace" => json!(facts.namespace),
+            "owner_id" => optional(&facts.owner_id),
+            "owner_type" => optional(&facts.owner_type),
+            // What is no object has no fields to ask for.
+            "payload" => {
+                if text.payload.is_object() {
+                    text.payload.clone()
+                } else {
+                    json!({})
+                }
+            }
+            "priority" => word(&facts.priority),
+            "recurs" => json!(facts.recurrence.is_some()),
+            "requirements" => json!(text.requirements),
+            "risk" => word(&facts.risk),
+            "source" => optional(&facts.source),
+            "stakeholders" => json!(text.stakeholders),
+            "subject_ref_id" => optional(&facts.subject_ref_id),
+            "subject_ref_type" => optional(&facts.subject_ref_type),
+            "tags" => json!(text.tags),
+            "task_type" => json!(facts.task_type),
+            "title" => json!(text.title),
+            other => unreachable!("{other} is not in the list"),
+        };
+        task.insert(field.into(), value);
+    }
+    Value::Object(task)
+}
+
+/// `plan`, as far as rules read it.
+pub(super) fn plan(plan: &Plan, texts: &[StepText], payload: &Value, reads: &Reads) -> Value {
+    let mut facts = Map::new();
+    if reads.has("plan", "size") {
+        facts.insert("size".into(), json!(plan.steps.iter().filter(|step| step.does() != Does::Group).count()));
+    }
+    if reads.has("plan", "acts") {
+        facts.insert("acts".into(), json!(acts(plan)));
+    }
+    if reads.has("plan", "actions") {
+        facts.insert("actions".into(), json!(actions(plan).collect::<std::collections::BTreeSet<_>>()));
+    }
+    if reads.has("plan", "steps") {
+        let none = StepText::default();
+        let steps = plan.steps.iter().enumerate().filter(|(_, step)| step.does() != Does::Group).map(|(i, step)| {
+            let words = texts.get(i).unwrap_or(&none);
+            let params = match (words.takes_payload, payload) {
+                (true, Value::Object(payload)) => payload,
+                _ => &words.params,
+            };
+            json!({
+                "path": step.path,
+                "id": step.key.as_deref().unwrap_or_default(),
+                "title": words.title,
+                "action": step.action,
+                "capabilities": step.capabilities,
+                "params": params,
+                "acts": step.acts,
+                "optional": step.optional,
+                "model": step.model.as_deref().unwrap_or_default(),
+                "gates": step.gates.iter().filter(|gate| !gate.advisory).map(|gate| gate.kind.word()).collect::<Vec<_>>(),
+                "undone_by": step.compensation.as_ref().map_or("", |how| &*how.action),
+            })
+        });
+        facts.insert("steps".into(), steps.collect());
+    }
+    Value::Object(facts)
+}
+
+/// Whether one of its steps acts on the outside, as far as it says.
+pub(super) fn acts(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.acts)
+}
+
+/// What its steps do, with repetitions.
+pub(super) fn actions(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.steps.iter().filter(|step| step.does() != Does::Group).map(|step| &*step.action)
+}
+
+/// `now`, in UTC.
+pub(super) fn now(at: Time) -> Value {
+    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC);
+    let weekday = format!("{:?}", instant.weekday()).to_uppercase();
+    json!({"at": at.to_string(), "hour": instant.hour(), "weekday": weekday})
+}
+
+/// The plan and the words of a submission that has one.
+pub(super) fn of(submission: &Submission) -> Option<(&Plan, &[StepText])> {
+    submission.facts.plan.as_ref().map(|plan| (plan, &submission.text.steps[..]))
+}

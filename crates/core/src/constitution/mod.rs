@@ -1,0 +1,31 @@
+//! The constitution: articles that people wrote, with rules in CEL that bind tasks and their plans (DESIGN §4).
+//!
+//! A document is read and checked whole (`document`), compiled once (`law`), and asked in the caller's thread, before the writer's queue.
+//! `facts` says what a rule can see, `graph` answers for the shape of a plan. Pure: the same document and the same request give the same
+//! ruling, so that anybody can ask again.
+
+#[cfg(feature = "rules")]
+mod cases;
+#[cfg(feature = "rules")]
+mod document;
+#[cfg(feature = "rules")]
+mod facts;
+#[cfg(feature = "rules")]
+mod graph;
+#[cfg(feature = "rules")]
+mod law;
+mod rulings;
+#[cfg(all(test, feature = "rules"))]
+mod tests;
+
+#[cfg(feature = "rules")]
+pub use cases::{Case, CaseFailed, cases};
+#[cfg(feature = "rules")]
+pub use document::{Article, Document, Flaw, Rule};
+#[cfg(feature = "rules")]
+pub use law::Law;
+pub use rulings::{Judged, Point, Ruling, Said};
+
+#[cfg(feature = "rules")]
+/// The document that stands where a house has none of its own.
+pub const DEFAULT: &str = include_str!("default.yaml");

@@ -1,0 +1,105 @@
+//! What a constitution says about something, and where it is asked.
+
+use crate::spec::Risk;
+use serde::{Deserialize, Serialize};
+
+/// Where a rule is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Point {
+    /// When a task is submitted. Sees `task` and `now`.
+    #[serde(alias = "ADMISSION")]
+    Admission,
+    /// When it has a plan. Sees `plan` as well.
+    #[serde(alias = "PLAN")]
+    Plan,
+}
+
+impl Point {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Admission, Self::Plan];
+
+    /// Its word: `admission`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Admission => "admission",
+            Self::Plan => "plan",
+        }
+    }
+}
+
+/// What a rule says where its condition holds, the mildest first. Of several the strictest counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Ruling {
+    /// Nothing stands in the way; the article is named as what it rests on.
+    #[default]
+    Allow,
+    /// It is told, and nothing follows.
+    Warn,
+    /// The council has to look before it starts.
+    Escalate,
+    /// It does not become a task.
+    Deny,
+}
+
+impl Ruling {
+    /// All of them, the mildest first.
+    pub const ALL: [Self; 4] = [Self::Allow, Self::Warn, Self::Escalate, Self::Deny];
+
+    /// Its word: `DENY`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "ALLOW",
+            Self::Warn => "WARN",
+            Self::Escalate => "ESCALATE",
+            Self::Deny => "DENY",
+        }
+    }
+}
+
+/// What one rule said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Said {
+    /// The rule: `money.2`.
+    pub rule: Box<str>,
+    /// What it says.
+    pub ruling: Ruling,
+    /// Why, in the words of the document; or why it could not be judged.
+    pub message: Box<str>,
+    /// The risk it sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+}
+
+impl Said {
+    /// The article it stands in.
+    pub fn article(&self) -> &str {
+        self.rule.rsplit_once('.').map_or(&*self.rule, |(article, _)| article)
+    }
+}
+
+/// What the whole constitution says about something.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Judged {
+    /// The strictest of what was said; ALLOW where nobody said anything.
+    pub ruling: Ruling,
+    /// What each rule said whose condition held, or that could not be judged; in the order of the document.
+    pub said: Vec<Said>,
+}
+
+impl Judged {
+    /// One more rule has spoken.
+    pub fn add(&mut self, said: Said) {
+        self.ruling = self.ruling.max(said.ruling);
+        self.said.push(said);
+    }
+
+    /// The highest risk that was seen.
+    pub fn risk(&self) -> Risk {
+        self.said.iter().filter_map(|said| said.risk).max().unwrap_or_default()
+    }
+}
