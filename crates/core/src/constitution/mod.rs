@@ -15,7 +15,8 @@ mod graph;
 #[cfg(feature = "rules")]
 mod law;
 mod rulings;
-#[cfg(all(test, feature = "rules"))]
+#[cfg(test)]
+#[cfg(feature = "rules")]
 mod tests;
 
 #[cfg(feature = "rules")]
