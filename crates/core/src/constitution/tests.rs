@@ -168,6 +168,8 @@ fn the_shipped_document_lets_ordinary_work_alone_and_stands_in_the_way_of_what_n
         let facts = submit(&shipped, plain.clone()).unwrap().facts;
         assert!(facts.rulings.is_empty() && facts.released, "{plain}: {:?}", facts.rulings);
     }
+    let steps: Vec<Value> = (0..1_000).map(|_| json!({"action": "shell.run", "params": {"argv": ["ls", "-l"]}})).collect();
+    assert!(submit(&shipped, json!({"title": "large", "plan": {"steps": steps}})).is_ok(), "a large plan can be judged too");
     for bad in [
         step("write_file", json!({"path": "audit_logs/fake_entry.json"})),
         step("files.write", json!({"path": "data/ephor.db"})),
