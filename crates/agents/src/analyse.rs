@@ -267,6 +267,7 @@ mod tests {
             params: Map::new(),
             resources: Map::new(),
             may_act: true,
+            approved_args: None,
             probe: None,
             probes: Vec::new(),
             guidance: Vec::new(),

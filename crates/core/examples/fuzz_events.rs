@@ -66,6 +66,7 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
         let cx = Context {
             now,
             actor: &actor,
+            own: false,
             policy: &policy,
             counter: 0,
             judges: &[],

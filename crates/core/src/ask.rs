@@ -119,6 +119,22 @@ pub enum Ask {
         #[serde(default)]
         reason: String,
     },
+    /// A person's word on what a step is about to do.
+    Approve {
+        /// Which step, by path or name.
+        step: String,
+        /// Whether it may be done.
+        approved: bool,
+        /// The digest of what was asked about, as shown with the question: the answer counts for nothing else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
+        /// Other parameters to do it with; they are judged by the rules again, and may not be what these refuse.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        params: Option<serde_json::Map<String, Value>>,
+        /// Why; a no says so.
+        #[serde(default)]
+        reason: String,
+    },
     /// The plan may be carried out although it was read with little confidence.
     AcceptPlan,
     /// Take this plan instead of what is not finished of the present one.
@@ -182,7 +198,7 @@ fn is_default(changes: &TextChanges) -> bool {
 #[cfg(feature = "rules")]
 mod rules {
     use super::{Ask, Modification};
-    use crate::command::{Changes, Command, Decision};
+    use crate::command::{Approve, Changes, Command, Decision};
     use crate::event::Actor;
     use crate::plan::Problem;
     use crate::request::check_plan;
@@ -211,6 +227,10 @@ mod rules {
                 }
                 Self::Confirm { step, passed, reason } => {
                     Command::Confirm { step: step.into(), judgement: confirmed(passed, reason) }
+                }
+                Self::Approve { step, approved, digest, params, reason } => {
+                    let (step, digest) = (step.into(), digest.map(Into::into));
+                    Command::Approve(Box::new(Approve { step, approved, digest, params, reason }))
                 }
                 Self::AcceptPlan => Command::AcceptPlan,
                 Self::ReplacePlan { plan } => Command::Propose(Box::new(check_plan(&plan, mode)?)),

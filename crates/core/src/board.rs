@@ -126,6 +126,9 @@ pub(crate) struct Board {
     pub(crate) approvals: u32,
     /// Steps that something outside holds up.
     pub(crate) blocked: BTreeMap<u32, BlockReason>,
+    /// Steps about which a person is asked before anybody gets them.
+    #[serde(default)]
+    pub(crate) asked: BTreeSet<u32>,
     /// Steps whose attempts are spent and without which the task cannot go on.
     pub(crate) failed: BTreeSet<u32>,
     /// Steps and groups to be done again once the task is tried again.
@@ -495,6 +498,7 @@ impl Board {
         self.fresh.remove(&i);
         self.to_check.remove(&i);
         self.blocked.remove(&i);
+        self.asked.remove(&i);
         self.failed.remove(&i);
         self.rolled_back.remove(&i);
     }
@@ -525,6 +529,7 @@ impl Board {
         self.to_check.clear();
         self.gates.clear();
         self.blocked.clear();
+        self.asked.clear();
         (self.step_offers, self.side_offers, self.approvals, self.leases, self.started) = (0, 0, 0, 0, 0);
     }
 
@@ -585,6 +590,21 @@ impl Board {
         } else {
             self.set(i, StepStatus::Pending);
             self.free(i);
+        }
+    }
+
+    /// A person is asked about a step: nobody gets it before there is an answer.
+    pub(crate) fn ask(&mut self, i: u32) {
+        self.take_back(i);
+        self.set(i, StepStatus::Blocked);
+        self.cells[i as usize].ended_at = None;
+        self.asked.insert(i);
+    }
+
+    /// The answer was yes: it is offered as before.
+    pub(crate) fn approved(&mut self, i: u32) {
+        if self.asked.remove(&i) {
+            self.offer(i);
         }
     }
 

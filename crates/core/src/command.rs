@@ -132,6 +132,8 @@ pub enum Command {
         /// What they say.
         judgement: Judgement,
     },
+    /// A person's word on what a step is about to do.
+    Approve(Box<Approve>),
     /// May I act on the outside?
     Effect(EffectRequest),
     /// What became of an effect.
@@ -187,6 +189,7 @@ impl Command {
             Self::Signal { .. } => "signal",
             Self::Vote { .. } => "vote",
             Self::Confirm { .. } => "confirm",
+            Self::Approve(_) => "approve",
             Self::Effect(_) => "effect",
             Self::SettleEffect { .. } => "settle_effect",
             Self::Take { .. } => "take",
@@ -253,6 +256,21 @@ pub struct Changes {
     pub agent: Option<AgentId>,
     /// The new words.
     pub text: TextChanges,
+}
+
+/// The answer to a question about one action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Approve {
+    /// Which step.
+    pub step: Box<str>,
+    /// Whether it may be done.
+    pub approved: bool,
+    /// What the answer is about, where whoever answers wants it to count for nothing else.
+    pub digest: Option<Box<str>>,
+    /// The parameters it may be done with instead of those that were asked about.
+    pub params: Option<serde_json::Map<String, Value>>,
+    /// Why; a no says so.
+    pub reason: String,
 }
 
 /// What is decided about an escalated task.
@@ -427,6 +445,8 @@ pub struct Context<'a> {
     pub now: Time,
     /// Who asks.
     pub actor: &'a Actor,
+    /// Whether whoever asks has submitted the task.
+    pub own: bool,
     /// The numbers to decide by.
     pub policy: &'a crate::policy::Policy,
     /// How many signs of life the holder of the lease in question has given.

@@ -1,7 +1,7 @@
 //! What people and agents wrote in the course of a task: the private side, kept apart from its state. Rules decide by the state; the
 //! contents only fill in parameters, conditions and views.
 
-use crate::event::{EscalationReason, Event, Letter, Private, RequestText};
+use crate::event::{ApprovalWord, EscalationReason, Event, Letter, Private, RequestText};
 use crate::expr::{Scope, walk};
 use crate::plan::StepText;
 use crate::plan::difference::Difference;
@@ -90,6 +90,13 @@ impl Contents {
             (Event::StepBlocked { step, .. }, Some(Private::Text(why))) => {
                 self.errors.insert(format!("step:{step}"), why.clone());
             }
+            (
+                Event::ApprovalAnswered { step, answer: ApprovalWord::Denied | ApprovalWord::Expired, .. },
+                Some(Private::Text(why)),
+            ) => {
+                self.errors.insert(format!("step:{step}"), why.clone());
+            }
+            (Event::ApprovalAnswered { .. }, _) => {}
             (Event::Retried { .. }, _) => self.undone.clear(),
             (Event::ReviewOpened(opened), Some(Private::Changes(words))) if opened.proposal.is_some() => {
                 self.proposal = (**words).clone();
@@ -181,6 +188,15 @@ impl Contents {
     pub(crate) fn params(&self, i: u32) -> Option<&Map<String, Value>> {
         let words = self.steps().get(i as usize)?;
         if words.takes_payload { self.text.payload.as_object() } else { Some(&words.params) }
+    }
+
+    /// Gives a step other parameters.
+    pub(crate) fn change_params(&mut self, i: u32, params: Map<String, Value>) {
+        self.own_steps();
+        if let Some(words) = self.steps.get_mut(i as usize) {
+            words.params = params;
+            words.takes_payload = false;
+        }
     }
 
     /// Adds the words of a step that came of a list.

@@ -141,6 +141,40 @@ pub enum Event {
     /// Blocked steps may go on.
     Unblocked,
 
+    /// A person is asked whether a step may be done just as it stands. Until there is an answer nobody gets it.
+    ApprovalAsked(Box<ApprovalAsked>),
+    /// The question has its answer. After a no, or none in time, the step has failed.
+    ApprovalAnswered {
+        /// Which step.
+        step: Box<str>,
+        /// What the answer is about; where the parameters were changed with it, no longer what was asked.
+        digest: Box<str>,
+        /// The digest of the parameters it is about.
+        args_digest: Box<str>,
+        /// What.
+        answer: ApprovalWord,
+        /// Whether whoever answered had submitted the task.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        self_decided: bool,
+    },
+    /// Who approved of a step changed its parameters first.
+    ParamsChanged {
+        /// Which step.
+        step: Box<str>,
+    },
+    /// The rules of the constitution said something about a result.
+    ResultJudged {
+        /// Which step.
+        step: Box<str>,
+        /// Which attempt.
+        attempt: u32,
+        /// What they said.
+        rulings: Vec<crate::constitution::Said>,
+        /// Whether a person has to look at it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        confirm: bool,
+    },
+
     /// A gate needs a judge.
     GateOpened {
         /// Which step.
@@ -363,6 +397,10 @@ impl Event {
             Self::ChildBorn { .. } => "CHILD_BORN",
             Self::StepBlocked { .. } => "STEP_BLOCKED",
             Self::Unblocked => "UNBLOCKED",
+            Self::ApprovalAsked(_) => "APPROVAL_ASKED",
+            Self::ApprovalAnswered { .. } => "APPROVAL_ANSWERED",
+            Self::ParamsChanged { .. } => "PARAMS_CHANGED",
+            Self::ResultJudged { .. } => "RESULT_JUDGED",
             Self::GateOpened { .. } => "GATE_OPENED",
             Self::GateJudged(_) => "GATE_JUDGED",
             Self::ReviewOpened(_) => "REVIEW_OPENED",
@@ -696,6 +734,46 @@ pub struct Assigned {
     /// The limits it is counted under.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<crate::flow::Place>,
+    /// What the rules of the constitution said about it whose condition held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rulings: Vec<crate::constitution::Said>,
+    /// The digest of what is done, where a person had to approve of it: the same as that of their answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Box<str>>,
+}
+
+/// A question to a person about one action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ApprovalAsked {
+    /// Which step.
+    pub step: Box<str>,
+    /// SHA-256, in hexadecimal, of all that is asked about: task, step, action, description, model, parameters, version of the plan, document
+    /// of the constitution.
+    pub digest: Box<str>,
+    /// SHA-256 of the parameters alone: what an effect has to name.
+    pub args_digest: Box<str>,
+    /// When it counts as a no.
+    pub until: Time,
+    /// What the rules of the constitution said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rulings: Vec<crate::constitution::Said>,
+    /// The risk for the sake of which a task whose autonomy is ASSISTED asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+}
+
+/// The answer to a question about one action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ApprovalWord {
+    /// Yes, just as it stands.
+    Approved,
+    /// No.
+    Denied,
+    /// Nobody answered in time.
+    Expired,
 }
 
 /// A step's attempt that worked.

@@ -49,6 +49,10 @@ faults! {
     VoteAfterVerdict;
     /// At its deadline a review passes.
     DeadlineApproves;
+    /// What a person has to approve of is done without.
+    ApprovalSkipped;
+    /// What was approved may be changed before it is done.
+    ApprovalUnbound;
     /// A high-risk task starts without its review.
     ReviewSkipped;
     /// A step is offered before anybody looked at its condition.

@@ -62,6 +62,8 @@ pub struct Policy {
     pub cancel_wait: WireDuration,
     /// How long a review waits for votes; then it is denied or escalates, never approved.
     pub review_wait: WireDuration,
+    /// How long a question about a single action waits for its answer; then the answer is no.
+    pub approval_wait: WireDuration,
     /// Below this confidence a plan waits for a person (S3-103).
     pub confidence_min: f64,
     /// How often a task is tried again where it does not say (S0-11).
@@ -168,6 +170,7 @@ impl Policy {
             one_step_plan: false,
             cancel_wait: WireDuration { ms: 30_000 },
             review_wait: minutes(24 * 60),
+            approval_wait: minutes(24 * 60),
             confidence_min: 0.7,
             max_retries: 5,
             task_retry: RetryPolicy { max_attempts: 1_000, initial: WireDuration { ms: 5_000 }, ..RetryPolicy::default() },
@@ -206,6 +209,7 @@ impl Policy {
             ("plan_wait", self.plan_wait),
             ("cancel_wait", self.cancel_wait),
             ("review_wait", self.review_wait),
+            ("approval_wait", self.approval_wait),
             ("check_interval", self.check_interval),
             ("stall_after", self.stall_after),
             ("compensation_wait", self.compensation_wait),

@@ -49,6 +49,8 @@ pub(crate) enum Timer {
     StepRetry(u32),
     /// The step's wait is over.
     StepWait(u32),
+    /// Nobody said whether the step may be done.
+    Approval(u32),
     /// Nobody judged the gate.
     Gate(u32),
     /// The gate is offered again.

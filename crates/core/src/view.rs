@@ -3,7 +3,8 @@
 //!
 //! A field may be added here; none changes its meaning. What is missing is left out, so that the absence of a fact is no `null`.
 
-use crate::event::{ActorKind, EndReason, EscalationReason, Event, Finding};
+use crate::constitution::Said;
+use crate::event::{ActorKind, ApprovalWord, EndReason, EscalationReason, Event, Finding};
 use crate::id::{AgentId, EffectId, PlanId, ReviewId, TaskId};
 use crate::liveness::Liveness;
 use crate::plan::{Plan, StepText};
@@ -351,6 +352,36 @@ pub struct LastError {
     pub recoverable: bool,
 }
 
+/// What a person was asked about a step before it was done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ApprovalView {
+    /// What the answer is bound to: SHA-256, in hexadecimal, of task, step, action, description, model, parameters, version of the plan and
+    /// document of the constitution.
+    pub digest: String,
+    /// With what it is done, references resolved; as it is now.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    /// Why a person is asked.
+    pub why: String,
+    /// What the rules of the constitution said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rulings: Vec<Said>,
+    /// The risk for the sake of which a task whose autonomy is ASSISTED asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+    /// When it was asked.
+    pub asked_at: WireTime,
+    /// When it counts as a no.
+    pub until: WireTime,
+    /// The answer, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<ApprovalWord>,
+    /// Whether whoever answered had submitted the task.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub self_decided: bool,
+}
+
 /// A step or a group of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -404,6 +435,9 @@ pub struct StepView {
     /// What stands in the way of a blocked one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_reason: Option<BlockReason>,
+    /// What a person was asked about it before it was done, last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalView>,
     /// The last attempt handed out, from 1; 0 before the first.
     pub attempt: u32,
     /// Failed attempts since the task was last tried anew.

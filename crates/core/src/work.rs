@@ -4,6 +4,8 @@ use crate::id::{AgentId, ClaimId, EffectId, TaskId};
 use crate::spec::{ErrorClass, PlanSpec, Risk};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::{fmt, str::FromStr};
 
 /// Which piece of work of a task.
@@ -121,6 +123,10 @@ pub struct WorkItem {
     pub resources: Map<String, Value>,
     /// Whether outside effects are allowed; `false` in DRY_RUN and SUGGESTION, where no effect token is granted.
     pub may_act: bool,
+    /// Where a person had to approve of it: the SHA-256 of its parameters. An effect is granted for its action with this `args_digest` and
+    /// for no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_args: Option<String>,
     /// The first of `probes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<EffectProbe>,
@@ -417,6 +423,28 @@ pub struct EffectRequest {
     pub action: String,
     /// SHA-256, in hexadecimal, of the arguments it will be done with.
     pub args_digest: String,
+}
+
+/// SHA-256, in hexadecimal, of arguments as JSON without spaces and with sorted keys: equal arguments, equal digest.
+pub fn args_digest(args: &Value) -> String {
+    let digest = Sha256::digest(sorted(args).to_string());
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes everything");
+        hex
+    })
+}
+
+/// The same value with sorted keys, whichever map `serde_json` was built with.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut fields: Vec<_> = map.iter().collect();
+            fields.sort_by_key(|(name, _)| *name);
+            fields.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        plain => plain.clone(),
+    }
 }
 
 /// The right to act once.

@@ -3,7 +3,8 @@
 //! Doctor asks it about a whole database, the simulation after every step.
 
 use ephor_core::event::{
-    Actor, ActorKind, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, SkipReason, Submitted, Succeeded,
+    Actor, ActorKind, ApprovalWord, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, SkipReason,
+    Submitted, Succeeded,
 };
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::review::Question;
@@ -12,6 +13,7 @@ use ephor_core::status::{BlockReason, Status};
 use ephor_core::work::{EffectOutcome, WorkKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
+mod actions;
 mod agents;
 mod back;
 mod council;
@@ -111,6 +113,7 @@ impl Said<'_> {
 #[derive(Default)]
 pub(crate) struct Witness {
     pub(crate) steps: Steps,
+    actions: actions::Actions,
     pub(crate) leases: HashMap<WorkKey, Held>,
     /// The highest attempt ever of each work.
     tokens: HashMap<WorkKey, u32>,
@@ -189,6 +192,9 @@ impl Witness {
         if !matches!(event, Event::Overridden { .. }) {
             self.overruled = None;
         }
+        if !matches!(event, Event::ParamsChanged { .. }) {
+            self.actions.changed = None;
+        }
         self.liquidated = matches!(event, Event::EscalationDecided { decision: DecisionWord::Liquidate, .. });
         self.standing(event, after);
         std::mem::take(&mut self.breaches)
@@ -224,6 +230,7 @@ impl Witness {
                 self.end_lease(&WorkKey::Plan, planned.work.as_ref().filter(|w| **w == WorkKey::Plan).map(|_| said));
                 self.leases.retain(|work, _| matches!(work, WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_)));
                 self.steps.replan(&planned.plan);
+                self.actions.replan();
                 self.steps_are_given();
                 self.acceptance_owed = planned.acceptance_owed;
                 if self.escalated == Some(EscalationReason::NoPlan) {
@@ -302,6 +309,20 @@ impl Witness {
                 self.fenced(&work, *attempt, said, "a report");
                 self.leases.remove(&work);
             }
+            Event::ApprovalAsked(asked) => self.approval_asked(asked),
+            Event::ApprovalAnswered { step, digest, answer, .. } => {
+                self.approval_answered(step, digest, *answer, said);
+                if *answer != ApprovalWord::Approved {
+                    self.steps.set(step, Stage::Failed);
+                }
+            }
+            Event::ParamsChanged { step } => self.actions.changed = Some(step.clone()),
+            Event::ResultJudged { step, attempt, confirm, .. } => {
+                self.fenced(&WorkKey::Step(step.clone()), *attempt, said, "a word about a result");
+                if *confirm {
+                    self.steps.confirm_one(step);
+                }
+            }
             Event::GateOpened { step, gate, .. } => {
                 let found = self.steps.gate_opened(step, *gate);
                 self.breaches.extend(found);
@@ -339,6 +360,7 @@ impl Witness {
                         self.breach(Rule::Late, format!("step {path} is rolled back while it is held"));
                     }
                     self.drop_leases_of(path);
+                    self.actions.forget(path);
                 }
                 self.undo_all(steps, compensations);
                 let found = self.steps.rolled_back(checkpoint, steps);
@@ -415,7 +437,12 @@ impl Witness {
                     self.release_at = change.release_at.map(|t| t.0);
                 }
             }
-            Event::Overridden { decision, step } => self.overridden(*decision, step.as_deref(), said),
+            Event::Overridden { decision, step } => {
+                if let (OverrideWord::RetryStep, Some(step)) = (decision, step) {
+                    self.actions.forget(step);
+                }
+                self.overridden(*decision, step.as_deref(), said);
+            }
             Event::Stalled => {
                 self.has_waited(said);
                 self.stalled = true;
@@ -575,6 +602,7 @@ impl Witness {
                 }
                 let found = self.steps.given(path, assigned.agent, self.session);
                 self.breaches.extend(found);
+                self.breaches.extend(self.actions.given(path, assigned));
                 self.doers.insert(assigned.agent);
                 self.nothing_is_owed("a step was given away");
             }

@@ -65,6 +65,7 @@ impl Job {
         let cx = Context {
             now: self.now,
             actor: &actor,
+            own: false,
             policy: &policy,
             counter: 0,
             judges: &[],

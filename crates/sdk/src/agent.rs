@@ -8,8 +8,6 @@ use ephor_core::spec::ErrorClass;
 use ephor_core::work::{EffectGrant, EffectOutcome, EffectRequest, Failure, Outcome, WorkItem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -214,27 +212,7 @@ pub enum Effected<T> {
     Before(EffectGrant),
 }
 
-/// SHA-256, in hexadecimal, of arguments as JSON without spaces and with sorted keys: equal arguments, equal digest.
-pub fn args_digest(args: &Value) -> String {
-    let digest = Sha256::digest(sorted(args).to_string());
-    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a string takes everything");
-        hex
-    })
-}
-
-/// The same value with sorted keys, whichever map `serde_json` was built with.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let mut fields: Vec<_> = map.iter().collect();
-            fields.sort_by_key(|(name, _)| *name);
-            fields.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect()
-        }
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        plain => plain.clone(),
-    }
-}
+pub use ephor_core::work::args_digest;
 
 /// What a transport says about an effect, behind a pointer.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<Result<T, Refused>, TransportError>> + Send + 'a>>;

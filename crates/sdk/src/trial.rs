@@ -43,6 +43,7 @@ impl Trial {
             params,
             resources: Map::new(),
             may_act: true,
+            approved_args: None,
             probe: None,
             probes: Vec::new(),
             guidance: Vec::new(),

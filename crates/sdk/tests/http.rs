@@ -57,6 +57,7 @@ fn item(n: u32) -> Value {
         params: Map::from_iter([("n".into(), n.into())]),
         resources: Default::default(),
         may_act: true,
+        approved_args: None,
         probe: None,
         probes: Vec::new(),
         guidance: Vec::new(),

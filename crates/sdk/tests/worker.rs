@@ -200,6 +200,7 @@ fn item(n: u8, action: &str) -> WorkItem {
         params: Map::new(),
         resources: Default::default(),
         may_act: true,
+        approved_args: None,
         probe: None,
         probes: Vec::new(),
         guidance: vec!["be kind".into()],

@@ -1,13 +1,15 @@
 //! Examples of what a constitution should say, kept beside it: a request, and the ruling that is expected.
 
 use super::document::Flaw;
+use super::facts::{About, Act};
 use super::law::Law;
 use super::rulings::{Judged, Point, Ruling};
-use crate::plan::Problem;
+use crate::plan::{Does, Problem};
 use crate::policy::Policy;
 use crate::request;
 use crate::spec::Request;
 use crate::time::{Time, WireTime};
+use crate::work::Success;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -25,8 +27,11 @@ pub struct Case {
     pub request: Box<Request>,
     /// The instant of it; the beginning of 1970 where it is not said.
     pub now: Time,
-    /// The point it is about; both, and then the stricter ruling counts, where it is not said.
+    /// The point it is about; all, and then the strictest ruling counts, where it is not said. Actions are judged with their parameters as
+    /// they stand.
     pub at: Option<Point>,
+    /// What each of its steps reports, for the point `result`.
+    pub result: Option<Success>,
     /// What is expected.
     pub expect: Ruling,
     /// Whether a mere warning counts as ALLOW: labels of other systems know no warnings.
@@ -76,6 +81,8 @@ struct Written {
     request: Option<Request>,
     #[serde(default)]
     now: Option<WireTime>,
+    #[serde(default)]
+    result: Option<Success>,
     #[serde(default)]
     expect: Option<Ruling>,
     #[serde(default)]
@@ -146,7 +153,16 @@ impl Written {
             _ => return Err(wrong("say what is submitted under `request`")),
         };
         let now = self.now.map_or(Time(0), |now| now.0);
-        Ok(Case { name: self.name, request: Box::new(request), now, at: self.at, expect, lenient, by: self.by })
+        Ok(Case {
+            name: self.name,
+            request: Box::new(request),
+            now,
+            at: self.at,
+            result: self.result,
+            expect,
+            lenient,
+            by: self.by,
+        })
     }
 }
 
@@ -158,14 +174,37 @@ impl Law {
     pub fn test(&self, case: &Case) -> Result<Judged, CaseFailed> {
         let submission = request::check(&case.request, case.now, &Policy::without_law()).map_err(CaseFailed::NoRequest)?;
         let plan = super::facts::of(&submission);
+        let about = About::the_task(&submission.facts, &submission.text, case.now);
         let mut came = Judged::default();
+        let mut add = |judged: Judged| judged.said.into_iter().for_each(|said| came.add(said));
         for point in Point::ALL.into_iter().filter(|point| case.at.is_none_or(|at| at == *point)) {
-            let plan = plan.filter(|_| point == Point::Plan);
-            if point == Point::Plan && plan.is_none() {
-                continue;
+            match (point, plan) {
+                (Point::Admission, _) => add(self.judge(point, &about)),
+                (Point::Plan, Some(_)) => add(self.judge(point, &About { plan, ..about })),
+                // Each step is judged; its result, where the case has one.
+                (Point::Action | Point::Result, Some((plan, texts))) => {
+                    let result = case.result.as_ref().filter(|_| point == Point::Result);
+                    for (step, words) in plan.steps.iter().zip(texts).filter(|(step, _)| step.does() == Does::Work) {
+                        let params = match (words.takes_payload, &about.text.payload) {
+                            (true, Value::Object(payload)) => payload,
+                            _ => &words.params,
+                        };
+                        let act = Act {
+                            path: &step.path,
+                            id: step.key.as_deref(),
+                            name: &step.action,
+                            params,
+                            acts: step.acts,
+                            model: step.model.as_deref(),
+                            undoes: false,
+                        };
+                        if point == Point::Action || result.is_some() {
+                            add(self.judge(point, &About { action: Some(&act), result, ..about }));
+                        }
+                    }
+                }
+                (Point::Plan | Point::Action | Point::Result, None) => {}
             }
-            let judged = self.judge(point, &submission.facts, &submission.text, plan, case.now);
-            judged.said.into_iter().for_each(|said| came.add(said));
         }
         let as_expected =
             came.ruling == case.expect || (case.lenient && case.expect == Ruling::Allow && came.ruling == Ruling::Warn);

@@ -154,7 +154,10 @@ impl Document {
                 let (at, rule) = (rule.referenced.line(), rule.value);
                 let line = rule.when.referenced.line().max(at);
                 if rule.at.is_empty() {
-                    flaws.push(Flaw::new(at, "`at` names no point; allowed are admission and plan"));
+                    flaws.push(Flaw::new(
+                        at,
+                        format!("`at` names no point; allowed are {}", Point::ALL.map(Point::word).join(", ")),
+                    ));
                 }
                 if rule.message.trim().is_empty() {
                     flaws.push(Flaw::new(at, "`message` is empty; whoever is refused has to be told why"));

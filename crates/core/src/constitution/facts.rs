@@ -1,10 +1,12 @@
 //! What a rule can see. Words stand as on the wire; a text nobody gave is empty, so that comparing it is no error.
 
-use super::law::Reads;
+use super::rulings::Point;
+use super::walk::Reads;
 use crate::command::Submission;
 use crate::event::{RequestText, Submitted};
 use crate::plan::{Does, Plan, StepText};
 use crate::time::Time;
+use crate::work::Success;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -43,6 +45,72 @@ pub(super) const PLAN: [&str; 4] = ["actions", "acts", "size", "steps"];
 pub(super) const QUESTIONS: [&str; 4] = ["before", "does", "gated", "reaches"];
 /// The fields of `now`.
 pub(super) const NOW: [&str; 3] = ["at", "hour", "weekday"];
+/// The fields of `action`.
+pub(super) const ACTION: [&str; 7] = ["acts", "id", "model", "name", "params", "path", "undoes"];
+/// The fields of `result`.
+pub(super) const RESULT: [&str; 2] = ["metrics", "output"];
+/// What a rule can see, and where.
+pub(super) const VARIABLES: [(&str, &[Point]); 5] = [
+    ("task", &Point::ALL),
+    ("plan", &[Point::Plan]),
+    ("action", &[Point::Action, Point::Result]),
+    ("result", &[Point::Result]),
+    ("now", &Point::ALL),
+];
+
+/// The fields of a variable.
+pub(super) fn fields(variable: &str) -> Vec<&'static str> {
+    match variable {
+        "task" => TASK.into_iter().chain([TITLE]).collect(),
+        "plan" => PLAN.into(),
+        "action" => ACTION.into(),
+        "result" => RESULT.into(),
+        _ => NOW.into(),
+    }
+}
+
+/// What is judged. Which parts of it are there depends on the point.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The task.
+    pub facts: &'a Submitted,
+    /// Its words.
+    pub text: &'a RequestText,
+    /// Its plan and the words of that.
+    pub plan: Option<(&'a Plan, &'a [StepText])>,
+    /// The step that is about to be done, or was.
+    pub action: Option<&'a Act<'a>>,
+    /// What came of it.
+    pub result: Option<&'a Success>,
+    /// The instant.
+    pub now: Time,
+}
+
+impl<'a> About<'a> {
+    /// A task, and nothing beside it.
+    pub fn the_task(facts: &'a Submitted, text: &'a RequestText, now: Time) -> Self {
+        Self { facts, text, plan: None, action: None, result: None, now }
+    }
+}
+
+/// One action, with all that is known of it before it is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Act<'a> {
+    /// The path of the step.
+    pub path: &'a str,
+    /// The writer's name for the step.
+    pub id: Option<&'a str>,
+    /// What is done.
+    pub name: &'a str,
+    /// With what, references resolved.
+    pub params: &'a Map<String, Value>,
+    /// Whether the outside is acted on.
+    pub acts: bool,
+    /// The model it is done with.
+    pub model: Option<&'a str>,
+    /// Whether it undoes what a step did.
+    pub undoes: bool,
+}
 
 /// A word as on the wire.
 fn word(value: &impl Serialize) -> Value {
@@ -149,6 +217,36 @@ pub(super) fn plan(plan: &Plan, texts: &[StepText], payload: &Value, reads: &Rea
             })
         });
         facts.insert("steps".into(), steps.collect());
+    }
+    Value::Object(facts)
+}
+
+/// `action`, as far as rules read it.
+pub(super) fn action(act: &Act<'_>, reads: &Reads) -> Value {
+    let all = [
+        ("acts", json!(act.acts)),
+        ("id", json!(act.id.unwrap_or_default())),
+        ("model", json!(act.model.unwrap_or_default())),
+        ("name", json!(act.name)),
+        ("path", json!(act.path)),
+        ("undoes", json!(act.undoes)),
+    ];
+    let mut facts: Map<String, Value> =
+        all.into_iter().filter(|(field, _)| reads.has("action", field)).map(|(field, value)| (field.into(), value)).collect();
+    if reads.has("action", "params") {
+        facts.insert("params".into(), Value::Object(act.params.clone()));
+    }
+    Value::Object(facts)
+}
+
+/// `result`, as far as rules read it.
+pub(super) fn result(success: &Success, reads: &Reads) -> Value {
+    let mut facts = Map::new();
+    if reads.has("result", "output") {
+        facts.insert("output".into(), success.output.clone());
+    }
+    if reads.has("result", "metrics") {
+        facts.insert("metrics".into(), json!(success.metrics));
     }
     Value::Object(facts)
 }

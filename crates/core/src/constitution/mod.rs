@@ -1,7 +1,8 @@
 //! The constitution: articles that people wrote, with rules in CEL that bind tasks and their plans (DESIGN §4).
 //!
-//! A document is read and checked whole (`document`), compiled once (`law`), and asked in the caller's thread, before the writer's queue.
-//! `facts` says what a rule can see, `graph` answers for the shape of a plan. Pure: the same document and the same request give the same
+//! A document is read and checked whole (`document`), compiled once (`law`), and asked about requests in the caller's thread, before the
+//! writer's queue; about single actions and results where they are handed out and come in, for these are known there alone.
+//! `walk` looks through conditions, `facts` says what a rule can see, `graph` and `questions` answer for the shape of a plan. Pure: the same document and the same request give the same
 //! ruling, so that anybody can ask again.
 
 #[cfg(feature = "rules")]
@@ -14,15 +15,21 @@ mod facts;
 mod graph;
 #[cfg(feature = "rules")]
 mod law;
+#[cfg(feature = "rules")]
+mod questions;
 mod rulings;
 #[cfg(test)]
 #[cfg(feature = "rules")]
 mod tests;
+#[cfg(feature = "rules")]
+mod walk;
 
 #[cfg(feature = "rules")]
 pub use cases::{Case, CaseFailed, cases};
 #[cfg(feature = "rules")]
 pub use document::{Article, Document, Flaw, Rule};
+#[cfg(feature = "rules")]
+pub use facts::{About, Act};
 #[cfg(feature = "rules")]
 pub use law::Law;
 pub use rulings::{Judged, Point, Ruling, Said};

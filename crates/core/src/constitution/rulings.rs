@@ -13,17 +13,25 @@ pub enum Point {
     /// When it has a plan. Sees `plan` as well.
     #[serde(alias = "PLAN")]
     Plan,
+    /// When a step is about to be handed out, its parameters known. Sees `action` beside `task` and `now`.
+    #[serde(alias = "ACTION")]
+    Action,
+    /// When a step says that it is done. Sees `result` as well.
+    #[serde(alias = "RESULT")]
+    Result,
 }
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Admission, Self::Plan];
+    pub const ALL: [Self; 4] = [Self::Admission, Self::Plan, Self::Action, Self::Result];
 
     /// Its word: `admission`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Admission => "admission",
             Self::Plan => "plan",
+            Self::Action => "action",
+            Self::Result => "result",
         }
     }
 }
@@ -38,9 +46,9 @@ pub enum Ruling {
     Allow,
     /// It is told, and nothing follows.
     Warn,
-    /// The council has to look before it starts.
+    /// People have to look first: the council before a task starts, a person before an action, or at a result.
     Escalate,
-    /// It does not become a task.
+    /// It does not become a task; it is not done; it does not count.
     Deny,
 }
 
@@ -96,6 +104,11 @@ impl Judged {
     pub fn add(&mut self, said: Said) {
         self.ruling = self.ruling.max(said.ruling);
         self.said.push(said);
+    }
+
+    /// Everything that was said, in one sentence.
+    pub fn sentence(&self) -> String {
+        self.said.iter().map(|said| format!("{} ({})", said.message, said.rule)).collect::<Vec<_>>().join("; ")
     }
 
     /// The highest risk that was seen.

@@ -1,10 +1,11 @@
 //! Work handed out: which piece an agent gets, and all it needs to know about it.
 
+use super::approval::Before;
 use super::undo::Undoing;
 use super::{Decided, Draft, Task};
 use crate::board::Offer;
 use crate::command::{Answer, Claim, Context, Refusal};
-use crate::event::{Assigned, Event, Failed};
+use crate::event::{ApprovalWord, Assigned, EscalationReason, Event, Failed};
 use crate::id::EffectId;
 use crate::matching::{fits, is_special};
 use crate::planted::{self, Fault};
@@ -29,21 +30,46 @@ impl Task {
             Offer::Undo => self.undo_params(),
             Offer::Gate(_) | Offer::Plan | Offer::Analysis => Ok(Default::default()),
         };
-        if let Err(why) = params {
-            // Parameters that refer to nothing cannot be handed out, and trying again cannot help.
-            let failed = Failed {
-                work,
-                attempt,
-                class: ErrorClass::BadInput,
-                retry_at: None,
-                retry_after_ms: None,
-                unguarded: Vec::new(),
-            };
-            return Ok(Decided {
-                drafts: vec![Draft::because(Event::AttemptFailed(Box::new(failed)), &why)],
-                answer: Err(Refusal::NoWork("its parameters refer to nothing")),
-            });
+        let params = match params {
+            Ok(params) => params,
+            Err(why) => {
+                // Parameters that refer to nothing cannot be handed out, and trying again cannot help.
+                let failed = Failed {
+                    work,
+                    attempt,
+                    class: ErrorClass::BadInput,
+                    retry_at: None,
+                    retry_after_ms: None,
+                    unguarded: Vec::new(),
+                };
+                return Ok(Decided {
+                    drafts: vec![Draft::because(Event::AttemptFailed(Box::new(failed)), &why)],
+                    answer: Err(Refusal::NoWork("its parameters refer to nothing")),
+                });
+            }
+        };
+        let mut drafts = Vec::with_capacity(1);
+        if self.stalled {
+            // What had stalled goes on with the agent that came.
+            drafts.push(Draft::new(Event::Unstalled));
         }
+        let (rulings, approved) = match offer {
+            Offer::Step(i) => match self.before_step(i, &params, cx) {
+                Before::Nothing { rulings, approved } => (rulings, approved),
+                Before::Instead(draft, why) => {
+                    drafts.push(draft);
+                    return Ok(Decided { drafts, answer: Err(Refusal::NoWork(why)) });
+                }
+            },
+            Offer::Undo => match self.before_undo(&params, cx) {
+                None => Default::default(),
+                Some(why) => {
+                    drafts.push(Draft::because(self.escalated(EscalationReason::CompensationFailed, cx), &why));
+                    return Ok(Decided { drafts, answer: Err(Refusal::NoWork("a person has to look at what is undone")) });
+                }
+            },
+            Offer::Gate(_) | Offer::Plan | Offer::Analysis => Default::default(),
+        };
         let step = if let Offer::Step(i) = offer { Some(&self.board.steps[i as usize]) } else { None };
         let undo = self.undoing.next().filter(|_| offer == Offer::Undo);
         let own = step.and_then(|s| s.timeout_ms).or(undo.and_then(|u| u.how.timeout_ms));
@@ -58,11 +84,11 @@ impl Task {
             start_by: step.and_then(|s| s.start_ms).filter(|_| !claim.start).map(|ms| cx.now.plus(ms)),
             timeout_at: claim.start.then(|| cx.now.plus(limit)),
             limits: claim.limits.clone(),
+            rulings,
+            approved,
         };
         let item = self.item(offer, &work, attempt, assigned.lease_ms, Some(limit));
-        let assigned = Draft::new(Event::Assigned(Box::new(assigned)));
-        // What had stalled goes on with the agent that came.
-        let drafts = if self.stalled { vec![Draft::new(Event::Unstalled), assigned] } else { vec![assigned] };
+        drafts.push(Draft::new(Event::Assigned(Box::new(assigned))));
         Ok(Decided { drafts, answer: Ok(Answer::Work(Box::new(item))) })
     }
 
@@ -131,6 +157,7 @@ impl Task {
             params: Default::default(),
             resources: Default::default(),
             may_act: self.may_act(),
+            approved_args: None,
             probe: None,
             probes: Vec::new(),
             guidance: self.contents.guidance.clone(),
@@ -152,6 +179,9 @@ impl Task {
                     item.resources = self.resources(words);
                 }
                 item.params = self.params(i).unwrap_or_default();
+                let approval = self.approvals.get(&step.path);
+                item.approved_args =
+                    approval.filter(|a| a.answer == Some(ApprovalWord::Approved)).map(|a| a.args_digest.to_string());
                 item.probes = self.probes(&step.path);
             }
             Offer::Gate(i) => {

@@ -59,6 +59,7 @@ impl Task {
             Command::Signal { name, payload } => self.signal(name, payload),
             Command::Vote { review, judge, vote, confidence, reason } => self.vote(review, judge, vote, confidence, &reason, cx),
             Command::Confirm { step, judgement } => self.confirm(&step, &judgement, cx),
+            Command::Approve(word) => self.approve(*word, cx),
             Command::Effect(wish) => self.effect(&wish, cx),
             Command::SettleEffect { effect, holder, outcome } => self.settle_effect(effect, holder, outcome, cx),
             Command::Take { letters, outputs, more: _ } => match letters.is_empty() {
@@ -110,6 +111,7 @@ impl Task {
             | Command::Guide { .. }
             | Command::Signal { .. }
             | Command::Confirm { .. }
+            | Command::Approve(_)
             | Command::SettleEffect { .. } => Err(Refusal::Ended { status }),
         }
     }

@@ -1,5 +1,6 @@
 //! Acting on the outside: who may, what it is called, and what became of it.
 
+use super::approval::NotSo;
 use super::decide::invalid;
 use super::report::may_speak_for;
 use super::undo::Undoing;
@@ -50,6 +51,19 @@ impl Task {
                 "args_digest",
                 "the SHA-256 of the arguments in 64 hexadecimal digits, with the action as a word",
             ));
+        }
+        match &wish.work {
+            WorkKey::Step(path) => match self.may_act_so(path, wish, cx) {
+                Ok(()) => {}
+                Err(NotSo::Refused(refusal)) => return Err(refusal),
+                Err(NotSo::AskAnew) => return Ok(self.ask_anew(&wish.work, wish.attempt, cx)),
+            },
+            WorkKey::Undo(_) => {
+                if let Some(why) = self.undo_params().ok().and_then(|params| self.before_undo(&params, cx)) {
+                    return Err(Refusal::NoEffect(why));
+                }
+            }
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => {}
         }
         let id = effect_id(self.id, &self.in_this_round(&wish.work, path), &wish.action, &wish.args_digest);
         let grant = |already_done| EffectGrant {

@@ -133,6 +133,17 @@ impl Task {
                 self.queue_steps(at);
             }
 
+            Event::ApprovalAsked(asked) => self.approval_asked(asked, at),
+            Event::ApprovalAnswered { step, digest, args_digest, answer, self_decided } => {
+                self.approval_answered(step, (digest, args_digest), *answer, *self_decided, at);
+            }
+            Event::ParamsChanged { .. } => {}
+            Event::ResultJudged { step, confirm, .. } => self.with_step(step, |task, i| {
+                if *confirm {
+                    task.board.steps[i as usize].confirm_by_person();
+                }
+            }),
+
             Event::GateOpened { step, gate, limit_at } => self.with_step(step, |task, i| task.open_gate(i, *gate, *limit_at)),
             Event::GateJudged(judged) => self.gate_judged(judged, at),
 

@@ -6,7 +6,7 @@ use super::{Decided, Draft, Task};
 use crate::board::Board;
 use crate::command::{CheckedPlan, Context, Refusal};
 use crate::contents::Undone;
-use crate::event::{AfterFailure, EndReason, EscalationReason, Event, OverrideWord, Planned, Private};
+use crate::event::{AfterFailure, ApprovalWord, EndReason, EscalationReason, Event, OverrideWord, Planned, Private};
 use crate::plan::difference::{Difference, KEPT_MAX, difference};
 use crate::plan::{Plan, StepText, written::written};
 use crate::planted::{self, Fault};
@@ -63,7 +63,13 @@ impl Task {
     pub(super) fn task_failed(&self, i: u32, cx: &Context<'_>) -> Draft {
         let step = self.board.steps[i as usize].path.clone();
         let then = self.then(cx, cx.analyst, 0);
-        if then == AfterFailure::Fail {
+        // Trying again would not change a person's no. Where nobody answered, somebody else may.
+        let answer = self.approvals.get(&step).and_then(|approval| approval.answer);
+        if answer == Some(ApprovalWord::Expired) && then != AfterFailure::Fail {
+            let why = format!("nobody said in time whether step {step} may be done");
+            return Draft::because(self.escalated(EscalationReason::HumanIntervention, cx), &why);
+        }
+        if then == AfterFailure::Fail || answer == Some(ApprovalWord::Denied) {
             return Draft::because(
                 Event::Failed { reason: EndReason::StepFailed, recoverable: true },
                 &format!(

@@ -18,6 +18,8 @@ impl Task {
             Event::Unblocked
         } else if !self.board.blocked.is_empty() {
             return Err(self.not_now("resume", "say what became of its effects first"));
+        } else if !self.board.asked.is_empty() {
+            return Err(self.not_now("resume", "approve or deny what its step is about to do"));
         } else if self.stalled {
             Event::Unstalled
         } else {
@@ -144,7 +146,8 @@ impl Task {
             (OverrideWord::RetryStep, Some(i), _)
                 if matches!(self.board.cell(i).status, StepStatus::Failed | StepStatus::Retrying | StepStatus::Blocked)
                     && !self.board.has_ended(i)
-                    && self.board.blocked.get(&i) != Some(&BlockReason::HumanReview) =>
+                    && self.board.blocked.get(&i) != Some(&BlockReason::HumanReview)
+                    && !self.board.asked.contains(&i) =>
             {
                 Vec::new()
             }

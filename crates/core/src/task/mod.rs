@@ -7,11 +7,13 @@
 //! - `next`: what happens by itself. The only place that knows deadlines, tallies and the end.
 //! - `evolve`: what has happened. Cannot fail; sees no clock and no policy.
 //! - `outbox`: what other tasks hear of it, derived from the event alone.
+//! - `approval`: what is judged, and who is asked, before a single action is done.
 //! - `healing`: what follows failures: retries, analysis, going back, and the limits of all that.
 //! - `undo`: undoing what was done before one went back; `escalation`: what is decided about a task that nothing else helps.
 //! - `stall`: work that waits too long for an agent, and work that is taken from one.
 //! - `standing`: where all that leaves it: its status, what it offers, when to look at it again.
 
+mod approval;
 mod claim;
 mod decide;
 mod effects;
@@ -145,6 +147,9 @@ pub struct Task {
     lost_children: BTreeSet<TaskId>,
     /// Another task said that it should end: the one it is part of, or the run after it.
     called_off: Option<EndReason>,
+    /// What people were asked about single steps, by path.
+    #[serde(default)]
+    approvals: BTreeMap<Box<str>, approval::Approval>,
     effects: BTreeMap<EffectId, Effect>,
     /// Of each step, the effects of which nobody knows, or not yet, whether they happened.
     open_effects: BTreeMap<Box<str>, BTreeSet<EffectId>>,
@@ -336,6 +341,7 @@ impl Task {
             children: BTreeSet::new(),
             lost_children: BTreeSet::new(),
             called_off: None,
+            approvals: BTreeMap::new(),
             effects: BTreeMap::new(),
             open_effects: BTreeMap::new(),
             dangling: BTreeSet::new(),
@@ -455,6 +461,11 @@ impl Task {
         }
         if self.escalated.is_none() {
             self.contents.escalation = None;
+        }
+        if let (Event::ParamsChanged { step }, Some(Private::Items(items))) = (event, private)
+            && let (Some(i), Some(serde_json::Value::Object(params))) = (board.find(step), items.first())
+        {
+            self.contents.change_params(i, params.clone());
         }
         // The parts of a list have the words of the step they came from.
         for i in self.contents.steps().len()..board.steps.len() {

@@ -162,6 +162,7 @@ impl Task {
             }
             Timer::StepWait(i) => self.wait_over(i),
             Timer::Reassign(i) => self.offline_too_long(i),
+            Timer::Approval(i) => return self.approval_over(i),
             Timer::Gate(i) => {
                 let gate = self.board.gates.get(&i)?.gate;
                 self.judged(i, gate, false, None, 0, "limit", cx)

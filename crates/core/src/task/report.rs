@@ -1,8 +1,10 @@
 //! Words of agents about their attempts: begun, ended, fallen silent. Each names the attempt, and only the live one counts.
 
+use super::approval::refused_result;
 use super::decide::invalid;
 use super::{Decided, Draft, Task};
 use crate::command::{CheckedPlan, Context, Refusal};
+use crate::constitution::Ruling;
 use crate::event::{Actor, ActorKind, Event, Failed, Private, Succeeded};
 use crate::gate;
 use crate::id::AgentId;
@@ -54,7 +56,17 @@ impl Task {
         match (work, outcome) {
             (WorkKey::Step(_) | WorkKey::Undo(_), Outcome::Succeeded(success)) => {
                 let unguarded = self.unguarded(work, attempt, &success.unguarded, true)?;
-                succeeded(work.clone(), attempt, success, unguarded)
+                let WorkKey::Step(path) = work else { return succeeded(work.clone(), attempt, success, unguarded) };
+                let judged = self.judge_result(path, &success, cx);
+                if judged.ruling == Ruling::Deny {
+                    return Ok(self.attempt_failed_with(work, attempt, &refused_result(&judged, success), cx));
+                }
+                let mut decided = succeeded(work.clone(), attempt, success, unguarded)?;
+                if !judged.said.is_empty() {
+                    let (step, confirm) = (path.clone(), judged.ruling == Ruling::Escalate);
+                    decided.drafts.insert(0, Draft::new(Event::ResultJudged { step, attempt, rulings: judged.said, confirm }));
+                }
+                Ok(decided)
             }
             (_, Outcome::Failed(failure)) => {
                 self.unguarded(work, attempt, &failure.unguarded, false)?;

@@ -6,7 +6,7 @@ use crate::id::{AgentId, PlanId};
 use crate::plan::{Plan, Step};
 use crate::recurrence;
 use crate::spec::{Affinity, GateSpec, RecurrenceKind, RetryPolicy};
-use crate::status::{Status, StepStatus};
+use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::{Time, WireDuration, WireTime};
 use crate::timers::Timer;
 use crate::view::{
@@ -192,7 +192,11 @@ impl Task {
             for_each: step.for_each.as_deref().map(Into::into),
             optional: step.optional,
             status: cell.status,
-            block_reason: self.board.blocked.get(&i).copied(),
+            block_reason: match self.board.asked.contains(&i) {
+                true => Some(BlockReason::Approval),
+                false => self.board.blocked.get(&i).copied(),
+            },
+            approval: self.approval_shown(i),
             attempt: cell.attempt,
             failures: cell.failures,
             max_attempts: policy.map_or_else(|| RetryPolicy::default().max_attempts, |p| p.max_attempts),
@@ -387,6 +391,7 @@ mod tests {
         let cx = Context {
             now: Time(1_000),
             actor: &actor,
+            own: false,
             policy: &policy,
             counter: 0,
             judges: &[],

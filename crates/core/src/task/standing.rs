@@ -177,6 +177,6 @@ impl Task {
         if let Some(reason) = self.board.blocked.values().next() {
             return Some(*reason);
         }
-        (self.board.approvals > 0).then_some(BlockReason::Approval)
+        (self.board.approvals > 0 || !self.board.asked.is_empty()).then_some(BlockReason::Approval)
     }
 }

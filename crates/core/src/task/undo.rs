@@ -34,6 +34,9 @@ pub(super) struct Undoing {
     pub(super) wait_ms: u64,
     /// How often each step was undone so far. What it does then is another act than the one that was undone.
     pub(super) rounds: BTreeMap<Box<str>, u32>,
+    /// Whether a person had the first tried again after it could not be done by itself.
+    #[serde(default)]
+    pub(super) allowed: bool,
     /// Whether a person went back: then the task is tried again at once, and that counts as no retry.
     #[serde(default)]
     pub(super) by_person: bool,

@@ -150,6 +150,14 @@ impl Task {
             let until = self.soft.get(Timer::Reassign(*i)).map(WireTime);
             list.push(Waiting { act: Some(act), until, ..at(*i, reason.word(), why) });
         }
+        for i in self.board.asked.iter().take(TOLD_MAX) {
+            let step = &self.board.steps[*i as usize];
+            let Some(open) = self.approvals.get(&step.path) else { continue };
+            let until = Some(WireTime(open.until));
+            let act = Some(format!("ephor review approve {id} {}", step.path));
+            let what = format!("a person has to approve of {} first: {}", step.action, open.why());
+            list.push(Waiting { until, act, ..at(*i, "ACTION_APPROVAL", what) });
+        }
         for (i, gate) in self.board.gates.iter().take(TOLD_MAX) {
             let spec = &self.board.steps[*i as usize].gates[usize::from(gate.gate)];
             let until = self.soft.get(Timer::Gate(*i)).map(WireTime);

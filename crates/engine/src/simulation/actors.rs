@@ -340,16 +340,22 @@ impl World {
             }
             if self.chance.percent(55) {
                 self.workers[i].held[h].acting = true;
-                self.wish_to_act(task, work, attempt, actor);
+                let approved = item.approved_args.map(|args| (item.action, args));
+                self.wish_to_act(task, work, attempt, actor, approved);
                 return;
             }
         }
         self.finish(i, h, told);
     }
 
-    fn wish_to_act(&mut self, task: TaskId, work: WorkKey, attempt: u32, actor: Actor) {
+    fn wish_to_act(&mut self, task: TaskId, work: WorkKey, attempt: u32, actor: Actor, approved: Option<(String, String)>) {
         let digit = self.chance.word(&["a", "b"]);
-        let wish = EffectRequest { task_id: task, work, attempt, action: "send".into(), args_digest: digit.repeat(64) };
+        // What was approved is mostly what is done.
+        let (action, args_digest) = match approved {
+            Some(just_so) if digit == "a" => just_so,
+            _ => ("send".into(), digit.repeat(64)),
+        };
+        let wish = EffectRequest { task_id: task, work, attempt, action, args_digest };
         self.ask(What::Command { task, command: Command::Effect(wish), actor });
     }
 
@@ -480,8 +486,8 @@ impl World {
                 let outcome = Outcome::Succeeded(Success::default());
                 self.ask(What::Report { worker: i, report: Report { task_id, work, attempt, outcome } });
             }
-            (3, Some(report), _) => self.wish_to_act(report.task_id, report.work, report.attempt, actor),
-            (3, None, Some((task, work, attempt))) => self.wish_to_act(task, work, attempt, actor),
+            (3, Some(report), _) => self.wish_to_act(report.task_id, report.work, report.attempt, actor, None),
+            (3, None, Some((task, work, attempt))) => self.wish_to_act(task, work, attempt, actor, None),
             (4, _, Some((task, work, attempt))) => {
                 self.ask(What::Command { task, command: Command::Start { work, attempt }, actor });
             }

@@ -278,6 +278,7 @@ fn leaves(command: &Command) -> &'static [&'static str] {
         Command::Signal { .. } => &["SIGNAL_RECEIVED"],
         Command::Vote { .. } => &["VOTE_CAST"],
         Command::Confirm { .. } => &["GATE_JUDGED"],
+        Command::Approve(_) => &["APPROVAL_ANSWERED"],
         Command::Propose(_) => &["PLANNED"],
         Command::AcceptPlan => &["PLAN_ACCEPTED"],
         Command::Note { .. } => &["REVIEW_NOTED"],

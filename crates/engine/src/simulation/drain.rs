@@ -121,6 +121,7 @@ impl World {
                         self.vote(task);
                     }
                     self.confirm(task);
+                    self.approve(task);
                     let blocked = |w: &ephor_core::task::Waiting| {
                         matches!(w.reason.as_str(), "AGENT_OFFLINE" | "EXTERNAL" | "HUMAN_REVIEW")
                     };

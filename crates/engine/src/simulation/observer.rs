@@ -13,12 +13,12 @@ use crate::writer::{Writer, decide};
 use ephor_core::agent::AgentEvent;
 use ephor_core::breaker::BreakerOf;
 use ephor_core::command::{self, Answer, Command, Context};
-use ephor_core::event::{Actor, Event, Letter};
+use ephor_core::event::{Actor, Assigned, Event, Letter};
 use ephor_core::id::{AgentId, ClaimId, EffectId, StreamId, StreamKind, TaskId};
 use ephor_core::matching::{Able, Key, fits};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
-use ephor_core::spec::ErrorClass;
+use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode};
 use ephor_core::status::BlockReason;
 use ephor_core::time::Time;
 use ephor_core::work::{EffectOutcome, WorkKey};
@@ -299,6 +299,7 @@ impl Observer {
                     return Err(format!("{} was given {} of {id} while its breaker is open until {until}", a.agent, a.work));
                 }
                 self.tools_are_trusted(id, &a.work, stored.at)?;
+                self.was_approved(id, a)?;
                 self.claims.entry(a.claim).or_default().push((id, a.work.clone(), a.attempt));
                 let sign = Sign { attempt: a.attempt, mono, lease_ms: a.lease_ms, agent: a.agent, dead: false };
                 self.signs.insert((id, a.work.clone()), sign);
@@ -319,6 +320,17 @@ impl Observer {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What the town wants a person's word on has it, where it can act at all.
+    fn was_approved(&self, id: TaskId, assigned: &Assigned) -> Checked {
+        let Some(examined) = self.task(id) else { return Ok(()) };
+        let acts = examined.task.facts.mode != ExecutionMode::DryRun && examined.task.facts.autonomy != Autonomy::Suggestion;
+        let asks = super::world::asks(&self.policy) && examined.task.action_of(&assigned.work) == Some(super::world::ASKED);
+        match asks && acts && assigned.approved.is_none() {
+            true => Err(format!("{} of {id} was given away and nobody approved of it", assigned.work)),
+            false => Ok(()),
+        }
     }
 
     /// What a step asks for is not left alone just now.
@@ -530,6 +542,7 @@ impl Observer {
             let cx = Context {
                 now,
                 actor: &actor,
+                own: false,
                 policy: &self.policy,
                 counter: 0,
                 judges: &[],

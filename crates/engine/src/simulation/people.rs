@@ -3,7 +3,7 @@
 use super::answers::What;
 use super::requests::SIGNALS;
 use super::world::World;
-use ephor_core::command::{Changes, Command, Decision};
+use ephor_core::command::{Approve, Changes, Command, Decision};
 use ephor_core::event::{Actor, DecisionWord, OverrideWord, TextChanges};
 use ephor_core::id::{AgentId, ReviewId, TaskId};
 use ephor_core::review::VoteWord;
@@ -194,6 +194,20 @@ impl World {
         self.person_asks(task, Command::Confirm { step: step.into(), judgement });
     }
 
+    /// The first step about which a person is asked gets an answer; whether there is one.
+    pub(super) fn approve(&mut self, task: TaskId) -> bool {
+        let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
+        let Some(step) = waiting.iter().find(|w| w.reason == "ACTION_APPROVAL").and_then(|w| w.step.clone()) else {
+            return false;
+        };
+        let approved = self.calm || self.chance.percent(75);
+        let params = self.chance.percent(20).then(|| json!({"changed": self.chance.below(3)}));
+        let params = params.and_then(|params| params.as_object().cloned()).filter(|_| approved);
+        let word = Approve { step: step.into(), approved, digest: None, params, reason: "looked at".into() };
+        self.person_asks(task, Command::Approve(Box::new(word)));
+        true
+    }
+
     /// Says what became of effects nobody knows about.
     pub(super) fn settle_effects(&mut self, task: TaskId) {
         let unknown = |(id, e): (&ephor_core::id::EffectId, &ephor_core::task::Effect)| {
@@ -207,6 +221,9 @@ impl World {
     }
 
     pub(super) fn unblock(&mut self, task: TaskId) {
+        if self.approve(task) {
+            return;
+        }
         match self.chance.below(5) {
             0 => self.settle_effects(task),
             1 => self.confirm(task),

@@ -12,6 +12,7 @@ use crate::intake::{Item, NotTaken};
 use crate::leases::Lapsed;
 use crate::store::memory::{Fault, MemoryStore};
 use crate::store::{Reader, Store, StoreError};
+use ephor_core::constitution::Law;
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::policy::{HouseDecision, OnAgentLost, OnEscalation, Policy, StallStrategy};
@@ -28,6 +29,27 @@ pub(super) type Checked = Result<(), String>;
 const LOG_MAX: usize = 60;
 /// When the world begins, in milliseconds since the Unix epoch.
 const BEGINNING: i64 = 1_800_000_000_000;
+
+/// What nobody does in a town with a law of its own before a person has approved of it: one of the skills.
+pub(super) const ASKED: &str = "build";
+/// That law.
+const TOWN: &str = r#"
+constitution: A town
+articles:
+  - id: town
+    title: Town
+    rules:
+      - {at: [action], when: 'action.name == "build" && !action.undoes', verdict: ESCALATE, message: somebody looks at it first}
+      - {at: [action], when: 'action.name == "write" && action.undoes', verdict: ESCALATE, message: not undone by itself}
+      - {at: [result], when: 'action.name == "write" && action.path.endsWith("2")', verdict: ESCALATE, message: somebody looks at it}
+      - {at: [result], when: 'action.name == "write" && action.path.endsWith("3")', verdict: DENY, message: the third is never good}
+      - {at: [result], when: 'action.name == "write"', verdict: WARN, message: told}
+"#;
+
+/// Whether a town has that law.
+pub(super) fn asks(policy: &Policy) -> bool {
+    policy.law.as_ref().is_some_and(|law| law.document().name == "A town")
+}
 
 /// Everything there is.
 pub(super) struct World {
@@ -64,7 +86,13 @@ impl World {
         let mut chance = Chance::new(seed);
         let clock = Arc::new(Hand::default());
         clock.wall.store(BEGINNING, Ordering::Relaxed);
-        let policy = Arc::new(policy(&mut chance));
+        let mut policy = policy(&mut chance);
+        // One town in four has a law of its own; which one is no matter of chance, so that the others stay as they are.
+        if seed % 4 == 3 {
+            policy.law = Some(Arc::new(Law::read(TOWN).expect("the law of the town is one")));
+            policy.approval_wait = WireDuration { ms: 120_000 };
+        }
+        let policy = Arc::new(policy);
         let flowing = chance.percent(40);
         let store = MemoryStore::new();
         let reader = store.reader();

@@ -66,6 +66,15 @@ impl Watched {
         }
     }
 
+    /// A person looks at its result.
+    fn confirm(&mut self) {
+        let asked = self.step.gates.iter().any(|g| g.kind == GateKind::ManualReview && !g.advisory);
+        if self.step.does() == Does::Work && !asked {
+            let confirm = serde_json::json!({"kind": "MANUAL_REVIEW"});
+            self.step.gates.push(serde_json::from_value(confirm).expect("a gate of one word"));
+        }
+    }
+
     fn count(&mut self, class: ErrorClass) {
         *self.failures.entry(class).or_default() += 1;
     }
@@ -293,11 +302,13 @@ impl Steps {
             Stage::Failed => s.step.optional,
             Stage::Open | Stage::Checking | Stage::RolledBack => false,
         };
-        for step in self.list.iter_mut().filter(|s| !ended(s) && s.step.does() == Does::Work) {
-            if !step.step.gates.iter().any(|g| g.kind == GateKind::ManualReview && !g.advisory) {
-                let confirm = serde_json::json!({"kind": "MANUAL_REVIEW"});
-                step.step.gates.push(serde_json::from_value(confirm).expect("a gate of one word"));
-            }
+        self.list.iter_mut().filter(|s| !ended(s)).for_each(Watched::confirm);
+    }
+
+    /// From now on a person confirms this step.
+    pub(super) fn confirm_one(&mut self, path: &str) {
+        if let Some(i) = self.places.get(path) {
+            self.list[*i].confirm();
         }
     }
 

@@ -386,6 +386,7 @@ impl<S: Store> Writer<S> {
             let context = Context {
                 now: batch.now,
                 actor,
+                own: *live.author() == *actor.id,
                 policy: &self.policy,
                 counter: 0,
                 judges: &judges,
@@ -434,6 +435,7 @@ impl<S: Store> Writer<S> {
         let context = Context {
             now: batch.now,
             actor,
+            own: *touched.live.author() == *actor.id,
             policy: &self.policy,
             counter,
             judges: &judges,
@@ -746,6 +748,10 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::WaitEnded { .. }
         | Event::ChildBorn { .. }
         | Event::Unblocked
+        | Event::ApprovalAsked(_)
+        | Event::ApprovalAnswered { .. }
+        | Event::ParamsChanged { .. }
+        | Event::ResultJudged { .. }
         | Event::GateOpened { .. }
         | Event::GateJudged(_)
         | Event::ReviewOpened(_)

@@ -73,6 +73,7 @@ impl World {
         let cx = Context {
             now,
             actor,
+            own: false,
             policy: &policy,
             counter: 0,
             judges: &judges,

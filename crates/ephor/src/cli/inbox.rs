@@ -43,6 +43,7 @@ fn asks_a_person(reason: &str) -> bool {
         "REVIEW"
             | "ESCALATED"
             | "APPROVAL"
+            | "ACTION_APPROVAL"
             | "DECOMPOSITION"
             | "HUMAN_REVIEW"
             | "AGENT_OFFLINE"

@@ -153,6 +153,16 @@ fn state(event: &EventView) -> Option<(String, Option<String>)> {
             say("ROLLED_BACK", Some([Some(to), words()].into_iter().flatten().collect::<Vec<_>>().join(": ")))
         }
         "STEP_BLOCKED" => say("BLOCKED", Some([field("reason"), words()].into_iter().flatten().collect::<Vec<_>>().join(": "))),
+        "APPROVAL_ASKED" => say("ASKED", Some("a person has to approve of it first".into())),
+        "APPROVAL_ANSWERED" => {
+            let word = field("answer").unwrap_or_default();
+            let by = if word == "EXPIRED" { String::new() } else { format!("by {}", event.actor_id) };
+            say(&word, Some([Some(by).filter(|by| !by.is_empty()), words()].into_iter().flatten().collect::<Vec<_>>().join(": ")))
+        }
+        "PARAMS_CHANGED" => say("CHANGED", Some(format!("{} gave it other parameters", event.actor_id))),
+        "RESULT_JUDGED" => {
+            say("JUDGED", (event.data.get("confirm") == Some(&true.into())).then(|| "a person looks at its result".into()))
+        }
         "GATE_OPENED" => say("CHECKING", None),
         "GATE_JUDGED" => {
             let passed = event.data.get("passed") == Some(&true.into());

@@ -50,6 +50,32 @@ pub(super) enum ReviewCommand {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Let a step be done as it stands, where a person is asked first
+    Approve {
+        /// The task
+        task: String,
+        /// The step
+        step: String,
+        /// What the answer is about, as `ephor task show --steps --json` shows it; it counts for nothing else
+        #[arg(long)]
+        digest: Option<String>,
+        /// Do it with these parameters instead (a JSON object); they are judged by the rules again
+        #[arg(long, value_parser = words::json_object)]
+        params: Option<serde_json::Map<String, serde_json::Value>>,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Do not let a step be done, where a person is asked first
+    Deny {
+        /// The task
+        task: String,
+        /// The step
+        step: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
     /// Show the reviews of a task
     Show {
         /// The task
@@ -64,6 +90,12 @@ pub(super) async fn run(command: ReviewCommand, cx: &mut Cx<'_>) -> Result<Exit,
         }
         ReviewCommand::Confirm { task, step, pass, fail: _, reason } => {
             super::task::ask(&task, Ask::Confirm { step, passed: pass, reason: reason.unwrap_or_default() }, cx).await
+        }
+        ReviewCommand::Approve { task, step, digest, params, reason } => {
+            super::task::ask(&task, Ask::Approve { step, approved: true, digest, params, reason }, cx).await
+        }
+        ReviewCommand::Deny { task, step, reason } => {
+            super::task::ask(&task, Ask::Approve { step, approved: false, digest: None, params: None, reason }, cx).await
         }
         ReviewCommand::Show { task } => {
             let (reviews, now) =

@@ -44,6 +44,11 @@ pub(super) fn value_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
+/// A JSON object.
+pub(super) fn json_object(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|e| format!("no JSON object: {e}"))
+}
+
 /// Pairs as an object.
 pub(super) fn object(pairs: Vec<(String, Value)>) -> Map<String, Value> {
     pairs.into_iter().collect()

@@ -64,6 +64,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/tasks/{id}/override", Decide),
     ("POST", "/api/v1/tasks/{id}/vote", Decide),
     ("POST", "/api/v1/tasks/{id}/confirm", Decide),
+    ("POST", "/api/v1/tasks/{id}/approve", Decide),
     ("POST", "/api/v1/tasks/{id}/accept-plan", Decide),
     // It settles the same question, and changes what a review approved.
     ("PUT", "/api/v1/tasks/{id}/plan", Decide),

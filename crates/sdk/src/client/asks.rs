@@ -141,6 +141,7 @@ fn call(task: &str, ask: &Ask) -> Call {
         Ask::Signal { name, payload } => return Call::post(["tasks", task, "signals", name]).json(payload),
         Ask::Vote { .. } => "vote",
         Ask::Confirm { .. } => "confirm",
+        Ask::Approve { .. } => "approve",
         Ask::AcceptPlan => "accept-plan",
         Ask::ReplacePlan { plan } => return Call::new(Method::PUT, ["tasks", task, "plan"]).json(plan),
         Ask::SettleEffect { effect, outcome } => {

@@ -55,6 +55,7 @@ impl Task {
             for i in 0..old.steps.len() as u32 {
                 self.clear_attempt_timers(i);
                 self.soft.clear(Timer::StepWait(i));
+                self.soft.clear(Timer::Approval(i));
                 self.soft.clear(Timer::Gate(i));
                 self.soft.clear(Timer::GateRetry(i));
                 self.soft.clear(Timer::Reassign(i));
@@ -144,6 +145,11 @@ impl Task {
             self.leave_out(*i);
             self.gaps.remove(&self.board.steps[*i as usize].path);
         }
+        // What is done again is asked about again, parts of lists too.
+        let again = |path: &str| {
+            paths.iter().any(|back| path.strip_prefix(&**back).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        };
+        self.approvals.retain(|path, _| !again(path));
         self.board.roll_back(&back);
     }
 
@@ -245,6 +251,7 @@ impl Task {
             }
             (OverrideWord::RetryStep, Some(path)) if self.undo_stuck(path).is_some() => {
                 self.settle_stuck();
+                self.undoing.allowed = true;
                 self.go_on_undoing(at);
             }
             (OverrideWord::Compensated, Some(path)) => {
@@ -253,6 +260,9 @@ impl Task {
             }
             (OverrideWord::RetryStep, Some(path)) => self.with_step(path, |task, i| {
                 task.soft.clear(Timer::StepRetry(i));
+                // A no counts until somebody wants it tried again.
+                let path = &task.board.steps[i as usize].path;
+                task.approvals.remove(path);
                 task.board.revive(i);
                 task.queue_steps(at);
                 task.nothing_in_the_way();

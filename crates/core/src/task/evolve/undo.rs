@@ -85,6 +85,7 @@ impl Task {
             self.undoing.failures.clear();
             self.undoing.given_back = 0;
             self.undoing.spent = false;
+            self.undoing.allowed = false;
         }
         self.undoing.left.retain(|undo| *undo.path != *path);
         *self.undoing.rounds.entry(path.into()).or_default() += 1;

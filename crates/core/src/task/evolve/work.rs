@@ -279,7 +279,7 @@ impl Task {
         }
     }
 
-    pub(super) fn fail_step(&mut self, i: u32, at: Time) {
+    pub(in crate::task) fn fail_step(&mut self, i: u32, at: Time) {
         if self.board.has_ended(i) {
             return;
         }
@@ -296,6 +296,7 @@ impl Task {
         self.soft.clear(Timer::StepWait(i));
         self.soft.clear(Timer::StepRetry(i));
         self.soft.clear(Timer::StepQueue(i));
+        self.soft.clear(Timer::Approval(i));
         self.spawned.remove(&i);
         if let Some(name) = self.listening.remove(&i)
             && let Some(steps) = self.listeners.get_mut(&name)

@@ -43,6 +43,7 @@ fn ask(task: &mut Task, actor: &Actor, command: Command) -> Option<Answer> {
     let cx = Context {
         now: START,
         actor,
+        own: false,
         policy: &policy,
         counter: 0,
         judges: &[],

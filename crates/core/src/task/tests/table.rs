@@ -17,7 +17,7 @@ use std::fmt::Write;
 /// Where a task may be: a name, and a life that leads there.
 type Place = (&'static str, fn() -> World);
 
-const PLACES: [Place; 45] = [
+const PLACES: [Place; 46] = [
     ("unborn", World::new),
     ("pending, due later", || given(json!({"title": "x", "due_at": START.plus(60_000).to_string()}))),
     ("pending, needs another task", || given(json!({"title": "x", "depends_on": [other(1)]}))),
@@ -72,6 +72,11 @@ const PLACES: [Place; 45] = [
     ("blocked, a person owes a gate", || {
         let mut world = held(json!([{"action": "a", "gates": [{"kind": "MANUAL_REVIEW"}]}]));
         succeed(&mut world);
+        world
+    }),
+    ("blocked, a person is asked about a step", || {
+        let mut world = World::under(ASKS, json!({"title": "x", "plan": {"steps": [{"action": "a"}]}}));
+        world.try_claim(1, &["a"]).unwrap_err();
         world
     }),
     ("blocked, its agent met something outside", || {
@@ -392,6 +397,7 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
             Command::Vote { review: None, judge: "ann".into(), vote: VoteWord::Approve, confidence: None, reason: "so".into() },
         ),
         ("", person(), Command::Confirm { step: "1".into(), judgement: yes }),
+        ("", person(), Command::Approve(Box::new(word_on("1", true)))),
         ("", doer(), effect(world)),
         ("", person(), Command::SettleEffect { effect: effects, holder: None, outcome: EffectOutcome::Done }),
         (
@@ -429,6 +435,7 @@ fn is_known(command: &Command) -> bool {
         | Command::Signal { .. }
         | Command::Vote { .. }
         | Command::Confirm { .. }
+        | Command::Approve(_)
         | Command::Effect(_)
         | Command::SettleEffect { .. }
         | Command::Take { .. }
@@ -437,7 +444,7 @@ fn is_known(command: &Command) -> bool {
         | Command::Note { .. } => true,
     }
 }
-const COMMANDS: usize = 26;
+const COMMANDS: usize = 27;
 
 /// What becomes of a command, in one line.
 fn line(world: &mut World, actor: &Actor, command: Command) -> String {

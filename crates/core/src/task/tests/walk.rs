@@ -556,6 +556,7 @@ impl World {
         let cx = crate::command::Context {
             now: self.now,
             actor: &actor,
+            own: false,
             policy: &self.policy,
             counter: 0,
             judges: &self.judges,

@@ -1,7 +1,7 @@
 //! A small world around one task: a clock that moves when told, agents, judges and people. Whatever a test does through it, what must
 //! never happen (DESIGN §7) is checked after every command.
 
-use crate::command::{Answer, Births, CheckedPlan, Claim, Command, Context, Handled, Refusal, Unhindered};
+use crate::command::{Answer, Approve, Births, CheckedPlan, Claim, Command, Context, Handled, Refusal, Unhindered};
 use crate::event::{Actor, Event, Letter, Private};
 use crate::id::{AgentId, ClaimId, TaskId};
 use crate::matching::Able;
@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) ended: Vec<(TaskId, Status)>,
     pub(super) births: Box<dyn Births>,
     pub(super) held_back: bool,
+    /// Whether whoever asks has submitted the task.
+    pub(super) own: bool,
     /// What the last command led to.
     pub(super) done: Handled,
     /// The task as replay rebuilds it from what a store would have kept.
@@ -76,7 +78,30 @@ pub(super) fn given_steps(steps: Value) -> World {
     given(json!({"title": "x", "plan": {"steps": steps}}))
 }
 
+/// A law under which a person is asked about the action `a`.
+pub(super) const ASKS: &str = r#"
+constitution: x
+articles:
+  - id: a
+    title: A
+    rules:
+      - {at: [action], when: 'action.name == "a"', verdict: ESCALATE, message: somebody looks first}
+"#;
+
+/// A person's answer, with a reason.
+pub(super) fn word_on(step: &str, approved: bool) -> Approve {
+    Approve { step: step.into(), approved, digest: None, params: None, reason: "looked at".into() }
+}
+
 impl World {
+    /// A task that was submitted under this law.
+    pub(super) fn under(law: &str, request: Value) -> Self {
+        let mut world = Self::new();
+        world.policy.law = Some(std::sync::Arc::new(crate::constitution::Law::read(law).unwrap()));
+        world.submit(request);
+        world
+    }
+
     pub(super) fn new() -> Self {
         let id = TaskId::new(START.0, [7; 10]);
         Self {
@@ -90,6 +115,7 @@ impl World {
             ended: Vec::new(),
             births: Box::new(Unhindered),
             held_back: false,
+            own: false,
             done: Handled { moves: Vec::new(), answer: Ok(Answer::Done), unsettled: false, corrupt: None },
             replayed: Task::unborn(id),
             bare: Task::unborn(id),
@@ -117,6 +143,7 @@ impl World {
         let cx = Context {
             now: self.now,
             actor,
+            own: self.own,
             policy: &self.policy,
             counter: self.counter,
             judges: &self.judges,

@@ -1,7 +1,7 @@
 //! Which rare branches an event shows.
 
 use crate::simulation::Counts;
-use ephor_core::event::{DecidedBy, EndReason, EscalationReason, Event, OverrideWord, SkipReason};
+use ephor_core::event::{ApprovalWord, DecidedBy, EndReason, EscalationReason, Event, OverrideWord, SkipReason};
 use ephor_core::review::{Question, Verdict};
 use ephor_core::spec::ErrorClass;
 use ephor_core::task::Task;
@@ -21,6 +21,11 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::SignalReceived { .. } if task.started_at().is_none() => "signal early",
         Event::ChildBorn { .. } => "child born",
         Event::StepBlocked { .. } => "step blocked",
+        Event::ApprovalAnswered { answer: ApprovalWord::Approved, .. } => "action approved",
+        Event::ApprovalAnswered { answer: ApprovalWord::Denied, .. } => "action denied",
+        Event::ApprovalAnswered { answer: ApprovalWord::Expired, .. } => "approval expired",
+        Event::ParamsChanged { .. } => "action changed",
+        Event::ResultJudged { confirm: true, .. } => "result to be confirmed",
         Event::GateJudged(judged) if !judged.passed => "gate failed",
         Event::GateJudged(judged) if &*judged.by == "agent" => "gate judged by agent",
         Event::GateJudged(judged) if &*judged.by == "person" => "gate judged by person",

@@ -32,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(overrule))
         .routes(routes!(vote))
         .routes(routes!(confirm))
+        .routes(routes!(approve))
         .routes(routes!(accept_plan))
         .routes(routes!(replace_plan))
         .routes(routes!(settle_effect))
@@ -183,6 +184,38 @@ async fn confirm(
     Body(Confirm { step, passed, reason }): Body<Confirm>,
 ) -> Result<Stamped, ApiError> {
     carry_out(&server, &who, task, Ask::Confirm { step, passed, reason }, &terms).await
+}
+
+/// A person's word on what a step is about to do.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Approve {
+    /// Which step, by path or name.
+    step: String,
+    /// Whether it may be done.
+    approved: bool,
+    /// The digest of what was asked about, as shown with the question: the answer counts for nothing else.
+    #[serde(default)]
+    digest: Option<String>,
+    /// Other parameters to do it with; they are judged by the rules again.
+    #[serde(default)]
+    params: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Why; a no says so.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Say whether a step may be done as it stands, where a person is asked first
+#[utoipa::path(post, path = "/api/v1/tasks/{id}/approve", tag = "deciding", params(("id" = String, Path, description = "The task")),
+    request_body = Approve, responses((status = 200, body = TaskView), Errors))]
+async fn approve(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    TaskPath(task): TaskPath,
+    terms: Terms,
+    Body(Approve { step, approved, digest, params, reason }): Body<Approve>,
+) -> Result<Stamped, ApiError> {
+    carry_out(&server, &who, task, Ask::Approve { step, approved, digest, params, reason }, &terms).await
 }
 
 /// Accept a plan that was read with little confidence

@@ -1,0 +1,373 @@
+//! Single actions: what the constitution says before one is handed out, the question to a person, and the answer.
+//!
+//! It is asked in the claim itself: there the parameters of a step are known, and nothing else grants a lease. Whatever way a step was
+//! offered by, it passes here. An answer is bound to a digest of all it is about, derived anew before the step is handed out and before it
+//! acts.
+
+use super::decide::{bounded, invalid};
+use super::{Decided, Draft, Task};
+use crate::command::{Approve, Context, Refusal};
+use crate::constitution::{About, Act, Judged, Point, Ruling, Said};
+use crate::event::{ActorKind, ApprovalAsked, ApprovalWord, Event, Failed, Private};
+use crate::expr;
+use crate::plan::Problem;
+use crate::planted::{self, Fault};
+use crate::spec::{Autonomy, ErrorClass, Risk};
+use crate::time::{Time, WireTime};
+use crate::timers::Timer;
+use crate::view::ApprovalView;
+use crate::work::{EffectRequest, Failure, Success, WorkKey, args_digest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The largest parameters somebody may put in place of others, in bytes of JSON.
+const PARAMS_MAX: usize = 256 * 1024;
+
+/// A question about one action, and its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Approval {
+    pub(super) digest: Box<str>,
+    pub(super) args_digest: Box<str>,
+    pub(super) asked_at: Time,
+    pub(super) until: Time,
+    pub(super) rulings: Vec<Said>,
+    pub(super) risk: Option<Risk>,
+    pub(super) answer: Option<ApprovalWord>,
+    pub(super) self_decided: bool,
+}
+
+impl Approval {
+    fn is(&self, word: ApprovalWord) -> bool {
+        self.answer == Some(word)
+    }
+
+    /// Why a person is asked.
+    pub(super) fn why(&self) -> String {
+        let risk = self.risk.map(|risk| format!("its risk is {}, and its autonomy ASSISTED", risk.word()));
+        let rules = Judged { said: self.rulings.clone(), ..Judged::default() }.sentence();
+        [risk.unwrap_or_default(), rules].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// What stands before a step that an agent wants.
+pub(super) enum Before {
+    /// Nothing: what the rules said, and the digest that was approved where a person had to approve.
+    Nothing { rulings: Vec<Said>, approved: Option<Box<str>> },
+    /// It is not handed out; this happens instead.
+    Instead(Draft, &'static str),
+}
+
+impl Task {
+    /// Whether a step may be handed out with these parameters.
+    pub(super) fn before_step(&self, i: u32, params: &Map<String, Value>, cx: &Context<'_>) -> Before {
+        let rules = cx.policy.law.as_ref().is_some_and(|law| law.speaks_at(Point::Action));
+        if !rules && self.facts.autonomy != Autonomy::Assisted {
+            return Before::Nothing { rulings: Vec::new(), approved: None };
+        }
+        let path = self.board.steps[i as usize].path.clone();
+        let act = self.act(i, params);
+        let judged = self.judge_action(&act, cx);
+        if judged.ruling == Ruling::Deny {
+            let refused =
+                self.step_failed(i, ErrorClass::Refused, &format!("the constitution refuses it: {}", judged.sentence()));
+            return Before::Instead(refused, "the constitution refuses it");
+        }
+        let asks = self.asks(&act, &judged);
+        let Some(risk) = asks.filter(|_| !planted::is(Fault::ApprovalSkipped)) else {
+            return Before::Nothing { rulings: judged.said, approved: None };
+        };
+        let (digest, args_digest) = self.digest_of(i, params, cx);
+        let same = |known: &Approval| known.digest == digest || planted::is(Fault::ApprovalUnbound);
+        match self.approvals.get(&path) {
+            Some(known) if known.is(ApprovalWord::Approved) && same(known) => {
+                Before::Nothing { rulings: judged.said, approved: Some(digest) }
+            }
+            Some(known) if known.is(ApprovalWord::Denied) && known.digest == digest => {
+                Before::Instead(self.step_failed(i, ErrorClass::Refused, "it was denied before, just as it is"), "it was denied")
+            }
+            _ => {
+                let until = cx.now.plus(cx.policy.approval_wait.ms);
+                let asked = ApprovalAsked { step: path, digest, args_digest, until, rulings: judged.said, risk };
+                Before::Instead(Draft::new(Event::ApprovalAsked(Box::new(asked))), "a person has to approve of it first")
+            }
+        }
+    }
+
+    /// A step as an action.
+    fn act<'a>(&'a self, i: u32, params: &'a Map<String, Value>) -> Act<'a> {
+        let step = &self.board.steps[i as usize];
+        Act {
+            path: &step.path,
+            id: step.key.as_deref(),
+            name: &step.action,
+            params,
+            acts: step.acts,
+            model: step.model.as_deref(),
+            undoes: false,
+        }
+    }
+
+    fn judge_action(&self, act: &Act<'_>, cx: &Context<'_>) -> Judged {
+        let Some(law) = cx.policy.law.as_ref().filter(|law| law.speaks_at(Point::Action)) else { return Judged::default() };
+        law.judge(Point::Action, &About { action: Some(act), ..About::the_task(&self.facts, &self.contents.text, cx.now) })
+    }
+
+    /// Whether a person has to approve first, and for the sake of which risk where it is that. What cannot act is asked about by nobody.
+    fn asks(&self, act: &Act<'_>, judged: &Judged) -> Option<Option<Risk>> {
+        let risk = self.facts.risk.max(judged.risk());
+        let high = self.facts.autonomy == Autonomy::Assisted && act.acts && risk >= Risk::High;
+        let asks = judged.ruling == Ruling::Escalate || high;
+        (asks && self.may_act()).then_some(Some(risk).filter(|_| high))
+    }
+
+    /// What an answer is bound to, and the digest of the parameters alone.
+    fn digest_of(&self, i: u32, params: &Map<String, Value>, cx: &Context<'_>) -> (Box<str>, Box<str>) {
+        let step = &self.board.steps[i as usize];
+        let own = self.contents.steps().get(i as usize).map(|words| words.description.as_str());
+        let description = own.filter(|own| !own.is_empty()).unwrap_or(&self.contents.text.description);
+        let args = args_digest(&Value::Object(params.clone()));
+        let law = cx.policy.law.as_ref().map(|law| law.digest());
+        let all = json!([self.id, step.path, step.action, description, step.model, self.plan_version, law, args]);
+        (args_digest(&all).into(), args.into())
+    }
+
+    /// A person's answer.
+    pub(super) fn approve(&self, word: Approve, cx: &Context<'_>) -> Result<Decided, Refusal> {
+        if cx.actor.kind != ActorKind::Human {
+            return Err(Refusal::Forbidden("only a person may approve of what a step is about to do".into()));
+        }
+        let no_step = || Refusal::NotFound { what: "step", id: word.step.to_string() };
+        let i = self.board.find(&word.step).ok_or_else(no_step)?;
+        let path = self.board.steps[i as usize].path.clone();
+        let open = self.approvals.get(&path).filter(|_| self.board.asked.contains(&i));
+        let Some(open) = open.filter(|open| cx.now < open.until) else {
+            return Err(match self.approvals.contains_key(&path) {
+                true => Refusal::AlreadySettled { what: "the question about this step" },
+                false => self.not_now("approve a step of", "nobody asked about this step"),
+            });
+        };
+        if let Some(digest) = word.digest.as_ref().filter(|digest| **digest != open.digest) {
+            return Err(invalid("digest", &format!("{digest} is not what is asked about; that is {}", open.digest)));
+        }
+        if !word.approved {
+            if word.reason.trim().is_empty() {
+                return Err(invalid("reason", "a no says why"));
+            }
+            let why = format!("{} denied it: {}", cx.actor.id, bounded(&word.reason)?);
+            return Ok(self.answered(path, open, ApprovalWord::Denied, cx.own, &why).into());
+        }
+        if cx.own && !cx.policy.solo {
+            return Err(Refusal::Forbidden(
+                "whoever submitted a task does not approve of what it does; somebody else has to, or the house decides alone \
+                 (`governance.solo`)"
+                    .into(),
+            ));
+        }
+        let wrong = |why: String| invalid("params", &why);
+        let params = match &word.params {
+            Some(other) => {
+                let bytes = serde_json::to_string(other).map_or(0, |text| text.len());
+                if bytes > PARAMS_MAX {
+                    return Err(wrong(format!("have {bytes} bytes; allowed are {PARAMS_MAX}")));
+                }
+                expr::resolve(other, &self.scope(&path)).map_err(wrong)?
+            }
+            None => self.params(i).map_err(wrong)?,
+        };
+        let judged = self.judge_action(&self.act(i, &params), cx);
+        if judged.ruling == Ruling::Deny {
+            let refuses = judged.said.iter().filter(|said| said.ruling == Ruling::Deny);
+            let problems = refuses.map(|said| Problem::new(format!("constitution {}", said.rule), &*said.message));
+            return Err(Refusal::Invalid(problems.collect()));
+        }
+        let (digest, args_digest) = self.digest_of(i, &params, cx);
+        if word.params.is_none() && digest != open.digest {
+            let until = cx.now.plus(cx.policy.approval_wait.ms);
+            let risk = self.asks(&self.act(i, &params), &judged).flatten();
+            let asked = ApprovalAsked { step: path, digest, args_digest, until, rulings: judged.said, risk };
+            let answer =
+                Err(Refusal::AlreadySettled { what: "the question: what it is about has changed, and it is asked anew" });
+            return Ok(Decided { drafts: vec![Draft::new(Event::ApprovalAsked(Box::new(asked)))], answer });
+        }
+        let about = Approval { digest, args_digest, ..open.clone() };
+        let answered = self.answered(path.clone(), &about, ApprovalWord::Approved, cx.own, bounded(&word.reason)?);
+        let changed = word
+            .params
+            .map(|params| Draft::with(Event::ParamsChanged { step: path }, Private::Items(vec![Value::Object(params)])));
+        Ok(changed.into_iter().chain([answered]).collect::<Vec<_>>().into())
+    }
+
+    fn answered(&self, step: Box<str>, about: &Approval, answer: ApprovalWord, self_decided: bool, why: &str) -> Draft {
+        let (digest, args_digest) = (about.digest.clone(), about.args_digest.clone());
+        Draft::because(Event::ApprovalAnswered { step, digest, args_digest, answer, self_decided }, why)
+    }
+
+    /// Nobody answered in time: that is no yes.
+    pub(super) fn approval_over(&self, i: u32) -> Option<Draft> {
+        let path = self.board.steps[i as usize].path.clone();
+        let open = self.approvals.get(&path).filter(|_| self.board.asked.contains(&i))?;
+        let answer = if planted::is(Fault::DeadlineApproves) { ApprovalWord::Approved } else { ApprovalWord::Expired };
+        Some(self.answered(path, open, answer, false, "nobody approved of it in time"))
+    }
+
+    /// Whether an effect of a step may be granted: just what was approved, where a person had to approve; and nothing that a person would
+    /// have to approve of, where none did.
+    pub(super) fn may_act_so(&self, path: &str, wish: &EffectRequest, cx: &Context<'_>) -> Result<(), NotSo> {
+        let refused = |why: String| Err(NotSo::Refused(Refusal::NoEffect(why)));
+        let rules = cx.policy.law.as_ref().is_some_and(|law| law.speaks_at(Point::Action));
+        let Some(i) = self.board.find(path).filter(|_| rules || self.facts.autonomy == Autonomy::Assisted) else { return Ok(()) };
+        let step = &self.board.steps[i as usize];
+        let params = self.params(i).unwrap_or_default();
+        let judged = self.judge_action(&self.act(i, &params), cx);
+        if judged.ruling == Ruling::Deny {
+            return refused(judged.sentence());
+        }
+        if self.asks(&self.act(i, &params), &judged).is_some() && !planted::is(Fault::ApprovalSkipped) {
+            let (digest, args) = self.digest_of(i, &params, cx);
+            let approved = self.approvals.get(path).filter(|known| known.is(ApprovalWord::Approved));
+            if approved.is_none_or(|known| known.digest != digest) && !planted::is(Fault::ApprovalUnbound) {
+                return Err(NotSo::AskAnew);
+            }
+            if *wish.action != *step.action || *wish.args_digest != *args {
+                let why = format!(
+                    "approved was {} with the parameters it was given, whose digest is {args}; nothing else",
+                    step.action
+                );
+                return refused(why);
+            }
+            return Ok(());
+        }
+        if *wish.action == *step.action && step.acts {
+            return Ok(());
+        }
+        // Another act than the step is called by, or one that it did not say it would do: of its parameters only the digest is known.
+        let none = Map::new();
+        let params = if *wish.action == *step.action { &params } else { &none };
+        let act = Act { name: &wish.action, params, acts: true, ..self.act(i, params) };
+        let judged = self.judge_action(&act, cx);
+        if judged.ruling == Ruling::Deny {
+            return refused(judged.sentence());
+        }
+        match self.asks(&act, &judged) {
+            Some(_) => refused(format!(
+                "a person has to approve of {} first: plan it as a step of its own that says it acts",
+                wish.action
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// What was approved is no longer what would be done: the attempt ends, and the question is asked anew when the step is claimed.
+    pub(super) fn ask_anew(&self, work: &WorkKey, attempt: u32, cx: &Context<'_>) -> Decided {
+        let failed = Failed {
+            work: work.clone(),
+            attempt,
+            class: ErrorClass::Cancelled,
+            retry_at: Some(cx.now),
+            retry_after_ms: None,
+            unguarded: Vec::new(),
+        };
+        let why = "what was approved has changed since; a person is asked anew";
+        Decided {
+            drafts: vec![Draft::because(Event::AttemptFailed(Box::new(failed)), why)],
+            answer: Err(Refusal::NoEffect(why.into())),
+        }
+    }
+
+    /// What stands before a compensation: what the constitution refuses, or wants a person for, is not done by itself.
+    pub(super) fn before_undo(&self, params: &Map<String, Value>, cx: &Context<'_>) -> Option<String> {
+        let undo = self.undoing.next()?;
+        let (path, name) = (&*undo.path, &*undo.how.action);
+        let act = Act { path, id: None, name, params, acts: true, model: None, undoes: true };
+        let judged = self.judge_action(&act, cx);
+        let stands = match judged.ruling {
+            Ruling::Deny => true,
+            // Whoever had it tried again, being asked, has approved of it.
+            Ruling::Escalate => self.may_act() && !self.undoing.allowed,
+            Ruling::Allow | Ruling::Warn => false,
+        };
+        stands.then(|| format!("what step {path} did is not undone by itself: {}", judged.sentence()))
+    }
+
+    /// What the rules say about the result of a step.
+    pub(super) fn judge_result(&self, path: &str, success: &Success, cx: &Context<'_>) -> Judged {
+        let law = cx.policy.law.as_ref().filter(|law| law.speaks_at(Point::Result));
+        let Some((law, i)) = law.zip(self.board.find(path)) else { return Judged::default() };
+        let params = self.params(i).unwrap_or_default();
+        let act = self.act(i, &params);
+        let about = About::the_task(&self.facts, &self.contents.text, cx.now);
+        law.judge(Point::Result, &About { action: Some(&act), result: Some(success), ..about })
+    }
+
+    /// What was asked about a step, as outsiders see it.
+    pub(super) fn approval_shown(&self, i: u32) -> Option<ApprovalView> {
+        let approval = self.approvals.get(&self.board.steps[i as usize].path)?;
+        Some(ApprovalView {
+            digest: approval.digest.to_string(),
+            params: self.params(i).unwrap_or_default(),
+            why: approval.why(),
+            rulings: approval.rulings.clone(),
+            risk: approval.risk,
+            asked_at: WireTime(approval.asked_at),
+            until: WireTime(approval.until),
+            answer: approval.answer,
+            self_decided: approval.self_decided,
+        })
+    }
+
+    /// Takes in a question.
+    pub(super) fn approval_asked(&mut self, asked: &ApprovalAsked, at: Time) {
+        self.with_step(&asked.step, |task, i| {
+            task.soft.clear(Timer::StepQueue(i));
+            task.soft.set(Timer::Approval(i), asked.until);
+            task.board.ask(i);
+            let approval = Approval {
+                digest: asked.digest.clone(),
+                args_digest: asked.args_digest.clone(),
+                asked_at: at,
+                until: asked.until,
+                rulings: asked.rulings.clone(),
+                risk: asked.risk,
+                answer: None,
+                self_decided: false,
+            };
+            task.approvals.insert(asked.step.clone(), approval);
+        });
+    }
+
+    /// Takes in an answer.
+    pub(super) fn approval_answered(&mut self, step: &str, about: (&str, &str), answer: ApprovalWord, own: bool, at: Time) {
+        if let Some(approval) = self.approvals.get_mut(step) {
+            (approval.digest, approval.args_digest) = (about.0.into(), about.1.into());
+            (approval.answer, approval.self_decided) = (Some(answer), own);
+        }
+        self.with_step(step, |task, i| {
+            task.soft.clear(Timer::Approval(i));
+            match answer {
+                ApprovalWord::Approved => {
+                    task.board.approved(i);
+                    task.queue_steps(at);
+                }
+                ApprovalWord::Denied | ApprovalWord::Expired => {
+                    let cell = task.board.cell_mut(i);
+                    (cell.trouble, cell.troubled_at, cell.retry_after_ms) = (Some(ErrorClass::Refused), Some(at), None);
+                    task.fail_step(i, at);
+                }
+            }
+        });
+    }
+}
+
+/// Why an effect is not granted.
+pub(super) enum NotSo {
+    /// It may not be.
+    Refused(Refusal),
+    /// What was approved is no longer what would be done.
+    AskAnew,
+}
+
+/// A result that the constitution does not let through.
+pub(super) fn refused_result(judged: &Judged, success: Success) -> Failure {
+    let why = format!("the constitution refuses its result: {}", judged.sentence());
+    Failure { unguarded: success.unguarded, ..Failure::new(ErrorClass::BadOutput, why) }
+}
