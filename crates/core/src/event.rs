@@ -663,7 +663,8 @@ impl Parent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding {
-    /// Which check: `description`, `deadline`.
+    /// Which check: `description_check`, `requirements_check`, `security_scan`, `feasibility_assessment`, `resource_requirements`,
+    /// `deadline`.
     pub check: Box<str>,
     /// Its result.
     pub result: CheckResult,

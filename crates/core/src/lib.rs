@@ -44,5 +44,7 @@ pub mod task;
 pub mod time;
 #[cfg(feature = "rules")]
 mod timers;
+#[cfg(feature = "rules")]
+pub mod validation;
 pub mod view;
 pub mod work;

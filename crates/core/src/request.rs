@@ -9,6 +9,7 @@ use crate::policy::{Policy, RETRIES_MAX};
 use crate::recurrence;
 use crate::spec::{Affinity, ExecutionMode, PlanSpec, RecurrenceKind, Request, Risk};
 use crate::time::Time;
+use crate::validation::{self, Surroundings};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -23,8 +24,19 @@ const LIST_MAX: usize = 1_000;
 /// The most tasks one may depend on.
 const DEPENDS_MAX: usize = 1_000;
 
-/// Checks a request. Every problem found is told, each with its field and what is allowed.
+/// Checks a request of which nobody knows where it will be carried out: its words alone.
+///
+/// # Errors
+/// As [`check_in`].
 pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission, Vec<Problem>> {
+    check_in(request, now, policy, &validation::Unknown)
+}
+
+/// Checks a request that comes to this house.
+///
+/// # Errors
+/// Every problem found, each with its field and what is allowed. Where all fields are in order, what validation refuses.
+pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surroundings) -> Result<Submission, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut wrong = |field: &str, message: String| problems.push(Problem::new(field, message));
 
@@ -117,11 +129,13 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
         return Err(problems);
     }
 
+    let mut findings = validation::validate(request, plan.as_ref().map(|checked| &checked.plan), house)?;
+    let doubtful = findings.iter().any(|finding| finding.result == CheckResult::RequiresReview);
+
     let (plan, steps, confidence) = match plan {
         Some(checked) => (Some(checked.plan), checked.texts, checked.confidence),
         None => (None, Vec::new(), None),
     };
-    let mut findings = Vec::new();
     let deadline = request.deadline.map(|d| d.0);
     if deadline.is_some_and(|d| d <= now) {
         findings.push(Finding {
@@ -132,7 +146,7 @@ pub fn check(request: &Request, now: Time, policy: &Policy) -> Result<Submission
     }
     let house = policy.for_type(task_type.unwrap_or("general"));
     let risk = request.risk.unwrap_or_default();
-    let review_owed = risk >= Risk::High || request.execution_mode == ExecutionMode::Strict;
+    let review_owed = risk >= Risk::High || request.execution_mode == ExecutionMode::Strict || doubtful;
     let acceptance_owed = confidence.is_some_and(|c| c < policy.confidence_min);
     let (due_at, release_at) = match &request.recurrence {
         None => (request.due_at.map(|d| d.0), request.scheduled_at.map(|at| at.0)),

@@ -705,6 +705,9 @@ pub struct PlanView {
     /// How the latest versions differ from those before, latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<crate::plan::difference::Difference>,
+    /// What validation found in the request it came with, where it is merely checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// How much of something the steps of a plan need.
@@ -825,6 +828,7 @@ impl PlanView {
             confidence_reasons: Vec::new(),
             acceptance_owed: false,
             changes: Vec::new(),
+            findings: Vec::new(),
         }
     }
 }

@@ -70,7 +70,7 @@ impl Task {
             subject_ref_id: word(&facts.subject_ref_id),
             payload: text.payload.clone(),
             resource_limits: text.resource_limits.clone(),
-            findings: facts.findings.clone(),
+            findings: crate::validation::shown(&facts.findings, self.estimated_plan().as_ref()),
             constitution: word(&facts.constitution),
             rulings: facts.rulings.clone(),
             status: self.status,
@@ -234,10 +234,20 @@ impl Task {
         }
     }
 
+    /// Its steps as they are followed now. What is gone was part of a list: nothing refers to it, and everything that others refer to
+    /// stands before it.
+    fn plan(&self) -> Plan {
+        Plan { steps: self.board.all().map(|i| self.board.steps[i as usize].clone()).collect() }
+    }
+
+    /// The same for an estimate of what it takes; looking at a task should not take longer the larger it is.
+    fn estimated_plan(&self) -> Option<Plan> {
+        (self.planned && self.board.steps.len() <= crate::validation::ESTIMATED_STEPS_MAX).then(|| self.plan())
+    }
+
     /// Its plan as it is followed now, with what follows from its shape.
     pub fn plan_view(&self) -> PlanView {
-        // What is gone was part of a list: nothing refers to it, and everything that others refer to stands before it.
-        let plan = Plan { steps: self.board.all().map(|i| self.board.steps[i as usize].clone()).collect() };
+        let plan = self.plan();
         let texts: Vec<_> = self.board.all().filter_map(|i| self.contents.steps().get(i as usize)).cloned().collect();
         PlanView {
             execution_plan_id: self.plan_id(),

@@ -9,6 +9,7 @@ use crate::host::Need;
 use crate::import::{self, Imported, Report};
 use clap::Subcommand;
 use ephor_core::ask::Ask;
+use ephor_core::event::CheckResult;
 use ephor_core::policy::Policy;
 use ephor_core::spec::Request;
 use ephor_core::time::Time;
@@ -120,7 +121,8 @@ fn checked(request: &Request) -> Result<PlanView, Failure> {
     let (confidence, confidence_reasons) = (submission.facts.confidence, submission.text.confidence_reasons.clone());
     let plan = submission.facts.plan.clone().unwrap_or_default();
     let view = PlanView::of(&plan, &submission.text.steps);
-    Ok(PlanView { confidence, confidence_reasons, acceptance_owed: submission.facts.acceptance_owed, ..view })
+    let findings = ephor_core::validation::shown(&submission.facts.findings, Some(&plan));
+    Ok(PlanView { confidence, confidence_reasons, acceptance_owed: submission.facts.acceptance_owed, findings, ..view })
 }
 
 async fn bring_in(path: &Path, dry_run: bool, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
@@ -201,6 +203,11 @@ fn tell_plan(plan: &PlanView, cx: &mut Cx<'_>) {
                 .with(if plan.acceptance_owed { Hue::Block } else { Hue::Plain }, format!("confidence {confidence:.2}{owed}")),
         );
         lines.extend(plan.confidence_reasons.iter().map(|reason| Line::new().with(Hue::Idle, format!("  {reason}"))));
+    }
+    for finding in plan.findings.iter().filter(|found| found.result != CheckResult::Passed) {
+        let hue = if finding.result == CheckResult::RequiresReview { Hue::Block } else { Hue::Plain };
+        let what = format!("{} {}: {}", super::show::word_of(&finding.result), finding.check, finding.reason);
+        lines.push(Line::new().with(hue, what));
     }
     lines.iter().for_each(|line| cx.terminal.out.line(line.show(columns, style)));
 }

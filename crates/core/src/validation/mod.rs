@@ -1,0 +1,112 @@
+//! What is looked at before a request becomes a task (S1-22…28): whether its description and requirements say something that can be done
+//! and tested, whether a secret, an order to whoever reads it or something hidden stands in it, and whether anybody could do it here.
+//!
+//! Pure; called from `request::check` alone, in the caller's thread, before the writer's queue. One pass over each text, and nothing is
+//! allocated where nothing is found. A reason names the rule and the place, never the words: it outlives the words of the task.
+
+mod commands;
+mod encoded;
+mod feasible;
+mod hidden;
+mod injection;
+mod place;
+mod scan;
+mod secrets;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use feasible::{Surroundings, Unknown};
+
+use crate::event::{CheckResult, Finding};
+use crate::plan::{Plan, Problem};
+use crate::spec::Request;
+use std::collections::BTreeMap;
+
+/// What the five checks are called, in the order they are shown in.
+pub const CHECKS: [&str; 5] = [DESCRIPTION, REQUIREMENTS, SECURITY, FEASIBILITY, RESOURCES];
+
+const DESCRIPTION: &str = "description_check";
+const REQUIREMENTS: &str = "requirements_check";
+const SECURITY: &str = "security_scan";
+const FEASIBILITY: &str = "feasibility_assessment";
+const RESOURCES: &str = "resource_requirements";
+
+/// How many findings of one check are kept; more would hide the first, and an event carries them.
+const KEPT_MAX: usize = 8;
+
+/// The steps of which an estimate is made when a task is shown: looking at it should not take longer the larger it is.
+pub(crate) const ESTIMATED_STEPS_MAX: usize = 1_000;
+
+/// Checks a request whose fields are in order. What failed comes first as problems, by place; the rest is recorded.
+///
+/// # Errors
+/// What keeps it from becoming a task: a secret in its words. Each problem names the rule, the place and what to do instead.
+pub fn validate(request: &Request, plan: Option<&Plan>, house: &dyn Surroundings) -> Result<Vec<Finding>, Vec<Problem>> {
+    let mut found = Found::default();
+    walk::request(request, &mut found);
+    statements::check(request, &mut found);
+    if let Some(plan) = plan {
+        feasible::check(request, plan, house, &mut found);
+    }
+    found.end()
+}
+
+/// All five checks of a task as it is shown: those that found something, then those that passed. The estimate is always there.
+pub fn shown(recorded: &[Finding], plan: Option<&Plan>) -> Vec<Finding> {
+    let passed = |check: &&'static str| recorded.iter().all(|f| *f.check != **check);
+    let rest = CHECKS.into_iter().filter(passed).map(|check| Finding {
+        check: check.into(),
+        result: CheckResult::Passed,
+        reason: plan.filter(|_| check == RESOURCES).map(feasible::estimate).unwrap_or_default().into(),
+    });
+    recorded.iter().cloned().chain(rest).collect()
+}
+
+/// What was found so far.
+#[derive(Default)]
+pub(crate) struct Found {
+    problems: Vec<Problem>,
+    findings: Vec<Finding>,
+    /// How many of each check were left out.
+    more: BTreeMap<&'static str, u32>,
+    /// Whether the description says something that may contradict itself, so that it is worth to be taken apart.
+    pub(crate) binding: bool,
+}
+
+impl Found {
+    /// Notes a finding; `reason` is only made where it is kept.
+    pub(crate) fn note(&mut self, check: &'static str, result: CheckResult, reason: impl FnOnce() -> String) {
+        if self.findings.iter().filter(|f| *f.check == *check).count() >= KEPT_MAX {
+            // What follows from it is not lost with the words.
+            if result == CheckResult::RequiresReview
+                && let Some(last) = self.findings.iter_mut().rev().find(|f| *f.check == *check)
+            {
+                last.result = last.result.max(result);
+            }
+            *self.more.entry(check).or_default() += 1;
+            return;
+        }
+        self.findings.push(Finding { check: check.into(), result, reason: reason().into() });
+    }
+
+    /// Notes what keeps it from becoming a task.
+    pub(crate) fn refuse(&mut self, problem: impl FnOnce() -> Problem) {
+        if self.problems.len() < KEPT_MAX {
+            self.problems.push(problem());
+        }
+    }
+
+    fn end(mut self) -> Result<Vec<Finding>, Vec<Problem>> {
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        for (check, n) in &self.more {
+            if let Some(last) = self.findings.iter_mut().rev().find(|f| *f.check == **check) {
+                last.reason = format!("{}; {n} more of this check are not told", last.reason).into();
+            }
+        }
+        Ok(self.findings)
+    }
+}
