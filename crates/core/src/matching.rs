@@ -52,7 +52,7 @@ pub fn who_else(words: &str) -> &'static str {
 }
 
 /// What an agent has, as work is compared with it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Able {
     /// What it can do, sorted.
     pub capabilities: Arc<[Box<str>]>,
@@ -174,10 +174,15 @@ pub fn is_special(key: &str) -> bool {
 
 /// What an agent lacks for work under this key; nothing where it fits.
 pub fn misfit(key: &str, agent: AgentId, able: &Able) -> Option<Misfit> {
-    let key = Key::read(key);
-    if let Some(only) = key.agent.filter(|only| *only != agent.to_string()) {
+    if let Some(only) = Key::read(key).agent.filter(|only| *only != agent.to_string()) {
         return Some(Misfit::OtherAgent(only.into()));
     }
+    lacking(key, able)
+}
+
+/// What any agent of this kind lacks for work under this key, whomever it is kept for.
+pub fn lacking(key: &str, able: &Able) -> Option<Misfit> {
+    let key = Key::read(key);
     if let Some(word) = key.words.split('+').find(|word| !able.can(word)) {
         return Some(Misfit::Capability(word.into()));
     }

@@ -35,6 +35,8 @@ fn attempts_by_nature(class: ErrorClass) -> Option<u32> {
 /// The shortest time a policy may name, in milliseconds (DESIGN §3), and the longest.
 const TIME_MIN_MS: u64 = 500;
 const TIME_MAX_MS: u64 = 365 * 86_400_000;
+/// The most one task may ask for where a house says nothing (S1-126…128).
+const RESOURCES_MAX: [(&str, u64); 3] = [("cpu_cores", 16), ("memory_mb", 65_536), ("storage_gb", 500)];
 /// The most retries of a task.
 pub(crate) const RETRIES_MAX: u32 = 1_000;
 
@@ -108,6 +110,8 @@ pub struct Policy {
     pub breaker: BreakerPolicy,
     /// Whether the operator may decide alone where too few judges exist.
     pub solo: bool,
+    /// The most of something (`memory_mb`, …) one task may ask for without a review (S1-126…128).
+    pub resource_limits: BTreeMap<Box<str>, u64>,
     /// What binds tasks and plans; the document that is shipped where a house has none of its own. `None` in trials of documents alone.
     #[serde(skip)]
     pub law: Option<Arc<Law>>,
@@ -192,6 +196,7 @@ impl Policy {
             session_wait: minutes(5),
             breaker: BreakerPolicy::default(),
             solo: false,
+            resource_limits: RESOURCES_MAX.into_iter().map(|(name, most)| (name.into(), most)).collect(),
             law: None,
             by_type: BTreeMap::new(),
         }

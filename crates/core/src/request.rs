@@ -129,7 +129,7 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
         return Err(problems);
     }
 
-    let mut findings = validation::validate(request, plan.as_ref().map(|checked| &checked.plan), house)?;
+    let mut findings = validation::validate(request, plan.as_ref().map(|checked| &checked.plan), policy, house)?;
     let doubtful = findings.iter().any(|finding| finding.result == CheckResult::RequiresReview);
 
     let (plan, steps, confidence) = match plan {

@@ -4,6 +4,8 @@ use ephor_core::agent::Agent;
 use ephor_core::id::AgentId;
 use ephor_core::spec::ErrorClass;
 use ephor_core::time::Time;
+use ephor_core::validation::{Crowd, Lack, Surroundings};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -16,6 +18,20 @@ pub(crate) struct Directory(RwLock<State>);
 struct State {
     agents: BTreeMap<AgentId, Entry>,
     names: HashMap<Box<str>, AgentId>,
+    /// What those who take work have, all in all.
+    crowd: Arc<Crowd>,
+}
+
+/// Who is there, for requests that are checked: as it was when the first of them asked, and nothing to those that do not ask.
+pub(crate) struct Registered<'d> {
+    directory: &'d Directory,
+    crowd: OnceCell<Arc<Crowd>>,
+}
+
+impl Surroundings for Registered<'_> {
+    fn lacking(&self, namespace: &str, key: &str) -> Option<Lack> {
+        self.crowd.get_or_init(|| self.directory.read().crowd.clone()).lacking(namespace, key)
+    }
 }
 
 #[derive(Debug)]
@@ -53,6 +69,8 @@ impl Directory {
     /// Notes where an agent is now.
     pub(crate) fn put(&self, agent: &Agent) {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let State { agents, crowd, .. } = &mut *state;
+        Crowd::turned(crowd, agents.get(&agent.id).map(|entry| &*entry.agent), agent);
         if let Some(name) = agent.registration.as_ref().and_then(|said| said.external_id.as_deref()) {
             state.names.insert(name.into(), agent.id);
         }
@@ -71,6 +89,11 @@ impl Directory {
                 state.agents.insert(agent.id, entry);
             }
         }
+    }
+
+    /// Who is there, for a request that is checked.
+    pub(crate) fn registered(&self) -> Registered<'_> {
+        Registered { directory: self, crowd: OnceCell::new() }
     }
 
     /// One agent.

@@ -218,7 +218,8 @@ impl Engine {
 
     /// Checks a request: pure, in parallel, before the writer's queue.
     pub fn check(&self, request: &Request) -> Result<Submission, Refusal> {
-        let submission = request::check(request, self.now(), &self.inner.policy).map_err(Refusal::Invalid)?;
+        let registered = self.inner.directory.registered();
+        let submission = request::check_in(request, self.now(), &self.inner.policy, &registered).map_err(Refusal::Invalid)?;
         self.agents_are_known(&submission)?;
         Ok(submission)
     }

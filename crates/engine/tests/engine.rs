@@ -53,6 +53,27 @@ async fn a_task_goes_from_submission_to_its_end() {
 }
 
 #[tokio::test]
+async fn who_is_missing_is_told_and_the_work_waits_for_whoever_comes() {
+    let House { engine, .. } = house().await;
+    let drawing = || Request { action: Some("draw".into()), ..request("a picture") };
+    let told = |checked: ephor_core::command::Submission| {
+        checked.facts.findings.iter().map(|finding| finding.reason.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(engine.check(&request("work")).unwrap()), [""; 0]);
+    assert_eq!(
+        told(engine.check(&drawing()).unwrap()),
+        ["step 1: no agent able to draw is registered; it waits until one comes"]
+    );
+    let waiting = engine.submit(&drawing(), Actor::human("ann"), None).await.unwrap();
+    assert_eq!(waiting.status, Status::Scheduled, "a warning holds nothing up");
+    let said = Registration { name: "painter".into(), capabilities: vec!["draw".into()], ..Registration::default() };
+    let painter = engine.register(None, said, Actor::human("test")).await.unwrap();
+    assert_eq!(told(engine.check(&drawing()).unwrap()), [""; 0]);
+    assert_eq!(engine.claim(wish(painter, 2, 0)).await.unwrap()[0].task_id, waiting.task.unwrap());
+    engine.stop();
+}
+
+#[tokio::test]
 async fn a_claim_that_waits_is_served_by_the_next_submission() {
     let House { engine, agent, _folder } = house().await;
     let waiting = tokio::spawn({

@@ -2,22 +2,37 @@
 
 use super::{FEASIBILITY, Found, RESOURCES};
 use crate::event::CheckResult;
-use crate::matching::is_built_in;
+use crate::matching::{Key, is_built_in};
 use crate::plan::{Does, Plan, Step};
 use crate::spec::Request;
 use crate::time::WireDuration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is known of the house a request comes to: its agents, their models and machines, and what one task may use.
+/// Who is there to do it.
 pub trait Surroundings {
-    /// Whether some agent that may work in this namespace can do this.
-    fn has_agent(&self, capability: &str, namespace: &str) -> Option<bool>;
-    /// Whether some agent has this model; agents that name none have any.
-    fn has_model(&self, model: &str) -> Option<bool>;
-    /// The most of this (`memory_mb`, …) any one agent has; none where it is not known, or some agent takes work of any size.
-    fn largest(&self, name: &str) -> Option<u64>;
-    /// The most of this one task may use by the configuration of the house.
-    fn allowed(&self, name: &str) -> Option<u64>;
+    /// What every agent that may work in this namespace lacks for work under this key (`matching`). Nothing where one could take it, or
+    /// where it is not known who is there.
+    fn lacking(&self, namespace: &str, key: &str) -> Option<Lack>;
+}
+
+/// What is missing, from what is far off to what is near.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    /// Nobody can do this.
+    Able(String),
+    /// Nobody can do all of it.
+    Together,
+    /// Nobody who can do it has this model.
+    Model(String),
+    /// Nobody who could do it has as much of something.
+    Resource {
+        /// Of what.
+        name: String,
+        /// How much is needed.
+        needed: u64,
+        /// How much the largest of them has.
+        has: u64,
+    },
 }
 
 /// Nothing is known, so nothing is found impossible.
@@ -25,42 +40,40 @@ pub trait Surroundings {
 pub struct Unknown;
 
 impl Surroundings for Unknown {
-    fn has_agent(&self, _: &str, _: &str) -> Option<bool> {
-        None
-    }
-    fn has_model(&self, _: &str) -> Option<bool> {
-        None
-    }
-    fn largest(&self, _: &str) -> Option<u64> {
-        None
-    }
-    fn allowed(&self, _: &str) -> Option<u64> {
+    fn lacking(&self, _: &str, _: &str) -> Option<Lack> {
         None
     }
 }
 
-pub(super) fn check(request: &Request, plan: &Plan, house: &dyn Surroundings, found: &mut Found) {
+/// Whether somebody is there for each step, and whether the house allows what the request asks for.
+pub(super) fn check(
+    request: &Request,
+    plan: Option<&Plan>,
+    limits: &BTreeMap<Box<str>, u64>,
+    house: &dyn Surroundings,
+    found: &mut Found,
+) {
     let namespace = request.namespace.as_deref().unwrap_or(crate::namespace::DEFAULT_NAMESPACE);
-    let (mut missing, mut models) = (BTreeSet::new(), BTreeSet::new());
+    let Some(plan) = plan else {
+        if house.lacking(namespace, PLANNING).is_some() {
+            found.note(FEASIBILITY, CheckResult::Warning, || nobody("the plan", PLANNING, &Lack::Able(PLANNING.into())));
+        }
+        return;
+    };
+    let mut asked = BTreeSet::new();
     let mut largest: BTreeMap<&str, (u64, &Step)> = BTreeMap::new();
     for step in plan.steps.iter().filter(|step| step.does() == Does::Work) {
-        // Work for one agent is its own affair: that this one exists is checked elsewhere.
-        if step.agent.is_none() && request.agent.is_none() {
-            let own = step.capabilities.iter().map(|word| &**word);
-            let action = step.capabilities.is_empty().then_some(&*step.action);
-            for word in own.chain(action).filter(|word| !is_built_in(word)) {
-                if house.has_agent(word, namespace) == Some(false) && missing.insert(word) {
+        // Work for one agent is its own affair: that this one exists is checked elsewhere. The built-in agents come with the house.
+        if step.agent.is_none() && request.agent.is_none() && !does_itself(step) {
+            let key = step.offer_key(None);
+            if !asked.contains(&key) {
+                if let Some(lack) = house.lacking(namespace, &key) {
                     found.note(FEASIBILITY, CheckResult::Warning, || {
-                        format!("no agent able to {word} is registered; one may come later")
+                        nobody(&format!("step {}", step.path), Key::read(&key).words, &lack)
                     });
                 }
+                asked.insert(key);
             }
-        }
-        if let Some(model) = step.model.as_deref()
-            && house.has_model(model) == Some(false)
-            && models.insert(model)
-        {
-            found.note(FEASIBILITY, CheckResult::Warning, || format!("no agent has the model {model}; one may come later"));
         }
         for (name, needed) in &step.demands {
             let most = largest.entry(name).or_insert((*needed, step));
@@ -70,24 +83,42 @@ pub(super) fn check(request: &Request, plan: &Plan, house: &dyn Surroundings, fo
         }
     }
     for (name, (needed, step)) in &largest {
-        if let Some(has) = house.largest(name).filter(|has| has < needed) {
-            found.note(FEASIBILITY, CheckResult::Warning, || {
-                format!("step {} needs {needed} {name}; no agent has more than {has}", step.path)
-            });
-        }
-        if let Some(allowed) = house.allowed(name).filter(|allowed| allowed < needed) {
+        if let Some(allowed) = limits.get(*name).filter(|allowed| *allowed < needed) {
             found.note(RESOURCES, CheckResult::RequiresReview, || {
                 format!("step {} needs {needed} {name}; one task may use {allowed} here; {}", step.path, estimate(plan))
             });
         }
     }
     for (name, limit) in &request.resource_limits {
-        if let Some((allowed, asked)) = house.allowed(name).zip(limit.as_u64()).filter(|(allowed, asked)| allowed < asked) {
+        let beyond = limits.get(name.as_str()).zip(limit.as_u64()).filter(|(allowed, asked)| *allowed < asked);
+        if let Some((allowed, asked)) = beyond {
             found.note(RESOURCES, CheckResult::RequiresReview, || {
                 format!("resource_limits.{name} is {asked}; one task may use {allowed} here; {}", estimate(plan))
             });
         }
     }
+}
+
+/// What agents that make plans are asked for.
+const PLANNING: &str = "plan";
+
+/// Whether the built-in agents can do a step.
+fn does_itself(step: &Step) -> bool {
+    match &step.capabilities[..] {
+        [] => is_built_in(&step.action),
+        words => words.iter().all(|word| is_built_in(word)),
+    }
+}
+
+/// Who is missing for what. It waits for them, and who comes later gets it.
+fn nobody(what: &str, words: &str, lack: &Lack) -> String {
+    let who = match lack {
+        Lack::Able(word) => format!("no agent able to {word} is registered"),
+        Lack::Together => format!("no agent able to all of {words} is registered"),
+        Lack::Model(name) => format!("no agent able to {words} has the model {name}"),
+        Lack::Resource { name, needed, has } => format!("no agent able to {words} has {needed} {name}; the largest has {has}"),
+    };
+    format!("{what}: {who}; it waits until one comes")
 }
 
 /// What it takes: how many steps, how many of them side by side, how long where everybody says so, and how much of what.

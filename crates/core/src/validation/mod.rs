@@ -5,6 +5,7 @@
 //! allocated where nothing is found. A reason names the rule and the place, never the words: it outlives the words of the task.
 
 mod commands;
+mod crowd;
 mod encoded;
 mod feasible;
 mod hidden;
@@ -17,10 +18,12 @@ mod statements;
 mod tests;
 mod walk;
 
-pub use feasible::{Surroundings, Unknown};
+pub use crowd::Crowd;
+pub use feasible::{Lack, Surroundings, Unknown};
 
 use crate::event::{CheckResult, Finding};
 use crate::plan::{Plan, Problem};
+use crate::policy::Policy;
 use crate::spec::Request;
 use std::collections::BTreeMap;
 
@@ -43,13 +46,16 @@ pub(crate) const ESTIMATED_STEPS_MAX: usize = 1_000;
 ///
 /// # Errors
 /// What keeps it from becoming a task: a secret in its words. Each problem names the rule, the place and what to do instead.
-pub fn validate(request: &Request, plan: Option<&Plan>, house: &dyn Surroundings) -> Result<Vec<Finding>, Vec<Problem>> {
+pub fn validate(
+    request: &Request,
+    plan: Option<&Plan>,
+    policy: &Policy,
+    house: &dyn Surroundings,
+) -> Result<Vec<Finding>, Vec<Problem>> {
     let mut found = Found::default();
     walk::request(request, &mut found);
     statements::check(request, &mut found);
-    if let Some(plan) = plan {
-        feasible::check(request, plan, house, &mut found);
-    }
+    feasible::check(request, plan, &policy.resource_limits, house, &mut found);
     found.end()
 }
 

@@ -252,42 +252,70 @@ fn what_contradicts_itself_is_reviewed_and_what_cannot_be_tested_is_noted() {
 struct House;
 
 impl Surroundings for House {
-    fn has_agent(&self, capability: &str, _: &str) -> Option<bool> {
-        Some(capability == "known")
-    }
-    fn has_model(&self, model: &str) -> Option<bool> {
-        Some(model == "small")
-    }
-    fn largest(&self, name: &str) -> Option<u64> {
-        (name == "memory_mb").then_some(512)
-    }
-    fn allowed(&self, name: &str) -> Option<u64> {
-        (name == "memory_mb").then_some(1_024)
+    fn lacking(&self, namespace: &str, key: &str) -> Option<Lack> {
+        match key {
+            "known" | "known#small" => None,
+            "elsewhere" => (namespace != "else").then(|| Lack::Able(key.into())),
+            "known#large" => Some(Lack::Model("large".into())),
+            "known%memory_mb=800" => Some(Lack::Resource { name: "memory_mb".into(), needed: 800, has: 512 }),
+            "gpu+known" => Some(Lack::Together),
+            other => Some(Lack::Able(other.into())),
+        }
     }
 }
 
 #[test]
-fn what_nobody_here_can_do_is_noted_and_what_the_house_does_not_allow_is_reviewed() {
+fn what_nobody_here_can_do_is_noted_with_who_is_missing_and_waits() {
     let told = |json: Value| {
         let submission = crate::request::check_in(&request(json), Time(0), &Policy::default(), &House).unwrap();
-        submission.facts.findings.iter().map(|f| (f.result, format!("{}: {}", f.check, f.reason))).collect::<Vec<_>>()
+        assert!(!submission.facts.review_owed);
+        let reasons = submission.facts.findings.iter().map(|f| {
+            assert_eq!((&*f.check, f.result), (FEASIBILITY, CheckResult::Warning));
+            f.reason.to_string()
+        });
+        reasons.collect::<Vec<_>>()
     };
-    let step = |step: Value| json!({"title": "x", "plan": {"steps": [step]}});
-    assert_eq!(told(step(json!({"action": "known", "model": "small", "resources": {"memory_mb": 512}}))), []);
-    assert_eq!(told(step(json!({"action": "shell.run", "params": {"command": "true"}}))), [], "built in");
-    assert_eq!(told(step(json!({"action": "wait.for", "params": {"duration": "1s"}}))), [], "nobody has to do it");
-    let nobody = told(step(json!({"action": "dance", "model": "large", "resources": {"memory_mb": 800}})));
-    assert_eq!(nobody.iter().filter(|(result, _)| *result == CheckResult::Warning).count(), 3, "{nobody:?}");
-    let beyond = told(step(json!({"action": "known", "resources": {"memory_mb": 4_096}})));
-    assert!(
-        beyond.iter().any(|(r, why)| *r == CheckResult::RequiresReview && why.contains("resource_requirements")),
-        "{beyond:?}"
+    let steps = |steps: Value| json!({"title": "x", "plan": {"steps": steps}});
+    let nothing: [&str; 0] = [];
+    assert_eq!(told(steps(json!([{"action": "known", "model": "small"}]))), nothing);
+    assert_eq!(told(steps(json!([{"action": "shell.run", "params": {"command": "true"}}]))), nothing, "built in");
+    assert_eq!(told(steps(json!([{"action": "wait.for", "params": {"duration": "1s"}}]))), nothing, "nobody has to do it");
+    assert_eq!(
+        told(steps(json!([{"action": "dance"}, {"action": "dance"}, {"action": "known", "model": "large"}]))),
+        [
+            "step 1: no agent able to dance is registered; it waits until one comes",
+            "step 3: no agent able to known has the model large; it waits until one comes"
+        ],
+        "each once"
     );
-    assert!(
-        told(json!({"title": "x", "action": "known", "resource_limits": {"memory_mb": 2_048}}))
-            .iter()
-            .any(|(r, why)| *r == CheckResult::RequiresReview && why.contains("resource_limits.memory_mb is 2048"))
+    assert_eq!(
+        told(steps(json!([{"action": "known", "resources": {"memory_mb": 800}}, {"capabilities": ["known", "gpu"]}]))),
+        [
+            "step 1: no agent able to known has 800 memory_mb; the largest has 512; it waits until one comes",
+            "step 2: no agent able to all of gpu+known is registered; it waits until one comes"
+        ]
     );
+    assert_eq!(told(json!({"title": "x", "action": "elsewhere", "namespace": "else"})), nothing);
+    assert_eq!(
+        told(json!({"title": "x", "plan_by_agent": true})),
+        ["the plan: no agent able to plan is registered; it waits until one comes"]
+    );
+}
+
+#[test]
+fn more_than_one_task_may_use_is_reviewed() {
+    let reviewed = |json: Value| {
+        let policy = Policy { resource_limits: [("memory_mb".into(), 1_024)].into(), ..Policy::default() };
+        let submission = crate::request::check(&request(json), Time(0), &policy).unwrap();
+        assert_eq!(submission.facts.review_owed, !submission.facts.findings.is_empty());
+        submission.facts.findings.first().map(|f| format!("{}: {}", f.check, f.reason)).unwrap_or_default()
+    };
+    let step = |memory: u32| json!({"title": "x", "plan": {"steps": [{"action": "known", "resources": {"memory_mb": memory}}]}});
+    assert_eq!(reviewed(step(1_024)), "");
+    assert!(reviewed(step(1_025)).starts_with("resource_requirements: step 1 needs 1025 memory_mb; one task may use 1024 here"));
+    let limit = |memory: u32| json!({"title": "x", "action": "known", "resource_limits": {"memory_mb": memory}});
+    assert_eq!(reviewed(limit(1_024)), "");
+    assert!(reviewed(limit(2_048)).contains("resource_limits.memory_mb is 2048"));
 }
 
 #[test]
@@ -380,7 +408,7 @@ proptest! {
                     prop_assert!(text.is_char_boundary(hit.at) && text.is_char_boundary(hit.end) && hit.at <= hit.end, "{hit:?} in {text:?}");
                 }
                 let wants = Request { description: Some(text.clone()), requirements: vec![text.clone(), odd.clone()], ..Request::default() };
-                let _ = validate(&wants, None, &Unknown);
+                let _ = validate(&wants, None, &Policy::default(), &Unknown);
             }
         }
     }
