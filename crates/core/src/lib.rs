@@ -20,6 +20,7 @@ pub mod flow;
 #[cfg(feature = "rules")]
 pub mod gate;
 pub mod id;
+pub mod inbox;
 pub mod key;
 #[cfg(feature = "rules")]
 pub mod lifecycle;

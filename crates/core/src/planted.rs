@@ -75,6 +75,8 @@ faults! {
     BreakerIgnored;
     /// An agent is given more than it has room for.
     SlotsIgnored;
+    /// What a person is asked about the result of a step stands in no inbox.
+    QuestionForgotten;
     /// Work counts as stalled before its time.
     StallHasty;
     /// Who work was taken from still holds it.

@@ -30,7 +30,7 @@ pub(crate) struct Live {
 /// steps: so writing it whole never costs more than a few bytes for each event.
 pub(crate) const SNAPSHOT_EVERY: u64 = 1_000;
 /// The form of a snapshot: the release that wrote it. Others read the events instead.
-const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/5");
+const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/6");
 
 /// About as much room as most events take: to grow into it bit by bit would cost more.
 const USUAL_BYTES: usize = 384;
@@ -173,6 +173,7 @@ impl Live {
             && old.risk == facts.risk
             && old.due_at == facts.due_at.map(|t| t.0)
             && old.archived == task.is_archived()
+            && old.asks_since == task.asks_since().map(|t| t.0)
             // What a database of before could not say.
             && old.autonomy == autonomy(facts)
             && old.owner_type.as_deref() == facts.owner_type.as_deref()
@@ -194,6 +195,7 @@ impl Live {
             subject_ref_id: facts.subject_ref_id.as_deref().map(str::to_owned),
             autonomy: autonomy(facts),
             archived: task.is_archived(),
+            asks_since: task.asks_since().map(|t| t.0),
             ..(**old).clone()
         })
     }
@@ -230,6 +232,7 @@ pub(crate) fn row_of(task: &Task, open: Option<String>) -> Row {
         subject_ref_id: facts.subject_ref_id.as_deref().map(str::to_owned),
         autonomy: autonomy(facts),
         archived: task.is_archived(),
+        asks_since: task.asks_since().map(|t| t.0),
     }
 }
 

@@ -82,6 +82,10 @@ pub trait Reader: Send + Sync {
     /// Tasks that offer work, best first (rank, then number), after a cursor, at most `limit`.
     fn open_work(&self, after: Option<Cursor>, limit: u32) -> Result<Vec<OpenWork>, StoreError>;
 
+    /// Tasks that ask something of people, of one namespace where one is named; those that have asked longest first, at most `limit`. The
+    /// rank of the cursor is since when.
+    fn asking(&self, after: Option<Cursor>, namespace: Option<&str>, limit: u32) -> Result<Vec<Listed>, StoreError>;
+
     /// How many tasks of a namespace that offer exactly this stand before a place in the order of open work; no more than `most` are
     /// counted.
     fn ahead(&self, of: Cursor, namespace: &str, open: &str, most: u32) -> Result<u64, StoreError>;
@@ -263,6 +267,8 @@ pub struct Row {
     pub autonomy: Option<Autonomy>,
     /// Whether it left the live set.
     pub archived: bool,
+    /// Since when it has asked anything of people without a break; none where it asks nothing.
+    pub asks_since: Option<i64>,
 }
 
 /// A fact that several streams share, checked and changed in the same transaction as what relies on it.

@@ -4,6 +4,7 @@
 
 mod support;
 
+use ephor_core::status::Status;
 use ephor_engine::store::sqlite::{Options, SqliteReader, migrate};
 use ephor_engine::store::*;
 use rusqlite::Connection;
@@ -70,6 +71,25 @@ fn every_migration_goes_up_and_down_on_a_database_with_data() {
     assert_eq!(open(&options.path, None).unwrap().reader().position().unwrap(), 2);
 }
 
+/// What may have asked something of people before there was an index of that is looked at; what cannot have is not.
+#[test]
+fn tasks_of_before_may_ask_something_until_they_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(&folder);
+    let mut store = open(&options.path, None).unwrap();
+    let of = |n, status| group([Change { row: Some(row(status).into()), ..birth(n) }]);
+    let statuses = [Status::Escalated, Status::Scheduled, Status::Review, Status::Completed];
+    store.commit((1..).zip(statuses).map(|(n, status)| of(n, status)).collect(), NOW).unwrap();
+    drop(store);
+    assert_eq!(migrate::down(&options, 1).unwrap(), ["0006_inbox"]);
+    migrate::up(&options, NOW).unwrap();
+    let asking = open(&options.path, None).unwrap().reader().asking(None, None, 9).unwrap();
+    assert_eq!(
+        asking.iter().map(|listed| (listed.number, listed.row.asks_since)).collect::<Vec<_>>(),
+        [(1, Some(NOW)), (3, Some(NOW))]
+    );
+}
+
 #[test]
 fn a_database_of_a_newer_release_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -126,7 +146,7 @@ fn the_database_itself_refuses_what_no_rule_would_ask() {
         "update streams set status = 'SCHEDULED' where no = 1",
         "update streams set status = null where no = 1",
         "update streams set risk = 'SOME' where no = 1",
-        "insert into streams select 2, kind, x'00', namespace, 'DONE', 0, 0, null, null, 0, null, null, '', '', null, null, null, null, null, null, null, null, null, null \
+        "insert into streams select 2, kind, x'00', namespace, 'DONE', 0, 0, null, null, 0, null, null, '', '', null, null, null, null, null, null, null, null, null, null, null \
          from streams",
         "update events set data = '{}' where position = 1",
         "update events set hash = x'00' where position = 1",

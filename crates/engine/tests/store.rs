@@ -64,6 +64,7 @@ suite! {
     what_is_due_comes_earliest_first
     open_work_comes_best_first_and_a_cursor_walks_all_of_it
     counts_follow_the_tasks
+    those_that_ask_people_come_longest_first_and_a_cursor_walks_all_of_them
 }
 
 /// A store, how to read it, and how to open it again.
@@ -167,6 +168,7 @@ fn a_birth_can_be_read_back(mut kit: Kit) {
         subject_ref_id: Some("INV-1".into()),
         autonomy: Some(Autonomy::Assisted),
         archived: true,
+        asks_since: Some(17),
     };
     let told = NewEvent { before: Some(Status::Pending), ..confided("born", PrivateBody::Inline(b"secret".to_vec())) };
     let change = Change { events: vec![told.clone()], row: Some(full.clone().into()), ..birth(1) };
@@ -703,4 +705,27 @@ mod faults_of_memory {
         store.note(&[beat(3)]).unwrap();
         assert_eq!(store.crash().reader().telemetry(task(1)).unwrap(), [beat(1)]);
     }
+}
+
+fn those_that_ask_people_come_longest_first_and_a_cursor_walks_all_of_them(mut kit: Kit) {
+    let asks = |n: u64, since: Option<i64>, namespace: &str| {
+        let row = Row { asks_since: since, namespace: namespace.into(), ..row(Status::Blocked) };
+        group([Change { row: Some(row.into()), ..birth(n) }])
+    };
+    let at = |n| Some(NOW + n);
+    kit.commit([asks(1, at(5), "a"), asks(2, None, "a"), asks(3, at(1), "b"), asks(4, at(5), "a"), asks(5, at(3), "a")]);
+    let found = |after, namespace, limit| {
+        let found = kit.reader.asking(after, namespace, limit).unwrap();
+        found.into_iter().map(|listed| (listed.number, listed.row.asks_since.unwrap() - NOW)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(None, None, 9), [(3, 1), (5, 3), (1, 5), (4, 5)]);
+    assert_eq!(found(None, Some("a"), 2), [(5, 3), (1, 5)]);
+    let behind = |rank, number| Some(Cursor { rank: NOW + rank, number });
+    assert_eq!(found(behind(3, 5), None, 1), [(1, 5)]);
+    assert_eq!(found(behind(5, 1), None, 9), [(4, 5)]);
+    assert_eq!(found(behind(1, 3), Some("b"), 9), []);
+    // Who was answered asks no more.
+    kit.write(group([Change { row: Some(row(Status::Scheduled).into()), ..change(task(5), 1, &["answered"]) }]));
+    let left = kit.reader.asking(None, None, 9).unwrap();
+    assert_eq!(left.iter().map(|listed| listed.number).collect::<Vec<_>>(), [3, 1, 4]);
 }

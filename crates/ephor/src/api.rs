@@ -8,6 +8,7 @@ use ephor_core::ask::Ask;
 use ephor_core::command::Refusal;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
 use ephor_core::id::{AgentId, HoldId, KeyId, TaskId};
+use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
 use ephor_core::spec::Request;
@@ -85,6 +86,12 @@ pub trait Api: Send + Sync {
 
     /// What it waits for, most pressing first.
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>>;
+
+    /// What tasks ask of people: the task that has asked longest first, and of each the oldest question first.
+    fn inbox(&self, filter: InboxFilter) -> Answer<'_, Page<Asked>>;
+
+    /// What one task asks of people.
+    fn asked(&self, task: TaskId) -> Answer<'_, Vec<Asked>>;
 
     /// Events after a position, in order. Where there is none yet and `wait_ms` is given, waits that long for the first: asking again
     /// with the last position follows the feed, without a gap and without a double.

@@ -27,10 +27,10 @@ fn the_work_of_a_silent_agent_stands_in_the_inbox_until_it_is_reassigned() {
     let watched = house.run(&["task", "watch", &task, "--until", "blocked", "--timeout", "60s", at[0], at[1]]);
     assert_eq!(watched.status.code(), Some(6), "{}", text(&watched.stderr));
     let inbox = house.json(&["inbox", "--json", at[0], at[1]]);
-    assert_eq!((&inbox[0]["task"], &inbox[0]["reason"]), (&json!(task), &json!("AGENT_OFFLINE")), "{inbox}");
-    assert_eq!(inbox[0]["act"], format!("ephor task reassign {task}"));
+    assert_eq!((&inbox[0]["task_id"], &inbox[0]["reason"]), (&json!(task), &json!("AGENT_OFFLINE")), "{inbox}");
+    assert_eq!(inbox[0]["acts"][0]["command"], format!("ephor task reassign {task}"));
     let who = format!("its agent fell silent: {moe} was given up at 2");
-    assert!(inbox[0]["what"].as_str().unwrap().starts_with(&who), "who, and since when: {inbox}");
+    assert!(inbox[0]["why"][0].as_str().unwrap().starts_with(&who), "who, and since when: {inbox}");
     let why = house.json(&["why", &task, "--json", at[0], at[1]]);
     assert!(why[0]["what"].as_str().unwrap().starts_with(&who), "{why}");
     let log = std::fs::read_to_string(house.path("server.log")).unwrap();

@@ -134,18 +134,23 @@ impl Task {
 
     /// What a person is asked about the effects of a step of which nobody knows, and how it is answered: one after the other.
     pub(super) fn effect_to_settle(&self, path: &str) -> (String, String) {
-        let owed = |id: &&EffectId| {
-            let effect = &self.effects[id];
-            effect.outcome == Some(EffectOutcome::Unknown) && effect.on_unknown == OnUnknown::Ask
-        };
-        let mut open = self.open_effects.get(path).into_iter().flatten().filter(owed);
-        let Some(first) = open.next() else { return (String::new(), format!("ephor task effects {}", self.id)) };
-        let more = match open.count() {
+        let owed = self.effects_owed(path);
+        let Some(first) = owed.first() else { return (String::new(), format!("ephor task effects {}", self.id)) };
+        let more = match owed.len() - 1 {
             0 => String::new(),
             n => format!(", and {n} more"),
         };
         let what = format!("say whether {} happened ({first}{more})", self.effects[first].action);
         (what, format!("ephor task effects {} --settle {first} --outcome done|not-done", self.id))
+    }
+
+    /// The effects of a step of which a person has to say what became of them.
+    pub(super) fn effects_owed(&self, path: &str) -> Vec<EffectId> {
+        let owed = |id: &&EffectId| {
+            let effect = &self.effects[id];
+            effect.outcome == Some(EffectOutcome::Unknown) && effect.on_unknown == OnUnknown::Ask
+        };
+        self.open_effects.get(path).into_iter().flatten().filter(owed).copied().collect()
     }
 
     /// What was undone and is done anew is another act: it is not answered as done.

@@ -144,7 +144,10 @@ impl Task {
                 }
             }),
 
-            Event::GateOpened { step, gate, limit_at } => self.with_step(step, |task, i| task.open_gate(i, *gate, *limit_at)),
+            Event::GateOpened { step, gate, limit_at } => self.with_step(step, |task, i| {
+                task.open_gate(i, *gate, *limit_at);
+                task.gate_asks(i, at);
+            }),
             Event::GateJudged(judged) => self.gate_judged(judged, at),
 
             Event::ReviewOpened(opened) => {

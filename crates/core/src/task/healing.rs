@@ -185,12 +185,15 @@ impl Task {
 
     /// That a person may go back instead, and to which checkpoints; nothing where there is none.
     pub(super) fn or_back(&self, reason: EscalationReason) -> String {
-        match self.checkpoints_done().join("|") {
-            names if may_go_back(reason) && !names.is_empty() => {
-                format!("; or ephor task override {} rollback --to {names} --reason …", self.id)
-            }
-            _ => String::new(),
+        match self.back_to_choose(reason).join("|") {
+            names if names.is_empty() => String::new(),
+            names => format!("; or ephor task override {} rollback --to {names} --reason …", self.id),
         }
+    }
+
+    /// The checkpoints a person may go back to, where a decision is owed for this reason.
+    pub(super) fn back_to_choose(&self, reason: EscalationReason) -> Vec<Box<str>> {
+        if may_go_back(reason) { self.checkpoints_done() } else { Vec::new() }
     }
 
     /// The names of checkpoints that are done.

@@ -11,6 +11,7 @@
 //! - `healing`: what follows failures: retries, analysis, going back, and the limits of all that.
 //! - `undo`: undoing what was done before one went back; `escalation`: what is decided about a task that nothing else helps.
 //! - `stall`: work that waits too long for an agent, and work that is taken from one.
+//! - `questions`: what it asks of people.
 //! - `standing`: where all that leaves it: its status, what it offers, when to look at it again.
 
 mod approval;
@@ -25,6 +26,7 @@ mod healing;
 mod intervene;
 mod next;
 mod outbox;
+mod questions;
 mod reasons;
 mod report;
 mod shown;
@@ -167,6 +169,8 @@ pub struct Task {
     late: u32,
     archived: bool,
     erased: bool,
+    /// Since when it has asked what it asks of people; none while it asks nothing.
+    asking: Option<Box<questions::Asking>>,
 }
 
 /// How a task ended.
@@ -353,6 +357,7 @@ impl Task {
             late: 0,
             archived: false,
             erased: false,
+            asking: None,
         }
     }
 
@@ -445,6 +450,7 @@ impl Task {
         self.mind_the_stall(at);
         self.mind_the_offline();
         self.mind_the_session(at);
+        self.mind_the_questions(at);
         let board = &self.board;
         let name = |path: &str| match board.find(path) {
             Some(i) => board.steps[i as usize].key.clone().unwrap_or_else(|| path.into()),

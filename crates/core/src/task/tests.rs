@@ -17,6 +17,7 @@ mod healing;
 mod others;
 mod overrule_back;
 mod people;
+mod questions;
 mod recurring;
 mod replans;
 mod reviews;

@@ -258,7 +258,7 @@ impl Task {
 }
 
 /// Why a decision is owed, for people.
-fn told(reason: EscalationReason) -> &'static str {
+pub(super) fn told(reason: EscalationReason) -> &'static str {
     match reason {
         EscalationReason::RetriesSpent => "its retries are spent",
         EscalationReason::ReviewUndecided => "a review of it was not decided",

@@ -418,6 +418,9 @@ impl Observer {
         if (crate::store::Row { wake_at: None, ..row.clone() }) != (crate::store::Row { wake_at: None, ..wanted.clone() }) {
             return Err(format!("the row of {id} is {row:?}, but its events say {wanted:?}"));
         }
+        if row.asks_since.is_some() == task.questions().is_empty() {
+            return Err(format!("{id} asks {:?}, and its row says {:?}", task.questions(), row.asks_since));
+        }
         if let Some(live) = writer.cached(id) {
             if live.task != *task || live.hash != examined.hash {
                 return Err(format!("{id} in memory is not what its events say"));

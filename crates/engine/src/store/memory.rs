@@ -176,6 +176,8 @@ struct State {
     due: BTreeSet<(i64, i64)>,
     /// By priority, rank and number.
     open: BTreeSet<(i64, i64)>,
+    /// Those that ask something of people, by since when and number.
+    asking: BTreeSet<(i64, i64)>,
     /// How many tasks there are in each status.
     counts: BTreeMap<Status, u64>,
 
@@ -287,12 +289,14 @@ impl State {
     fn index(&mut self, number: i64, row: Row) {
         let had_ended = self.stream(number).has_ended();
         let before = std::mem::replace(&mut self.stream_mut(number).row, row);
-        let Row { wake_at, ref open, rank, status, .. } = before;
+        let Row { wake_at, ref open, rank, status, asks_since, .. } = before;
+        asks_since.map(|at| self.asking.remove(&(at, number)));
         wake_at.map(|at| self.due.remove(&(at, number)));
         open.as_ref().map(|_| self.open.remove(&(rank, number)));
         status.and_then(|status| self.counts.get_mut(&status)).into_iter().for_each(|count| *count -= 1);
 
-        let Row { wake_at, ref open, rank, status, .. } = self.streams[place(number.unsigned_abs())].row;
+        let Row { wake_at, ref open, rank, status, asks_since, .. } = self.streams[place(number.unsigned_abs())].row;
+        asks_since.map(|at| self.asking.insert((at, number)));
         wake_at.map(|at| self.due.insert((at, number)));
         open.as_ref().map(|_| self.open.insert((rank, number)));
         status.into_iter().for_each(|status| *self.counts.entry(status).or_default() += 1);
@@ -512,6 +516,16 @@ impl Reader for MemoryReader {
             }
         });
         Ok(work.collect())
+    }
+
+    fn asking(&self, after: Option<Cursor>, namespace: Option<&str>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let state = lock(&self.0);
+        let from = after.map_or(Unbounded, |c| Excluded((c.rank, c.number)));
+        let all = state.asking.range((from, Unbounded)).map(|(_, number)| (*number, state.stream(*number)));
+        let wanted = all.filter(|(_, stream)| namespace.is_none_or(|name| stream.row.namespace == name));
+        let listed = |(number, stream): (i64, &Stream)| Listed { stream: stream.id, number, row: stream.row.clone() };
+        Ok(wanted.take(limit as usize).map(listed).collect())
     }
 
     fn ahead(&self, of: Cursor, namespace: &str, open: &str, most: u32) -> Result<u64, StoreError> {

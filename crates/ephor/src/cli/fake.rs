@@ -9,6 +9,7 @@ use ephor_core::ask::Ask;
 use ephor_core::command::{Answer as Said, Claim, Command, Context, Handled, Refusal};
 use ephor_core::event::{Actor, SCHEMA};
 use ephor_core::id::{AgentId, ClaimId, TaskId};
+use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::policy::Policy;
 use ephor_core::spec::{ErrorClass, Request};
 use ephor_core::status::Status;
@@ -316,6 +317,19 @@ impl Api for World {
 
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {
         ready(self.with(task, Task::waiting))
+    }
+
+    fn inbox(&self, _filter: InboxFilter) -> Answer<'_, Page<Asked>> {
+        let mut asking: Vec<(Time, Vec<Asked>)> = {
+            let state = self.state.lock().unwrap();
+            state.tasks.values().filter_map(|task| Some((task.asks_since()?, task.questions()))).collect()
+        };
+        asking.sort_by_key(|(since, _)| *since);
+        ready(Ok(Page { items: asking.into_iter().flat_map(|(_, asked)| asked).collect(), next: None }))
+    }
+
+    fn asked(&self, task: TaskId) -> Answer<'_, Vec<Asked>> {
+        ready(self.with(task, Task::questions))
     }
 
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {

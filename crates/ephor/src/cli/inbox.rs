@@ -1,129 +1,132 @@
-//! `ephor inbox`: what a person is asked for, over all tasks.
+//! `ephor inbox`: what people are asked, over all tasks or by one of them.
 
 use super::failure::{Exit, Failure};
-use super::table::{self, cell, column, maybe};
+use super::style::{Hue, Line, Style};
+use super::table::{self, cell, column, maybe, wide};
 use super::{Cx, Output, text};
-use crate::api::{Api, ApiError, TaskFilter};
+use crate::api::{Api, ApiError};
 use crate::host::Need;
-use ephor_core::id::TaskId;
-use ephor_core::status::Status;
-use ephor_core::time::WireTime;
-use ephor_core::view::TaskRow;
-use serde::Serialize;
+use clap::Args;
+use ephor_core::inbox::{Asked, InboxFilter};
+use ephor_core::time::Time;
 
-/// How many tasks are looked through of those that wait for a person as a whole, and of those of which a step may.
-const LOOKED_MAX: usize = 1_000;
-/// How many tasks a page of the list holds.
+/// The questions of how many tasks are shown, unless somebody says.
+const SHOWN: u32 = 200;
+/// Those of how many tasks a page holds.
 const PAGE: u32 = 200;
-/// The statuses in which a task as a whole waits for a person.
-const OWED: [Status; 4] = [Status::Escalated, Status::Blocked, Status::Deliberating, Status::Stalled];
-/// Those in which a single step of it may.
-const ACTIVE: [Status; 3] = [Status::Review, Status::InProgress, Status::Assigned];
 
-/// One thing a person is asked for.
-#[derive(Serialize)]
-struct Asked {
-    task: TaskId,
-    title: String,
-    /// `REVIEW`, `ESCALATED`, `APPROVAL`, `DECOMPOSITION`, `HUMAN_REVIEW`…
-    reason: String,
-    what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<WireTime>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    act: Option<String>,
+#[derive(Debug, Args)]
+pub(super) struct InboxArgs {
+    /// Only what this task asks, with all there is to know for an answer
+    task: Option<String>,
+    /// The questions of how many tasks at most
+    #[arg(long, default_value_t = SHOWN, conflicts_with = "task")]
+    limit: u32,
 }
 
-/// Whether only a person can answer.
-fn asks_a_person(reason: &str) -> bool {
-    matches!(
-        reason,
-        "REVIEW"
-            | "ESCALATED"
-            | "APPROVAL"
-            | "ACTION_APPROVAL"
-            | "DECOMPOSITION"
-            | "HUMAN_REVIEW"
-            | "AGENT_OFFLINE"
-            | "EXTERNAL"
-            | "BUDGET"
-            | "STALLED"
-    )
-}
-
-pub(super) async fn run(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let (asked, all, now) = cx
+pub(super) async fn run(args: &InboxArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let (asked, more, now) = cx
         .with_api(Need::Read, async |cx, api| {
-            let (tasks, all) = asking(api, cx.settings.namespace.value.clone()).await?;
-            let mut asked = Vec::new();
-            for row in tasks {
-                let waiting = api.waiting(row.id).await?;
-                asked.extend(waiting.into_iter().filter(|w| asks_a_person(&w.reason)).map(|w| Asked {
-                    task: row.id,
-                    title: row.title.clone(),
-                    reason: w.reason,
-                    what: w.what,
-                    step: w.step,
-                    until: w.until,
-                    act: w.act,
-                }));
-            }
-            Ok((asked, all, api.now()))
+            let (asked, more) = match &args.task {
+                Some(task) => (api.asked(cx.find(api, task).await?).await?, false),
+                None => all(api, cx.settings.namespace.value.clone(), args.limit).await?,
+            };
+            Ok((asked, more, api.now()))
         })
         .await?;
-    let form = (cx.output(), cx.globals.ascii);
-    let columns = [column("WHY"), column("TASK"), column("STEP"), column("UNTIL"), column("TITLE"), column("WHAT"), column("DO")];
-    table::list(
-        cx.terminal,
-        form,
-        &asked,
-        &columns,
-        |a| a.task.to_string(),
-        |a, _| {
-            vec![
-                cell(&a.reason),
-                cell(a.task),
-                maybe(a.step.as_ref()),
-                maybe(a.until.map(|at| text::until(at.0, now))),
-                cell(&a.title),
-                cell(&a.what),
-                maybe(a.act.as_ref()),
-            ]
-        },
-    );
-    if matches!(form.0, Output::Table | Output::Wide) {
-        match (asked.is_empty(), all) {
-            (true, true) => cx.say("nothing needs a person"),
-            (_, false) => cx.say(format!(
-                "there are more tasks than the {LOOKED_MAX} newest of each kind that were looked at: ephor task list --status escalated"
-            )),
-            (false, true) => {}
-        }
+    let for_people = matches!(cx.output(), Output::Table | Output::Wide);
+    if for_people && args.task.is_some() {
+        whole(&asked, now, cx);
+    } else {
+        rows(&asked, now, cx);
+    }
+    match (for_people, asked.is_empty(), more) {
+        (true, true, _) if args.task.is_some() => cx.say("it asks nothing of people"),
+        (true, true, _) => cx.say("nothing needs a person"),
+        (true, false, true) => cx.say(format!("more tasks ask something: ephor inbox --limit {}", args.limit.saturating_mul(2))),
+        _ => {}
     }
     Ok(Exit::Done)
 }
 
-/// Tasks that may ask for a person, and whether these are all. Those that wait as a whole come first, however many others are at work.
-async fn asking(api: &dyn Api, namespace: Option<String>) -> Result<(Vec<TaskRow>, bool), ApiError> {
-    let (mut tasks, owed) = some(api, &OWED, namespace.clone()).await?;
-    let (active, rest) = some(api, &ACTIVE, namespace).await?;
-    tasks.extend(active);
-    Ok((tasks, owed && rest))
-}
-
-/// The newest tasks in these statuses, and whether these are all.
-async fn some(api: &dyn Api, status: &[Status], namespace: Option<String>) -> Result<(Vec<TaskRow>, bool), ApiError> {
-    let mut filter = TaskFilter { status: status.to_vec(), namespace, limit: PAGE, ..TaskFilter::default() };
-    let mut tasks = Vec::new();
+/// What tasks ask, page by page, and whether more tasks ask something.
+async fn all(api: &dyn Api, namespace: Option<String>, most: u32) -> Result<(Vec<Asked>, bool), ApiError> {
+    let (mut asked, mut left, mut after) = (Vec::new(), most.max(1), None);
     loop {
-        let page = api.tasks(filter.clone()).await?;
-        tasks.extend(page.items);
+        let filter = InboxFilter { namespace: namespace.clone(), limit: left.min(PAGE), after };
+        let page = api.inbox(filter).await?;
+        let mut tasks: Vec<_> = page.items.iter().map(|asked| asked.task_id).collect();
+        tasks.dedup();
+        left = left.saturating_sub(tasks.len() as u32);
+        asked.extend(page.items);
         match page.next {
-            Some(_) if tasks.len() >= LOOKED_MAX => return Ok((tasks, false)),
-            Some(next) => filter.after = Some(next),
-            None => return Ok((tasks, true)),
+            None => return Ok((asked, false)),
+            Some(_) if left == 0 => return Ok((asked, true)),
+            next => after = next,
         }
     }
+}
+
+fn rows(asked: &[Asked], now: Time, cx: &mut Cx<'_>) {
+    let form = (cx.output(), cx.globals.ascii);
+    let columns = [
+        column("WHY"),
+        column("TASK"),
+        column("STEP"),
+        column("SINCE"),
+        column("UNTIL"),
+        wide("RISK"),
+        column("TITLE"),
+        column("WHAT"),
+        column("DO"),
+    ];
+    table::list(
+        cx.terminal,
+        form,
+        asked,
+        &columns,
+        |a| a.task_id.to_string(),
+        |a, _| {
+            vec![
+                cell(a.reason.word()),
+                cell(a.task_id),
+                maybe(a.step.as_ref()),
+                cell(text::ago(a.since.0, now)),
+                maybe(a.until.map(|at| text::until(at.0, now))),
+                cell(a.risk_level.word()),
+                cell(&a.title),
+                cell(&a.what),
+                maybe(a.acts.first().map(|act| &act.command)),
+            ]
+        },
+    );
+}
+
+/// Each question with everything a person needs for an answer.
+fn whole(asked: &[Asked], now: Time, cx: &mut Cx<'_>) {
+    let (style, columns) = (cx.style(), cx.columns());
+    let lines: Vec<Line> = asked.iter().flat_map(|asked| told(asked, now, style)).collect();
+    lines.iter().for_each(|line| cx.terminal.out.line(line.show(columns, style)));
+}
+
+fn told(asked: &Asked, now: Time, style: Style) -> Vec<Line> {
+    let head = Line::new().with(Hue::Gov, asked.reason.word()).plain("  ").with(Hue::Strong, &asked.title);
+    let mut lines = vec![head];
+    let mut fact = |name: &str, value: String| {
+        lines.push(Line::new().with(Hue::Idle, format!("  {name}")).to(10).plain(style.own(&value)));
+    };
+    fact("asked", asked.what.clone());
+    asked.why.iter().for_each(|why| fact("why", why.clone()));
+    fact("since", format!("{} ({})", text::ago(asked.since.0, now), asked.since.0));
+    match asked.until {
+        Some(at) => fact("until", format!("{} ({}), then {}", at.0, text::until(at.0, now), asked.unanswered)),
+        None => fact("until", asked.unanswered.clone()),
+    }
+    if !asked.who.is_empty() {
+        fact("who", asked.who.join(", "));
+    }
+    for act in &asked.acts {
+        fact("do", format!("{}: {}", act.label, act.command));
+    }
+    lines
 }

@@ -136,8 +136,8 @@ enum Command {
     /// When a task that comes again would come
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
-    /// What needs a person: reviews, escalations, results to look at, plans to accept, effects nobody knows of
-    Inbox,
+    /// What needs a person: reviews, escalations, results to look at, plans to accept, effects nobody knows of, signals
+    Inbox(inbox::InboxArgs),
     /// Follow tasks to their end, or everything as it happens
     Watch(watch::AllArgs),
     /// Register agents, look at them, lend those of this machine
@@ -239,6 +239,17 @@ fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     Ok(cli)
 }
 
+/// Whether a command line that others are told makes sense here, once what stands for a word of theirs is filled in.
+#[cfg(test)]
+pub(crate) fn understands(line: &str) -> bool {
+    let words = line.split_whitespace().map(|word| match word {
+        "NAME=N" => "memory_mb=1",
+        "…" => "because",
+        other => other,
+    });
+    parse(&words.map(OsString::from).collect::<Vec<_>>()).is_ok()
+}
+
 impl Command {
     /// Whether it is there to mend settings, or needs none.
     fn mends_settings(&self) -> bool {
@@ -286,7 +297,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Review(command) => review::run(command, cx).await,
         Command::Schedule(command) => schedule::run(command, cx),
         Command::Constitution(command) => constitution::run(command, cx),
-        Command::Inbox => inbox::run(cx).await,
+        Command::Inbox(args) => inbox::run(&args, cx).await,
         Command::Watch(args) => watch::run(args, cx).await,
         Command::Agent(command) => agent::run(command, cx).await,
         Command::Api(args) => raw::run(args, cx).await,

@@ -344,9 +344,12 @@ async fn the_inbox_holds_what_a_person_is_asked_for_and_how_to_answer() {
     let task = made.out.trim();
     let inbox = ephor(&world, false, &["inbox", "--json"]).await;
     let asked: serde_json::Value = serde_json::from_str(&inbox.out).unwrap();
-    assert_eq!((asked[0]["reason"].as_str(), asked[0]["task"].as_str()), (Some("REVIEW"), Some(task)));
-    assert!(asked[0]["act"].as_str().unwrap().starts_with(&format!("ephor review vote {task}")), "{asked}");
+    assert_eq!((asked[0]["reason"].as_str(), asked[0]["task_id"].as_str()), (Some("REVIEW"), Some(task)));
+    assert!(asked[0]["acts"][0]["command"].as_str().unwrap().starts_with(&format!("ephor review vote {task}")), "{asked}");
     assert_eq!(ephor(&world, false, &["inbox", "-q"]).await.out.trim(), task);
+    let one = ephor(&world, false, &["inbox", task]).await;
+    assert!(one.out.starts_with("REVIEW  Change the keys\n  asked   votes are owed on whether it may start\n"), "{}", one.out);
+    assert!(one.out.contains("in STRICT mode nothing starts") && one.out.contains("silence approves nothing"), "{}", one.out);
 }
 
 #[tokio::test(start_paused = true)]

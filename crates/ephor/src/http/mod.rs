@@ -17,6 +17,7 @@ mod events;
 mod flow;
 mod guard;
 mod health;
+mod inbox;
 mod lifecycle;
 mod limits;
 mod line;
@@ -61,6 +62,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(access::routes())
         .merge(flow::routes())
         .merge(tasks::routes())
+        .merge(inbox::routes())
         .merge(agents::routes())
         .merge(breakers::routes())
         .merge(work::routes())

@@ -10,6 +10,7 @@ use ephor_core::ask::Ask;
 use ephor_core::event::Actor;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease, Set, Standing};
 use ephor_core::id::{AgentId, HoldId, KeyId, TaskId};
+use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
@@ -197,6 +198,14 @@ impl Api for LocalApi {
             }
             Ok(observed(waiting, task, engine.as_ref()))
         })
+    }
+
+    fn inbox(&self, filter: InboxFilter) -> Answer<'_, Page<Asked>> {
+        self.looking(move |look| look.inbox(&filter))
+    }
+
+    fn asked(&self, task: TaskId) -> Answer<'_, Vec<Asked>> {
+        self.looking(move |look| Ok(look.task(task)?.questions()))
     }
 
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {

@@ -4,6 +4,7 @@
 mod api;
 mod check;
 pub(crate) mod flow;
+mod inbox;
 pub(crate) mod keys;
 mod list;
 mod look;

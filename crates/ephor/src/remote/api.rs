@@ -5,6 +5,7 @@ use crate::api::{Answer, Api, EventQuery, Page, TaskFilter};
 use ephor_core::ask::Ask;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
 use ephor_core::id::{AgentId, HoldId, KeyId, TaskId};
+use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
@@ -178,6 +179,14 @@ impl Api for RemoteApi {
 
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {
         self.about(task, async |client, task| client.waiting(&task).await)
+    }
+
+    fn inbox(&self, filter: InboxFilter) -> Answer<'_, Page<Asked>> {
+        self.asking(async move { self.client.inbox(&filter).await })
+    }
+
+    fn asked(&self, task: TaskId) -> Answer<'_, Vec<Asked>> {
+        self.about(task, async |client, task| client.asked(&task).await)
     }
 
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {

@@ -7,6 +7,7 @@ use super::views::{Graph, Kept, TaskResult, WorkLog};
 use super::wire::{Accepted, EventFilter, Page, Progress, TaskCounts, TaskFilter};
 use super::{Client, ClientError};
 use ephor_core::id::TaskId;
+use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
 use ephor_core::time::WireTime;
@@ -210,6 +211,27 @@ impl Client {
     /// The server's no, or that it could not be reached.
     pub async fn waiting(&self, task: &str) -> Result<Vec<Waiting>, ClientError> {
         self.of(task, "waiting").await
+    }
+
+    /// What tasks ask of people: the task that has asked longest first. `limit` counts tasks, each with all it asks.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn inbox(&self, filter: &InboxFilter) -> Result<Page<Asked>, ClientError> {
+        let call = Call::get(["inbox"])
+            .maybe("namespace", filter.namespace.as_deref().or(self.namespace()))
+            .maybe("limit", part(filter.limit))
+            .maybe("cursor", filter.after.as_deref());
+        let reply = self.call(call).await?;
+        Ok(Page { items: self.parse(&reply.body)?, next: reply.next() })
+    }
+
+    /// What one task asks of people, the oldest question first.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn asked(&self, task: &str) -> Result<Vec<Asked>, ClientError> {
+        self.of(task, "inbox").await
     }
 
     /// What came of it, or what is known of that so far.

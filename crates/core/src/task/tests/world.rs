@@ -200,6 +200,12 @@ impl World {
         assert_eq!(leases.len() as u32, self.task.leases());
         assert!(self.task.version == 0 || self.task.waits_on_somebody(), "waits on nobody and nothing: {:#?}", self.task);
         assert!(!self.task.waiting().is_empty() || self.task.end().is_some());
+        let questions = self.task.questions();
+        assert_eq!(self.task.asks_since().is_some(), !questions.is_empty(), "the index and the inbox agree: {questions:#?}");
+        for asked in &questions {
+            assert!(asked.since.0 >= self.task.born_at().unwrap_or_default() && asked.since.0 <= self.now, "{asked:#?}");
+            assert!(!asked.unanswered.is_empty() && !asked.what.is_empty(), "{asked:#?}");
+        }
         if woken && self.done.moves.len() < 1_000 {
             assert!(self.task.wake_at().is_none_or(|at| at > self.now), "would wake at {:?} again: {:#?}", self.now, self.task);
         }

@@ -269,6 +269,26 @@ impl Reader for SqliteReader {
         Ok(found)
     }
 
+    fn asking(&self, after: Option<Cursor>, namespace: Option<&str>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        let db = self.connection();
+        let select = |place: &str| {
+            format!(
+                "select {} from streams s where s.asks_since is not null and (?1 is null or s.namespace = ?1) {place}
+                 order by s.asks_since, s.no limit ?2",
+                *ROW
+            )
+        };
+        let Some(Cursor { rank, number }) = after else {
+            return all(&db, &select(""), params![namespace, limit], read_listed);
+        };
+        // As with open work: the rest of the instant, then the later ones, each a range of the index.
+        let rest = select("and s.asks_since = ?3 and s.no > ?4");
+        let mut found = all(&db, &rest, params![namespace, limit, rank, number], read_listed)?;
+        let left = limit - found.len() as u32;
+        found.extend(all(&db, &select("and s.asks_since > ?3"), params![namespace, left, rank], read_listed)?);
+        Ok(found)
+    }
+
     fn ahead(&self, of: Cursor, namespace: &str, open: &str, most: u32) -> Result<u64, StoreError> {
         let sql = "select count(*) from (
                 select 1 from streams where open is not null and rank <= ?1 and (rank < ?1 or no < ?2) and namespace = ?3 and open = ?4

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 pub(super) type Column = (&'static str, fn(&Row) -> ToSqlOutput<'_>);
 
 /// Every column that follows from a `Row`. Rows are written and read in this order, and updated by what differs.
-pub(super) const COLUMNS: [Column; 21] = [
+pub(super) const COLUMNS: [Column; 22] = [
     ("namespace", |row| text(&row.namespace)),
     ("status", |row| optional(row.status.map(Status::word))),
     ("priority", |row| row.priority.into()),
@@ -36,6 +36,7 @@ pub(super) const COLUMNS: [Column; 21] = [
     ("subject_ref_id", |row| optional(row.subject_ref_id.as_deref())),
     ("autonomy", |row| optional(row.autonomy.and_then(autonomy))),
     ("archived", |row| number(row.archived.then_some(1))),
+    ("asks_since", |row| number(row.asks_since)),
 ];
 
 /// The columns of a row, for a select, behind `no, kind, id`.
@@ -81,6 +82,7 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> Result<(i64, StreamId, Row), 
         subject_ref_id: row.get(21)?,
         autonomy: read_autonomy(row, 22).map_err(|why| corrupt(stream, 0, why))?,
         archived: row.get::<_, Option<i64>>(23)?.is_some(),
+        asks_since: row.get(24)?,
     };
     Ok((row.get(0)?, stream, found))
 }

@@ -251,11 +251,11 @@ pub(crate) fn link(uri: &Uri, with: &[(&str, &str)]) -> HeaderValue {
 const SEAL: usize = 16;
 
 /// A cursor as it goes out. It belongs to one list, and says which.
-fn sealed(number: &str, list: &TaskFilter) -> String {
+pub(crate) fn sealed(number: &str, list: &impl Serialize) -> String {
     format!("{}{}", seal(number, list), number.bytes().map(|b| format!("{b:02x}")).collect::<String>())
 }
 
-fn opened(cursor: &str, list: &TaskFilter) -> Result<String, ApiError> {
+pub(crate) fn opened(cursor: &str, list: &impl Serialize) -> Result<String, ApiError> {
     let digits = cursor.get(SEAL..).unwrap_or_default();
     let byte = |i| digits.get(i..i + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
     let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
@@ -266,7 +266,7 @@ fn opened(cursor: &str, list: &TaskFilter) -> Result<String, ApiError> {
     })
 }
 
-fn seal(number: &str, list: &TaskFilter) -> String {
+fn seal(number: &str, list: &impl Serialize) -> String {
     let list = serde_json::to_string(list).expect("a filter is plain data");
     let digest = Sha256::digest(format!("{number}\n{list}"));
     digest.iter().take(SEAL / 2).map(|byte| format!("{byte:02x}")).collect()

@@ -19,7 +19,7 @@ mod steer;
 mod terms;
 
 pub(crate) use create::belongs;
-pub(crate) use list::{limit, link, within};
+pub(crate) use list::{limit, link, opened, sealed, within};
 pub(crate) use older::{RELEASE_AFTER_MS, SILENCE_MS};
 pub(crate) use path::{NARROWING, TaskPath, names_a_task};
 pub(crate) use steer::carry_out_all;

@@ -9,6 +9,7 @@ mod desk;
 mod flow;
 mod generated;
 mod house;
+mod inbox;
 mod lists;
 mod liveness;
 mod malformed;

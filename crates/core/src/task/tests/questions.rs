@@ -1,0 +1,138 @@
+//! What a task asks of people: since when, until when, what follows from silence, and that an answer ends it.
+
+use super::world::*;
+use crate::command::Command;
+use crate::event::{Actor, EscalationReason};
+use crate::inbox::{Asked, AskedFor, Right};
+use crate::review::{Question, VoteWord};
+use crate::time::{Time, WireTime};
+use crate::work::{Failure, Outcome};
+use serde_json::json;
+
+/// The only question.
+fn only(world: &World) -> Asked {
+    let mut asked = world.task.questions();
+    assert_eq!(asked.len(), 1, "{asked:#?}");
+    asked.remove(0)
+}
+
+fn at(text: &str) -> WireTime {
+    WireTime(START.plus(ms(text)))
+}
+
+#[test]
+fn a_review_asks_those_who_have_not_voted() {
+    let mut world = World::new();
+    world.judges = judges(&["ann", "bob", "cid"]);
+    world.submit(json!({"title": "x", "risk": "HIGH", "plan": {"steps": [{"action": "a"}]}}));
+    let asked = only(&world);
+    assert_eq!((asked.reason, asked.question, asked.may), (AskedFor::Review, Some(Question::Admission), Right::Decide));
+    assert_eq!((asked.who, asked.since), (vec!["ann".to_owned(), "bob".into(), "cid".into()], at("0s")));
+    assert!(asked.until.is_some() && asked.unanswered.contains("silence approves nothing"), "{}", asked.unanswered);
+    world.pass("1m");
+    let vote = |judge: &str| Command::Vote {
+        review: None,
+        judge: judge.into(),
+        vote: VoteWord::Approve,
+        confidence: None,
+        reason: String::new(),
+    };
+    world.by(&Actor::human("ann"), vote("ann")).unwrap();
+    let asked = only(&world);
+    assert_eq!((asked.who, asked.since), (vec!["bob".to_owned(), "cid".into()], at("0s")), "it is asked since then");
+    world.by(&Actor::human("bob"), vote("bob")).unwrap();
+    assert_eq!((world.task.questions(), world.task.asks_since()), (vec![], None));
+}
+
+#[test]
+fn a_person_is_asked_about_a_result_until_the_limit_of_its_gate() {
+    let mut world = given_steps(json!([
+        {"action": "a", "gates": [{"kind": "MANUAL_REVIEW", "reviewer": "zoe"}]},
+        {"action": "b"},
+    ]));
+    world.pass("10s");
+    let item = world.claim(1, "a");
+    world.pass("10s");
+    world.succeed(&item);
+    let asked = only(&world);
+    assert_eq!((asked.reason, asked.step.as_deref(), asked.since), (AskedFor::Approval, Some("1"), at("20s")));
+    assert_eq!((asked.who, asked.acts[0].body.clone()), (vec!["zoe".to_owned()], json!({"step": "1", "passed": true})));
+    let until = asked.until.unwrap().0;
+    assert_eq!(until, START.plus(ms("20s") + world.policy.review_wait.ms));
+    // A deadline that comes first is what ends it.
+    let mut world = given(json!({"title": "x", "deadline": Time::to_string(&START.plus(ms("1h"))), "plan": {"steps": [
+        {"action": "a", "gates": [{"kind": "MANUAL_REVIEW"}]}]}}));
+    let item = world.claim(1, "a");
+    world.succeed(&item);
+    let asked = only(&world);
+    assert_eq!((asked.until, asked.unanswered.contains("the task fails")), (Some(at("1h")), true), "{asked:#?}");
+}
+
+#[test]
+fn questions_come_oldest_first_and_rest_while_the_task_is_held() {
+    let mut world = given_steps(json!([
+        {"action": "wait.signal", "params": {"name": "paid"}, "timeout": "1h"},
+        {"action": "a", "gates": [{"kind": "MANUAL_REVIEW"}]},
+    ]));
+    let item = world.claim(1, "a");
+    world.pass("5m");
+    world.succeed(&item);
+    world.ann(Command::Escalate { priority: None, reason: "too dear".into() }).unwrap();
+    let kinds = |world: &World| world.task.questions().into_iter().map(|asked| asked.reason).collect::<Vec<_>>();
+    assert_eq!(kinds(&world)[0], AskedFor::Signal, "{:?}", kinds(&world));
+    assert_eq!(kinds(&world).len(), 3);
+    assert_eq!(world.task.asks_since(), Some(START));
+    let escalated = world.task.questions().into_iter().find(|asked| asked.reason == AskedFor::Escalated).unwrap();
+    assert_eq!(escalated.why[1], "too dear");
+    world.ann(Command::Pause { reason: "lunch".into(), stop_running: false }).unwrap();
+    assert_eq!((kinds(&world), world.task.asks_since()), (vec![], None));
+    world.pass("1m");
+    world.ann(Command::Resume { reason: String::new() }).unwrap();
+    assert_eq!((kinds(&world).len(), world.task.asks_since()), (3, Some(START)), "nothing of it was answered meanwhile");
+    world.ann(Command::Cancel { reason: "no".into(), force: true }).unwrap();
+    assert_eq!((kinds(&world), world.task.asks_since()), (vec![], None));
+}
+
+#[test]
+fn what_an_agent_reports_in_the_way_is_asked_in_its_words() {
+    let mut world = given_steps(json!([{"action": "a"}]));
+    let item = world.claim(1, "a");
+    world.pass("1m");
+    world.report(&item, Outcome::Blocked { message: "the shop is closed".into() }).unwrap();
+    let asked = only(&world);
+    assert_eq!((asked.reason, asked.may, asked.since), (AskedFor::External, Right::Steer, at("1m")));
+    assert_eq!((asked.why, asked.until), (vec!["the shop is closed".to_owned()], None));
+    world.ann(Command::Resume { reason: String::new() }).unwrap();
+    assert_eq!(world.task.questions(), []);
+}
+
+#[test]
+fn a_plan_read_with_little_confidence_says_why() {
+    let mut world = World::new();
+    world.submit(json!({"title": "x", "plan": {"confidence": 0.4, "confidence_reasons": ["two steps have no verb"], "steps": [{"action": "a"}]}}));
+    let asked = only(&world);
+    assert_eq!((asked.reason, asked.why), (AskedFor::Decomposition, vec!["two steps have no verb".to_owned()]));
+    assert_eq!(asked.acts.iter().map(|act| act.method.as_str()).collect::<Vec<_>>(), ["POST", "PUT"]);
+}
+
+#[test]
+fn an_escalation_says_what_was_tried_and_what_may_be_decided() {
+    let mut world = given(json!({"title": "x", "max_retries": 1, "plan": {"steps": [
+            {"id": "book", "action": "a", "checkpoint": "booked"},
+            {"action": "b", "needs": ["book"], "retry_policy": {"max_attempts": 1}}]}}));
+    let item = world.claim(1, "a");
+    world.succeed(&item);
+    for _ in 0..2 {
+        let item = world.claim(1, "b");
+        let failure: Failure = serde_json::from_value(json!({"class": "TIMEOUT", "message": "no answer in 30 s"})).unwrap();
+        world.report(&item, Outcome::Failed(failure)).unwrap();
+        world.pass("1h");
+    }
+    let asked = only(&world);
+    assert_eq!(asked.reason, AskedFor::Escalated);
+    assert_eq!(asked.why[0], super::super::waiting::told(EscalationReason::RetriesSpent), "{asked:#?}");
+    assert!(asked.why.iter().any(|why| why == "step 2: no answer in 30 s"), "{:?}", asked.why);
+    let decisions: Vec<&str> = asked.acts.iter().filter_map(|act| act.body["decision"].as_str()).collect();
+    assert_eq!(decisions, ["MODIFY_SCOPE", "ALLOCATE_RESOURCES", "LIQUIDATE", "ROLLBACK"]);
+    assert_eq!(asked.acts[3].body["checkpoint"], "booked");
+}
