@@ -46,6 +46,8 @@ use tokio::sync::{oneshot, watch};
 
 /// The most jobs in one commit (DESIGN §1).
 const BATCH_MAX: usize = 1_000;
+/// How long the writer rests before it goes on by itself with a store that could not be read; whoever asks is served sooner.
+const HAMPERED: Duration = Duration::from_millis(250);
 /// How many submissions of a batch are handed to the writer at once: few enough that others get their turn between them, and that the
 /// store soon has something to do. Whatever waits is written together all the same.
 const PART: usize = 100;
@@ -906,6 +908,7 @@ impl Inner {
         let mut dirty = false;
         let ended = loop {
             let patience = match (writer.has_more(), writer.next_deadline()) {
+                (true, _) if writer.is_hampered() => Some(HAMPERED),
                 (true, _) => None,
                 (false, Some(at)) => Some(Duration::from_millis(at.saturating_sub(self.clock.mono_ms()).max(1))),
                 (false, None) => Some(Duration::from_secs(3_600)),

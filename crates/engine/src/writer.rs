@@ -231,6 +231,8 @@ pub(crate) struct Writer<S> {
     earliest_wake: Option<i64>,
     /// The position of the last event written.
     position: u64,
+    /// Whether the store could not be read last time.
+    hampered: bool,
     /// After how many events a stream gets a snapshot.
     pub(crate) snapshot_every: u64,
     /// Rare branches that were reached since somebody asked.
@@ -307,6 +309,7 @@ impl<S: Store> Writer<S> {
             quarantine: HashMap::new(),
             earliest_wake: None,
             position,
+            hampered: false,
             snapshot_every: SNAPSHOT_EVERY,
             #[cfg(any(test, feature = "simulation"))]
             reached: Vec::new(),
@@ -431,8 +434,9 @@ impl<S: Store> Writer<S> {
 
     /// Decides jobs and has what came of them written, unless what was decided before is still being written: then they wait for that,
     /// and more may join them. Answers everybody whose answer is on disk, also of earlier batches and of jobs that were parked. May
-    /// leave jobs to be decided while a part of them is being written; whoever calls goes on until none is left. An error means that
-    /// nobody may be answered and this writer is at its end.
+    /// leave jobs to be decided while a part of them is being written; whoever calls goes on until none is left. Where the store cannot
+    /// be read because another program keeps it locked, everybody of the batch hears that and nothing of it is written. An error means
+    /// that nobody may be answered and this writer is at its end.
     pub(crate) fn batch(&mut self, jobs: &mut Jobs, now: Time, mono: u64) -> Result<Vec<(Ticket, Reply)>, StoreError> {
         // All of a commit has one time, that of its first job. What is due now must not be looked at as of then.
         if self.open.as_ref().is_some_and(|open| open.now < now) && jobs.iter().any(|(_, job)| job.is_wake()) {
@@ -446,7 +450,9 @@ impl<S: Store> Writer<S> {
             None => {
                 if self.turns.stale {
                     self.settle()?;
-                    self.refresh()?;
+                    if let Err(error) = self.refresh() {
+                        return self.not_decided(Batch::new(now, mono), jobs, error);
+                    }
                 }
                 self.undone = None;
                 Batch::new(now, mono)
@@ -454,22 +460,53 @@ impl<S: Store> Writer<S> {
         };
         batch.mono = mono;
         self.turns.mono = mono;
+        match self.fill(&mut batch, jobs) {
+            Ok(()) => self.hand_over(batch)?,
+            Err(error) => return self.not_decided(batch, jobs, error),
+        }
+        self.hampered = false;
+        Ok(std::mem::take(&mut self.answers))
+    }
+
+    /// Decides jobs into a batch, until none is left or those that are decided had better be written.
+    fn fill(&mut self, batch: &mut Batch, jobs: &mut Jobs) -> Result<(), StoreError> {
         let mut left: usize = jobs.iter().map(|(_, job)| job.count()).sum();
         while let Some((ticket, job)) = jobs.pop_front() {
             left -= job.count();
-            self.decide(&mut batch, ticket, job)?;
+            if let Err(error) = self.decide(batch, ticket, job) {
+                batch.unanswered.push(ticket);
+                return Err(error);
+            }
             if self.pen.is_worth_it(batch.jobs, left) && (self.underway.is_none() || self.pen.is_done()) {
-                self.hand_over(batch)?;
-                return Ok(std::mem::take(&mut self.answers));
+                return Ok(());
             }
         }
         if self.undone.is_none() {
-            self.go_on(&mut batch)?;
+            self.go_on(batch)?;
             self.end_rests(batch.now, batch.mono);
-            self.serve_parked(&mut batch)?;
+            self.serve_parked(batch)?;
         }
-        self.hand_over(batch)?;
+        Ok(())
+    }
+
+    /// The store could not be read while a batch was decided. Where another program keeps it locked, nothing of the batch stands, and
+    /// everybody in it hears why: asked again, it may work. Any other trouble ends the writer.
+    fn not_decided(&mut self, batch: Batch, jobs: &mut Jobs, error: StoreError) -> Result<Vec<(Ticket, Reply)>, StoreError> {
+        if !matches!(error, StoreError::Busy(_)) {
+            return Err(error);
+        }
+        tracing::warn!(%error, "a batch was not decided");
+        let tickets = batch.replies.iter().map(|(ticket, _)| *ticket).chain(batch.unanswered.iter().copied());
+        self.answers.extend(tickets.chain(jobs.drain(..).map(|(ticket, _)| ticket)).map(|ticket| (ticket, Reply::Busy)));
+        // What waits for an errand or has more to settle is looked at again when its time comes, as after a batch that was not written.
+        self.forget();
+        self.hampered = true;
         Ok(std::mem::take(&mut self.answers))
+    }
+
+    /// Whether the store could not be read last time: then there is no hurry to try again.
+    pub(crate) fn is_hampered(&self) -> bool {
+        self.hampered
     }
 
     /// Waits until everything that was decided is written. Answers everybody.

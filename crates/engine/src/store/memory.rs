@@ -37,6 +37,11 @@ impl MemoryStore {
         self.state().faults.insert(commit, fault);
     }
 
+    /// Lets the next reads of streams, lists, keys, mail and open work find the store locked by another program, or no longer.
+    pub fn keep_locked(&self, locked: bool) {
+        self.state().locked = locked;
+    }
+
     /// How many commits have been tried.
     pub fn commits_tried(&self) -> u64 {
         self.state().commits_tried
@@ -86,6 +91,15 @@ impl MemoryStore {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().expect("a panic while the state changes is a bug of the store")
+}
+
+/// The state, for those who may find it locked by another program.
+fn readable(state: &Mutex<State>) -> Result<MutexGuard<'_, State>, StoreError> {
+    let state = lock(state);
+    match state.locked {
+        true => Err(StoreError::Busy("it is locked, as planned".into())),
+        false => Ok(state),
+    }
 }
 
 impl Store for MemoryStore {
@@ -183,6 +197,8 @@ struct State {
 
     process: u64,
     stopped: bool,
+    /// Whether another program keeps it locked to those who read.
+    locked: bool,
     commits_tried: u64,
     was_full: bool,
     faults: BTreeMap<u64, Fault>,
@@ -409,7 +425,7 @@ struct MemoryReader(Arc<Mutex<State>>);
 
 impl Reader for MemoryReader {
     fn load(&self, stream: StreamId) -> Result<Option<Loaded>, StoreError> {
-        let state = lock(&self.0);
+        let state = readable(&self.0)?;
         Ok(state.number(stream).map(|number| {
             let Stream { row, snapshot, .. } = state.stream(number);
             let seen = snapshot.as_ref().map_or(0, |(version, _)| *version as usize);
@@ -477,7 +493,7 @@ impl Reader for MemoryReader {
     }
 
     fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Listed>, StoreError> {
-        let state = lock(&self.0);
+        let state = readable(&self.0)?;
         let matches = |(number, stream): &(i64, &Stream)| filter.matches(stream.id, *number, &stream.row);
         Ok(match filter.oldest_first {
             true => state.listed().filter(matches).take(limit as usize).map(listed).collect(),
@@ -503,7 +519,7 @@ impl Reader for MemoryReader {
 
     fn open_work(&self, after: Option<Cursor>, limit: u32) -> Result<Vec<OpenWork>, StoreError> {
         use std::ops::Bound::{Excluded, Unbounded};
-        let state = lock(&self.0);
+        let state = readable(&self.0)?;
         let from = after.map_or(Unbounded, |c| Excluded((c.rank, c.number)));
         let work = state.open.range((from, Unbounded)).take(limit as usize).map(|(rank, number)| {
             let Stream { id, row, .. } = state.stream(*number);
@@ -548,7 +564,7 @@ impl Reader for MemoryReader {
     }
 
     fn unique(&self, key: &str, at: i64) -> Result<Option<UniqueRow>, StoreError> {
-        lock(&self.0).holder(key, at)
+        readable(&self.0)?.holder(key, at)
     }
 
     fn counters(&self) -> Result<Vec<(String, i64)>, StoreError> {
@@ -556,13 +572,13 @@ impl Reader for MemoryReader {
     }
 
     fn mail(&self, target: StreamId, limit: u32) -> Result<Vec<MailRow>, StoreError> {
-        let state = lock(&self.0);
+        let state = readable(&self.0)?;
         let Some(number) = state.number(target) else { return Ok(Vec::new()) };
         Ok(state.mail_of(number).take(limit as usize).map(|(_, mail)| mail.clone()).collect())
     }
 
     fn mail_targets(&self, limit: u32) -> Result<Vec<StreamId>, StoreError> {
-        let state = lock(&self.0);
+        let state = readable(&self.0)?;
         let targets: BTreeSet<_> = state.mail.keys().map(|(target, _)| *target).collect();
         Ok(targets.into_iter().take(limit as usize).map(|number| state.stream(number).id).collect())
     }

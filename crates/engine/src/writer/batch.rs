@@ -40,6 +40,8 @@ pub(super) struct Batch {
     /// What was given out while some tool was not trusted.
     pub(super) tries: Vec<Try>,
     pub(super) replies: Vec<(Ticket, Reply)>,
+    /// Whoever was being answered when the store could not be read.
+    pub(super) unanswered: Vec<Ticket>,
     /// The groups each answer depends on.
     pub(super) depends: Vec<(Ask, GroupNo)>,
     /// Tasks whose private parts go in this commit, up to which version.
@@ -191,6 +193,7 @@ impl Batch {
             failures: false,
             tries: Vec::new(),
             replies: Vec::new(),
+            unanswered: Vec::new(),
             depends: Vec::new(),
             erase: Vec::new(),
             spoiled: Vec::new(),

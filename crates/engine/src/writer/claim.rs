@@ -57,7 +57,11 @@ impl<S: Store> Writer<S> {
                 later.push((ticket, claim, offers));
                 continue;
             }
-            self.claim(batch, ticket, claim)?;
+            if let Err(error) = self.claim(batch, ticket, claim) {
+                batch.unanswered.push(ticket);
+                batch.unanswered.extend(later.iter().map(|(ticket, ..)| *ticket));
+                return Err(error);
+            }
             for (namespace, key) in offers {
                 if self.ready.offers(&namespace, &key) || self.turns.lanes.offers(&namespace, &key) {
                     self.wake_for(&namespace, &key, |ticket| !looked.contains(&ticket));

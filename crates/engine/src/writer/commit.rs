@@ -313,7 +313,8 @@ impl<S: Store> Writer<S> {
         self.parked.wake_those(|_| true);
         // Mail that was taken in memory is still in the store.
         if let Err(error) = self.read_mailbox() {
-            tracing::warn!(%error, "could not look for mail after a failed write");
+            tracing::warn!(%error, "could not look for mail; it is looked for again");
+            self.mail_unread = true;
         }
     }
 

@@ -14,6 +14,7 @@ use ephor_core::task::Task;
 use ephor_core::work::{Heartbeat, Outcome, Success, Then};
 use serde_json::json;
 
+mod locked;
 mod probation;
 mod stalls;
 mod turns;
