@@ -1,11 +1,12 @@
 //! The number of a request, and its line in the log: one for each, also for those whose caller left before the answer.
 
 use super::auth::Caller;
+use super::crash::{self, Crash};
 use super::problem::Problem;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use ephor_core::id::{AgentId, TaskId};
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -22,8 +23,17 @@ pub(crate) async fn tell(request: Request, next: Next) -> Response {
     let id = number(&request);
     let mut line = Line::of(&request, id.clone());
     let span = tracing::info_span!("request", id = line.id);
-    let mut response = next.run(request).instrument(span).await;
-    line.ended(&response);
+    let answered = crash::survive(next.run(request).instrument(span)).await;
+    let mut response = match answered {
+        Ok(response) => {
+            line.ended(&response);
+            response
+        }
+        Err(crash) => {
+            line.broke(&crash);
+            crash::told(&id).into_response()
+        }
+    };
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -110,6 +120,28 @@ impl Line {
             None if path.starts_with("/health/") => tracing::debug!(id, method, path, status, ms, who, code, "request"),
             None => tracing::info!(id, method, path, status, ms, task, agent, who, code, "request"),
         }
+    }
+
+    /// It ended in a panic: the one line about it says where.
+    fn broke(&mut self, crash: &Crash) {
+        self.told = true;
+        let (id, method, path, ms) = (&*self.id, self.method.as_str(), self.path(), self.ms());
+        let (task, agent) = (self.task.map(tracing::field::display), self.agent.map(tracing::field::display));
+        let Crash { message: panic, place, backtrace } = crash;
+        tracing::error!(
+            id,
+            method,
+            path,
+            status = 500,
+            ms,
+            task,
+            agent,
+            code = "INTERNAL",
+            panic,
+            place,
+            backtrace,
+            "request ended in a panic"
+        );
     }
 
     fn path(&self) -> &str {

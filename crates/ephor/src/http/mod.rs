@@ -12,6 +12,7 @@ mod auth;
 mod body;
 mod breakers;
 mod case;
+mod crash;
 mod errors;
 mod events;
 mod flow;

@@ -5,6 +5,7 @@ mod approvals;
 mod asked;
 mod batch;
 mod contract;
+mod crash;
 mod desk;
 mod flow;
 mod generated;
