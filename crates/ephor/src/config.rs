@@ -1,6 +1,7 @@
 //! The configuration file of an engine, `ephor.yaml`: the numbers its house decides by, how much its server lets in, when waiting work
 //! counts as stalled, and which agents a server knows from its start on. What the file leaves out stands as it does without one; the environment outranks it, a flag both.
 
+mod edit;
 mod workers;
 
 pub(crate) use workers::BUILTIN;
@@ -36,6 +37,8 @@ pub struct Config {
     pub(crate) limits: LimitArgs,
     /// When waiting work counts as stalled.
     pub monitoring: Monitoring,
+    /// The file a server's log goes to, where it is not standard error.
+    pub log_file: Option<PathBuf>,
     /// Agents a server knows from its start on.
     pub workers: Arc<[Registration]>,
     /// What the file says, to tell it from what stands by default.
@@ -90,6 +93,14 @@ struct Written {
     monitoring: Option<Monitoring>,
     workers: Vec<workers::Worker>,
     constitution: Option<PathBuf>,
+    log: WrittenLog,
+}
+
+/// The section `log` as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenLog {
+    file: Option<PathBuf>,
 }
 
 /// One value of the configuration, for those who look.
@@ -123,10 +134,55 @@ impl Config {
             return Err(ApiError::new(Kind::Invalid, "CONFIG", format!("{}: more than {BYTES_MAX} bytes", file.display())));
         }
         let text = std::fs::read_to_string(file).map_err(broken)?;
-        let config = Self::from_text(&text).map_err(|why| {
+        Self::of(&text, file)
+    }
+
+    /// What a file would say that held this.
+    fn of(text: &str, file: &Path) -> Result<Self, ApiError> {
+        let mut config = Self::from_text(text).map_err(|why| {
             ApiError::new(Kind::Invalid, "CONFIG", format!("{}: {why}", file.display())).then("ephor config list")
         })?;
+        let beside = |named: &PathBuf| file.parent().map_or(named.clone(), |folder| folder.join(named));
+        config.log_file = config.log_file.as_ref().map(beside);
         Self { file: Some(file.to_owned()), ..config }.with_law()
+    }
+
+    /// Changes one value of a file, which is made where it is missing; nothing else of it changes. Nothing is written that would not be
+    /// read.
+    ///
+    /// # Errors
+    /// What makes no sense is told with its line and what is allowed, as when the file is read.
+    pub fn set(file: &Path, name: &str, value: &str) -> Result<(), ApiError> {
+        let broken = |error: std::io::Error| ApiError::new(Kind::Failed, "FILE", format!("{}: {error}", file.display()));
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(broken(error)),
+        };
+        if !text.is_empty() {
+            // What is wrong already is not the fault of this value.
+            Self::of(&text, file)?;
+        }
+        let wrong = |why: String| ApiError::new(Kind::Invalid, "CONFIG", format!("{}: {why}", file.display()));
+        let changed = edit::set(&text, name, value).map_err(wrong)?;
+        let config = Self::of(&changed, file)?;
+        let said = name.split('.').try_fold(&config.said, |said, part| said.get(part));
+        if said.is_none_or(Value::is_null) {
+            return Err(wrong(format!("{name} could not be set there; change it in the file")));
+        }
+        // Beside it first, so that it is never half of one and half of the other; where it is a link, beside what it leads to.
+        let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        let beside = place.with_extension("yaml.new");
+        let write = || {
+            let mut new = std::fs::File::create(&beside)?;
+            if let Ok(known) = std::fs::metadata(&place) {
+                new.set_permissions(known.permissions())?;
+            }
+            std::io::Write::write_all(&mut new, changed.as_bytes())?;
+            new.sync_all()?;
+            std::fs::rename(&beside, &place)
+        };
+        write().map_err(broken)
     }
 
     /// Reads the constitution it names, beside it where the path is relative.
@@ -150,7 +206,10 @@ impl Config {
         if said.is_null() {
             return Ok(Self::default());
         }
-        let Written { mut policy, limits, monitoring, workers, constitution } = from_yaml(text)?;
+        let Written { mut policy, limits, monitoring, workers, constitution, log } = from_yaml(text)?;
+        if log.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            return Err("log.file is empty; name a file, or leave it out".into());
+        }
         let workers = workers::registrations(workers)?.into();
         let says = |section: &str, key: &str| said.get(section).is_some_and(|section| section.get(key).is_some());
         for (key, own) in [
@@ -190,6 +249,7 @@ impl Config {
             policy: Arc::new(policy),
             constitution,
             limits,
+            log_file: log.file,
             workers,
             said,
         })
@@ -256,7 +316,12 @@ impl Config {
             value: Some(self.constitution.as_ref().map_or("the shipped one".into(), |file| file.display().to_string())),
             said: self.constitution.is_some(),
         };
-        watched.chain(of_house).chain([law]).chain(workers).collect()
+        let log = Setting {
+            name: "log.file".into(),
+            value: self.log_file.as_ref().map(|file| file.display().to_string()),
+            said: self.log_file.is_some(),
+        };
+        watched.chain(of_house).chain([law, log]).chain(workers).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The log of a server: lines on standard error, as text or JSON, with nothing in them that somebody has to keep to themselves.
+//! The log of a server: lines on standard error or in a file, as text or JSON, with nothing in them that somebody has to keep to themselves.
 //!
 //! What is logged is chosen where it happens; here it is written. Everything passes `mask`, whoever wrote it: keys, tokens and cookies,
 //! the secrets of this process, addresses and numbers of people.
@@ -7,8 +7,10 @@ use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::sync::LazyLock;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -29,11 +31,32 @@ pub enum Format {
     Json,
 }
 
-/// Begins to log on standard error. Where somebody has begun before, that stays.
-pub fn start(format: Format) {
+/// Begins to log: at the end of a file, which is made where it is missing, or on standard error. Where somebody has begun before, that
+/// stays.
+///
+/// # Errors
+/// The file cannot be written to.
+pub fn start(format: Format, file: Option<&Path>) -> io::Result<()> {
+    match file.map(open).transpose()? {
+        Some(file) => start_on(format, Masked(file)),
+        None => start_on(format, Masked(io::stderr)),
+    }
+    Ok(())
+}
+
+/// The log is for whoever runs the server: it tells who asked for what.
+fn open(path: &Path) -> io::Result<Arc<File>> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(Arc::new)
+}
+
+fn start_on(format: Format, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
     let said = std::env::var("EPHOR_LOG").ok().filter(|text| !text.is_empty());
     let filter = EnvFilter::try_new(said.as_deref().unwrap_or(LEVEL)).unwrap_or_else(|_| EnvFilter::new(LEVEL));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Masked(io::stderr));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer);
     let _begun_before = match format {
         Format::Text => lines.try_init(),
         Format::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),

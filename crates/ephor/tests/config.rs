@@ -119,6 +119,76 @@ fn plan_executions_can_be_switched_off() {
     }
 }
 
+#[test]
+fn one_value_is_set_and_the_rest_of_the_file_stays_as_it_was_written() {
+    let house = House::new();
+    let set = |name: &str, value: &str| {
+        let done = house.run(&["config", "set", name, value]);
+        (done.status.code(), text(&done.stderr).to_owned())
+    };
+    let file = || std::fs::read_to_string(house.path("ephor.yaml")).unwrap();
+    assert_eq!(set("policy.lease", "30s").0, Some(0), "a file is made where there is none");
+    assert_eq!(file(), "policy:\n  lease: 30s\n");
+    std::fs::write(house.path("ephor.yaml"), documented().replace("solo: true", "solo: false")).unwrap();
+    let before = file();
+    assert_eq!(set("policy.review_wait", "2d").0, Some(0));
+    let (old, new): (Vec<String>, Vec<String>) =
+        (before.lines().map(Into::into).collect(), file().lines().map(Into::into).collect());
+    let differ: Vec<_> = old.iter().zip(&new).filter(|(old, new)| old != new).collect();
+    assert_eq!((old.len() == new.len(), differ.len()), (true, 1), "{differ:?}");
+    assert!(
+        differ[0].1.starts_with("  review_wait: 2d") && differ[0].1.ends_with("# how long a review waits for votes"),
+        "{differ:?}"
+    );
+    let get = |name: &str| text(&house.run(&["config", "get", name]).stdout).trim().to_owned();
+    assert_eq!((get("policy.review_wait"), get("limits.streams"), get("streams")), ("2d".into(), "1000".into(), "1000".into()));
+    let row = house.json(&["config", "get", "policy.review_wait", "--json"]);
+    assert_eq!(row["from"], "file ephor.yaml");
+    assert_eq!(house.run(&["config", "get", "policy.nothing"]).status.code(), Some(3));
+    // What would not be read is not written, and is told as when it is read.
+    let before = file();
+    for (name, value, why) in [
+        ("policy.leese", "30s", "leese"),
+        ("policy.lease", "10ms", "500ms"),
+        ("monitoring.enabled", "perhaps", "enabled"),
+        ("limits.body_max", "much", "64MiB"),
+        ("constitution", "missing.yaml", "missing.yaml"),
+        ("policy.breaker", "3", "several"),
+    ] {
+        let (code, told) = set(name, value);
+        assert!(code == Some(1) && told.contains(why), "{name}: {told}");
+    }
+    assert_eq!(file(), before);
+    assert!(!house.path("ephor.yaml.new").exists());
+}
+
+#[test]
+fn the_log_goes_to_the_file_that_is_named_and_holds_nothing_but_json_there() {
+    let house = House::new();
+    std::fs::write(house.path("ephor.yaml"), "log:\n  file: logs/ephor.log\n").unwrap();
+    let server = house.serve("127.0.0.1:0", &["--no-agents", "--log-format", "json"]);
+    let task = house.submit(&server, &json!({"title": "x"}));
+    drop(server);
+    let log = std::fs::read_to_string(house.path("logs/ephor.log")).unwrap();
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+    let says = |text: &str| lines.iter().any(|line| line["message"].as_str().is_some_and(|message| message.contains(text)));
+    assert!(says("sign in as the operator") && says("the operator's token is in"), "{log}");
+    assert!(lines.iter().any(|line| line["path"] == "/api/v1/tasks" && line["status"] == 201), "{log}");
+    assert_eq!(std::fs::read_to_string(house.path("server.log")).unwrap(), "", "nothing is left for standard error");
+    assert!(!log.contains(&std::fs::read_to_string(house.path("data/operator.token")).unwrap().trim().to_owned()));
+    // The environment outranks the file, and what was there stays.
+    std::fs::write(house.path("other.log"), "before\n").unwrap();
+    let server = house.serve_with("127.0.0.1:0", &["--no-agents"], &[("EPHOR_LOG_FILE", "other.log")]);
+    house.json(&["api", "GET", &format!("/api/v1/tasks/{task}"), "--server", &server.url]);
+    drop(server);
+    let other = std::fs::read_to_string(house.path("other.log")).unwrap();
+    assert!(other.starts_with("before\n") && other.contains("path=\"/api/v1/tasks/{id}\""), "{other}");
+    assert!(text(&std::fs::read(house.path("server.log")).unwrap()).contains("sign in as the operator"));
+    let wrong = house.run(&["serve", "--listen", "127.0.0.1:0", "--log-file", "data"]);
+    assert!(wrong.status.code() == Some(1) && text(&wrong.stderr).contains("data"), "{}", text(&wrong.stderr));
+}
+
 /// The lists of S1-134…136, as they are printed.
 const WORKERS: &str = r#"workers:
   - id: "gpu-worker-01"
@@ -165,4 +235,33 @@ fn the_workers_of_the_file_are_known_from_the_start_and_cost_nothing_again() {
     let server = house.serve("127.0.0.1:0", &["--no-agents"]);
     let changed = get(&server, "/api/v1/agents/gpu-worker-01");
     assert_eq!((&changed["resources"]["cpu_cores"], &changed["id"]), (&json!(16), &gpu["id"]), "what changed is said anew");
+}
+
+#[test]
+fn the_log_tells_what_is_not_the_usual_way_and_all_of_it_where_that_is_asked_for() {
+    for (level, all) in [("info", false), ("debug", true), ("warn", false)] {
+        let house = House::new();
+        let server = house.serve_with("127.0.0.1:0", &[], &[("EPHOR_LOG", level)]);
+        let fine = house.submit(&server, &json!({"title": "x", "action": "echo", "params": {"text": "hi"}}));
+        let at = ["--server", server.url.as_str()];
+        assert!(house.run(&["task", "watch", &fine, "--no-progress", at[0], at[1]]).status.success());
+        let odd = house.submit(&server, &json!({"title": "y", "action": "nobody"}));
+        assert!(house.run(&["task", "pause", &odd, "--reason", "lunch", at[0], at[1]]).status.success());
+        assert!(house.run(&["task", "resume", &odd, at[0], at[1]]).status.success());
+        assert!(house.run(&["task", "cancel", &odd, "--reason", "done", at[0], at[1]]).status.success());
+        drop(server);
+        let log = std::fs::read_to_string(house.path("server.log")).unwrap();
+        let moves: Vec<(&str, &str)> = log
+            .lines()
+            .filter(|line| line.contains(" transition "))
+            .map(|line| (line.split_whitespace().nth(1).unwrap(), line.split("to=\"").nth(1).unwrap().split('"').next().unwrap()))
+            .collect();
+        let of = |told: &str| moves.iter().filter(|(_, to)| *to == told).map(|(level, _)| *level).collect::<Vec<_>>();
+        let odd = if level == "warn" { vec![] } else { vec!["INFO"] };
+        assert_eq!((of("PAUSED"), of("CANCELLED")), (odd.clone(), odd), "{level}: {log}");
+        let usual = if all { vec!["DEBUG"] } else { vec![] };
+        assert_eq!((of("COMPLETED"), of("IN_PROGRESS").len()), (usual.clone(), usual.len()), "{level}: {log}");
+        // The way back from a hold is the usual way again.
+        assert_eq!(of("SCHEDULED").is_empty(), !all, "{level}: {log}");
+    }
 }

@@ -6,6 +6,8 @@ use super::serve;
 use super::settings::{Origin, Profile, Profiles, Setting};
 use super::table::{self, cell, column, maybe};
 use super::{Cx, words};
+use crate::api::{ApiError, Kind};
+use crate::config::Config;
 use clap::Subcommand;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -38,6 +40,18 @@ pub(super) enum ProfileCommand {
 pub(super) enum ConfigCommand {
     /// Show each setting and where it comes from
     List,
+    /// Show one setting
+    Get {
+        /// Its name, as the list has it: policy.lease
+        name: String,
+    },
+    /// Change one value of the configuration of an engine in this folder; comments and everything else in the file stay
+    Set {
+        /// Its name: policy.lease, limits.streams, log.file
+        name: String,
+        /// Its value, as it is written in the file
+        value: String,
+    },
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -141,7 +155,21 @@ struct Said<'a> {
 }
 
 pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let ConfigCommand::List = command;
+    match command {
+        ConfigCommand::List => list_config(None, cx),
+        ConfigCommand::Get { name } => list_config(Some(name), cx),
+        ConfigCommand::Set { name, value } => {
+            let named = cx.globals.config.clone().filter(|file| !file.as_os_str().is_empty());
+            let file = named.unwrap_or_else(|| crate::config::FILE.into());
+            Config::set(&file, name, value)?;
+            cx.say(format!("{name} is set in {}; a server that runs goes by it once it is started again", file.display()));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Every setting, or the one of this name alone.
+fn list_config(only: Option<&String>, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let config = cx.config()?;
     let here = LimitArgs::of_environment()?;
     let named = std::env::var("EPHOR_LISTEN").ok().filter(|text| !text.is_empty());
@@ -198,6 +226,20 @@ pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Result<Exit, F
         value: setting.value.clone(),
         from: if setting.said { in_file.clone() } else { from(false) },
     }));
+    if let Some(name) = only {
+        // Limits stand in the file under a section of their own.
+        let known = name.strip_prefix("limits.").unwrap_or(name);
+        rows.retain(|row| row.name == name || row.name == known);
+        let Some(row) = rows.first() else {
+            let unknown = ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no setting {name:?}"));
+            return Err(unknown.then("ephor config list").into());
+        };
+        match cx.output().is_json() {
+            true => cx.terminal.out.line(table::json(row)),
+            false => cx.terminal.out.line(row.value.as_deref().unwrap_or_default()),
+        }
+        return Ok(Exit::Done);
+    }
     let form = (cx.output(), cx.globals.ascii);
     let columns = [column("NAME"), column("VALUE"), column("FROM")];
     table::list(

@@ -9,7 +9,7 @@ use crate::logs;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, value_parser};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The port of the sources (S4-63).
 const PORT: u16 = 4000;
@@ -56,19 +56,29 @@ pub(super) struct ServeArgs {
         value_name = "SECONDS"
     )]
     agent_poll_interval: u32,
-    /// How the log on standard error is written; EPHOR_LOG says how much: `info`, `debug`, `ephor=debug,warn`
+    /// How the log is written; EPHOR_LOG says how much: `info`, `debug`, `ephor=debug,warn`
     #[arg(long, env = "EPHOR_LOG_FORMAT", value_enum, default_value_t, value_name = "FORM")]
     log_format: logs::Format,
+    /// Append the log to this file instead of standard error [default: log.file of the configuration]
+    #[arg(long, env = "EPHOR_LOG_FILE", value_name = "FILE")]
+    log_file: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
 }
 
 pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    logs::start(args.log_format);
+    let config = cx.config()?;
+    let log_file = args.log_file.filter(|file| !file.as_os_str().is_empty()).or(config.log_file);
+    logs::start(args.log_format, log_file.as_deref())
+        .map_err(|error| Failure::file(log_file.as_deref().unwrap_or(Path::new("standard error")), &error))?;
+    let tell = |cx: &mut Cx<'_>, line: String| match args.log_format {
+        logs::Format::Text => cx.say(line),
+        // Whoever reads the log as JSON finds nothing else there.
+        logs::Format::Json => tracing::info!("{line}"),
+    };
     let listen = listening(args.listen)?;
     let workshop = (!args.no_agents).then_some(Workshop { agents: args.agents, read: args.read, out: args.out });
     let executions_poll_s = args.executions.then_some(args.agent_poll_interval);
-    let config = cx.config()?;
     let limits = Some(args.limits.or(config.limits).on(listen));
     let serving = Serving {
         listen,
@@ -81,17 +91,17 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
     };
     let served = cx.host.serve(&cx.house()?, serving).await?;
     cx.terminal.out.line(format!("listening on http://{}", served.address()));
-    cx.say(format!("sign in as the operator, once, within ten minutes: {}", served.login()));
-    cx.say(format!("browse the interface at http://{}/api-docs", served.address()));
+    tell(cx, format!("sign in as the operator, once, within ten minutes: {}", served.login()));
+    tell(cx, format!("browse the interface at http://{}/api-docs", served.address()));
     if args.safe_mode {
-        cx.say("everything is held: see ephor hold list; go on with ephor hold release, or ephor hold lift");
+        tell(cx, "everything is held: see ephor hold list; go on with ephor hold release, or ephor hold lift".into());
     }
-    cx.say(format!("the operator's token is in {}", served.token_file().display()));
+    tell(cx, format!("the operator's token is in {}", served.token_file().display()));
     let why = tokio::select! {
         why = served.broken() => Some(why),
         () = cx.terminal.interrupts.next() => None,
     };
-    cx.say("stopping");
+    tell(cx, "stopping".into());
     served.stop().await;
     match why {
         Some(why) => Err(crate::api::ApiError::new(crate::api::Kind::Failed, "STOPPED", why).into()),
