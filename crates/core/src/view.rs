@@ -580,6 +580,9 @@ pub struct TaskRow {
     /// Which outside effects may happen without a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autonomy: Option<crate::spec::Autonomy>,
+    /// The part of its steps that are done or were left out, from 0 to 1, as in the task itself; missing where it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
     /// Whether it left the live set.
     #[serde(default, skip_serializing_if = "is_false")]
     pub archived: bool,

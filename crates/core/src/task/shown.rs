@@ -33,6 +33,15 @@ const TELLING: [StepStatus; 6] = [
 ];
 
 impl Task {
+    /// The part of its steps that are done or were left out, from 0 to 1; 1 once it is COMPLETED.
+    pub fn progress(&self) -> f64 {
+        self.progress_of(&self.step_counts())
+    }
+
+    fn progress_of(&self, steps: &StepCounts) -> f64 {
+        if self.status == Status::Completed { 1.0 } else { steps.progress() }
+    }
+
     /// The task as outsiders see it. Who knows what time it is adds `next_runs`, who knows telemetry adds to `progress`, who knows
     /// the other tasks says its place among them.
     pub fn view(&self) -> TaskView {
@@ -83,7 +92,7 @@ impl Task {
             request_version: self.request_version,
             plan_version: self.plan_version,
             confidence: facts.confidence,
-            progress: if self.status == Status::Completed { 1.0 } else { steps.progress() },
+            progress: self.progress_of(&steps),
             current_step: current,
             current_step_id: current.map(|i| self.path_of(i)),
             steps,

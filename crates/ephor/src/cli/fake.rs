@@ -285,6 +285,7 @@ impl Api for World {
             subject_ref_id: view.subject_ref_id,
             autonomy: Some(view.autonomy),
             archived: view.archived,
+            progress: Some(view.progress),
             created_at: view.created_at.unwrap(),
             due_at: view.due_at,
             wake_at: view.wake_at,

@@ -139,6 +139,7 @@ impl Api for LocalApi {
             let mut page = look.tasks(filter, held)?;
             for row in &mut page.items {
                 row.updated_at = look.reader.touched(row.id.into()).map_err(store)?.map(|at| WireTime(Time(at)));
+                row.progress = look.progress(row)?;
                 row.claimed_by = holders.as_ref().and_then(|engine| engine.holder(row.id));
             }
             Ok(page)

@@ -108,6 +108,20 @@ impl Look {
         }
     }
 
+    /// How far the task of a row is. What has completed is done; of any other it stands in its events alone: an index of it would be
+    /// written with every step.
+    pub(crate) fn progress(&self, row: &TaskRow) -> Result<Option<f64>, ApiError> {
+        if row.status == Status::Completed {
+            return Ok(Some(1.0));
+        }
+        match query::task(&*self.reader, row.id, AsOf::Now) {
+            Ok(task) => Ok(task.map(|task| task.progress())),
+            // It is named where somebody asks for it, and by doctor; a list goes on.
+            Err(StoreError::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(store(error)),
+        }
+    }
+
     /// The agent somebody means, by its id or its own name.
     pub(crate) fn agent(&self, name: &str, now: Time) -> Result<AgentId, ApiError> {
         let unknown = || ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no agent {name:?}"));
@@ -204,6 +218,7 @@ fn row(listed: Listed) -> Option<TaskRow> {
         // The ordinary one is not kept.
         autonomy: Some(row.autonomy.unwrap_or(Autonomy::Autonomous)),
         archived: row.archived,
+        progress: None,
         created_at: WireTime(Time(row.created_at)),
         updated_at: None,
         claimed_by: None,

@@ -89,3 +89,33 @@ async fn one_answer_looks_only_so_far_and_its_link_goes_on() {
     let rest = desk.get(&next(&page).expect("it did not look at all of them")).await.with(200);
     assert_eq!((titles(&rest), next(&rest)), (vec!["the needle".to_owned()], None));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_says_how_far_its_task_is_as_the_task_itself_does() {
+    let desk = Desk::open();
+    let agent = desk.agent(&["step"]).await;
+    let task = desk
+        .submit(&json!({"title": "four", "plan": {"sequential": true, "steps": [
+        {"action": "step"}, {"action": "step"}, {"action": "step"}, {"action": "step", "when": "true"}]}}))
+        .await;
+    let mut seen = Vec::new();
+    for done in 0..=4 {
+        let row = desk.get("/api/v1/tasks").await.with(200).json()[0].clone();
+        assert_eq!(row["progress"], desk.get(&task).await.json()["progress"], "{row}");
+        seen.push(row["progress"].as_f64().unwrap());
+        if done < 4 {
+            let item = desk.claim(agent).await;
+            desk.done(agent, &item, Default::default()).await;
+        }
+    }
+    assert_eq!(seen, [0.0, 0.25, 0.5, 0.75, 1.0]);
+    // What was called off stays where it was.
+    let task = desk
+        .submit(&json!({"title": "two", "plan": {"sequential": true, "steps": [{"action": "step"}, {"action": "step"}]}}))
+        .await;
+    let item = desk.claim(agent).await;
+    desk.done(agent, &item, Default::default()).await;
+    desk.send("POST", &format!("{task}/cancel"), &json!({"reason": "x", "force": true})).await.with(200);
+    let row = desk.get("/api/v1/tasks?status=cancelled").await.with(200).json()[0].clone();
+    assert_eq!((&row["progress"], &row["status"]), (&json!(0.5), &json!("CANCELLED")));
+}
