@@ -8,6 +8,7 @@ use common::{House, text};
 use ephor_core::work::{Outcome, Report, Success};
 use ephor_sdk::agent::{Agent, Job, Running};
 use ephor_sdk::client::{Claim, Client, Config, TaskFilter};
+use ephor_sdk::executor::TaskExecutor;
 use ephor_sdk::http::{Http, new_claim_id};
 use ephor_sdk::worker::{Options, Worker};
 use serde_json::{Value, json};
@@ -364,4 +365,69 @@ fn completions_and_manual_pages_name_the_commands() {
     assert!(house.run(&["man", "--out", "man"]).status.success());
     let page = std::fs::read_to_string(house.path("man/ephor-task-create.1")).unwrap();
     assert!(page.contains("requirements"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_executed_by_its_type_and_the_answer_is_whether_it_completed() {
+    let house = House::new();
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let client = Client::new(Config::new(&server.url)).unwrap();
+    let executor = TaskExecutor::new(client.clone())
+        .on("sum", async |task| Ok(json!(task.payload.as_array().unwrap().iter().filter_map(Value::as_i64).sum::<i64>())))
+        .on("broken", async |_| Err("the well is dry".into()))
+        .on("panics", async |_| panic!("a bug"));
+    let submit = |task_type: &str| {
+        house.submit(
+            &server,
+            &json!({"title": "x", "task_type": task_type, "payload": [1, 2, 3], "action": "do", "max_retries": 0}),
+        )
+    };
+    let kinds = |task: &str| -> Vec<String> {
+        let events = house.json(&["task", "events", task, "--json", "--server", &server.url]);
+        events.as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+    };
+    let sum = submit("sum");
+    assert!(executor.execute_task(&sum, "larry").await);
+    let done = client.task(&sum).await.unwrap();
+    assert_eq!((done.status.word(), done.result), ("COMPLETED", json!(6)));
+    assert_eq!(kinds(&sum), ["SUBMITTED", "ASSIGNED", "ATTEMPT_SUCCEEDED", "COMPLETED"], "recorded before it began");
+    for (task_type, why) in [("broken", "the well is dry"), ("panics", "without a word")] {
+        let task = submit(task_type);
+        assert!(!executor.execute_task(&task, "larry").await);
+        let failed = client.task(&task).await.unwrap();
+        assert_eq!(failed.status.word(), "FAILED");
+        assert!(failed.last_error.unwrap().message.contains(why), "{task_type}");
+    }
+    // What nobody knows, or nobody here can do, stays as it was.
+    let position = client.position().await.unwrap();
+    assert!(!executor.execute_task("ghost", "larry").await);
+    let strange = submit("strange");
+    assert!(!executor.execute_task(&strange, "larry").await);
+    assert_eq!((kinds(&strange), client.position().await.unwrap()), (vec!["SUBMITTED".to_owned()], position + 1));
+    assert!(executor.execute_task(&sum, "larry").await, "it has completed, and so it is said again");
+}
+
+#[test]
+fn tasks_are_exported_as_a_file_that_is_read_back() {
+    let house = House::new();
+    let server = house.serve("127.0.0.1:0", &[]);
+    let echo = json!({"title": "Say it", "action": "echo", "params": {"text": "hi"}, "tags": ["a", "b"], "priority": "HIGH"});
+    let done = house.submit(&server, &echo);
+    assert_eq!(house.run(&["task", "watch", &done, "--no-progress", "--server", &server.url]).status.code(), Some(0));
+    let open = house.submit(&server, &json!({"title": "Later", "action": "nobody", "depends_on": [done]}));
+    let out = house.run(&["task", "export", "tasks.json", "--server", &server.url]);
+    assert!(out.status.success() && text(&out.stderr).contains("2 tasks"), "{}", text(&out.stderr));
+    let file: Value = serde_json::from_slice(&std::fs::read(house.path("tasks.json")).unwrap()).unwrap();
+    let of = |id: &str| file.as_array().unwrap().iter().find(|task| task["task_id"] == id).unwrap().clone();
+    let (first, second) = (of(&done), of(&open));
+    assert_eq!((&first["status"], &first["priority"], &first["tags"]), (&json!("completed"), &json!("high"), &json!(["a", "b"])));
+    assert_eq!((&second["status"], &second["name"], &second["claimed_by"]), (&json!("pending"), &json!("Later"), &Value::Null));
+    assert!(first["created_at"].is_string() && first["updated_at"].is_string() && first["result"] != Value::Null, "{first}");
+    // Without a name it is data; the importer reads it, and what has ended is told as that.
+    let told = house.json(&["task", "export", "--server", &server.url]);
+    assert_eq!(told.as_array().unwrap().len(), 2);
+    let read = house.run(&["plan", "import", "tasks.json", "--dry-run"]);
+    assert!(read.status.success(), "{}", text(&read.stderr));
+    let all = format!("{}{}", text(&read.stdout), text(&read.stderr));
+    assert!(all.contains("Later") && all.contains("already COMPLETED"), "{all}");
 }

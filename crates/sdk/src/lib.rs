@@ -4,11 +4,12 @@
 //! leases alive and delivers the reports; [`trial::Trial`] runs it on one piece of work without an engine.
 //!
 //! For whoever gives agents their tasks: [`client::Client`] speaks to a server over HTTP, [`orchestrator::TaskOrchestrator`] submits
-//! and waits in a few words, and [`http::Http`] is the transport to a server.
+//! and waits in a few words, [`executor::TaskExecutor`] does one task in one call, and [`http::Http`] is the transport to a server.
 
 pub mod agent;
 mod backoff;
 pub mod client;
+pub mod executor;
 pub mod http;
 mod lease;
 pub mod orchestrator;

@@ -1,6 +1,7 @@
 //! `ephor task`: creating tasks, looking at them, steering them.
 
 mod args;
+mod export;
 mod look;
 
 pub(super) use args::WatchArgs;
@@ -208,6 +209,8 @@ pub(super) enum TaskCommand {
         #[arg(long, requires = "settle", value_parser = words::word::<EffectOutcome>)]
         outcome: Option<EffectOutcome>,
     },
+    /// Write tasks as the JSON file that other programs share
+    Export(export::ExportArgs),
     /// Take a task that has ended out of the live set
     #[command(alias = "delete")]
     Archive {
@@ -277,6 +280,7 @@ pub(super) async fn run(args: TaskArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure
             ask(&task, Ask::SettleEffect { effect, outcome }, cx).await
         }
         TaskCommand::Effects { task, .. } => look::effects(&task, cx).await,
+        TaskCommand::Export(args) => export::export(&args, cx).await,
         TaskCommand::Archive { task } => ask(&task, Ask::Archive, cx).await,
         TaskCommand::Erase { task } => {
             cx.confirm(&format!("What people and agents wrote in {task} will be gone for good. Erase it?"))?;

@@ -11,6 +11,16 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 impl Client {
+    /// Takes the open work of a task as an agent, and begins; an agent that nobody has heard of becomes known by this. Where it holds work of
+    /// it already, nothing happens.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn begin_as(&self, task: &str, agent: &str) -> Result<TaskView, ClientError> {
+        let wish = serde_json::json!({"status": "IN_PROGRESS", "actor_type": "AI", "actor_id": agent});
+        self.fetch(Call::new(reqwest::Method::PATCH, ["tasks", task]).json(&wish)).await
+    }
+
     /// Asks something of a task; answers with where it is then.
     ///
     /// # Errors
