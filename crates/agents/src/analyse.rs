@@ -263,6 +263,7 @@ mod tests {
             action: "analyse".into(),
             title: String::new(),
             description: String::new(),
+            requirements: Vec::new(),
             model: None,
             params: Map::new(),
             resources: Map::new(),

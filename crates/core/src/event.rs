@@ -1124,6 +1124,8 @@ pub enum EndReason {
     ParentEnded,
     /// The next run of the recurring task took its place.
     Replaced,
+    /// The task it looked into goes on by itself, or has ended.
+    Settled,
     /// Ended by a decision on an escalation.
     Liquidated,
     /// Ended by the failure analyst.
@@ -1170,6 +1172,11 @@ pub enum Letter {
     ParentEnded {
         /// Who I am.
         parent: TaskId,
+    },
+    /// I, whom you look into, go on by myself or have ended; so should you end.
+    GoesOn {
+        /// Who I am.
+        task: TaskId,
     },
     /// I, the run after you, take your place.
     Replaced {

@@ -113,6 +113,9 @@ pub struct WorkItem {
     /// More, for the agent.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// What the result of the task has to satisfy, in the words of now: a changed scope reaches whoever claims next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<String>,
     /// The model to do it with, where the step names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

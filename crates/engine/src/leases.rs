@@ -62,8 +62,10 @@ struct Watch {
     moved: u64,
     /// What is done, by the name all who do it share.
     action: Option<Arc<str>>,
-    /// How much guidance it has heard.
+    /// How much of `guidance` it has heard.
     heard: usize,
+    /// How much of all that was ever said about the task; with its work it heard what was said before.
+    told: usize,
     progress: Option<f64>,
     message: Option<String>,
     /// Whether a hold tells its holder to stop.
@@ -112,12 +114,14 @@ pub(crate) struct Granted {
     pub(crate) lease_ms: u64,
     /// What is done.
     pub(crate) action: Option<Arc<str>>,
+    /// How much of what people said about the task came with the work.
+    pub(crate) told: usize,
 }
 
 impl Granted {
     /// A lease that was granted before.
     pub(crate) fn before(l: ephor_core::task::LiveLease, action: Option<Arc<str>>) -> Self {
-        Self { work: l.work, attempt: l.attempt, agent: l.agent, claim: l.claim, lease_ms: l.lease_ms, action }
+        Self { work: l.work, attempt: l.attempt, agent: l.agent, claim: l.claim, lease_ms: l.lease_ms, action, told: 0 }
     }
 }
 
@@ -143,6 +147,7 @@ impl Leases {
             moved: mono,
             action: granted.action,
             heard: held.guidance.len(),
+            told: granted.told,
             progress: None,
             message: None,
             held: false,
@@ -263,6 +268,17 @@ impl Leases {
         }
     }
 
+    /// After a restart: what was ever said about a task, and how much of it each holder has heard as far as is known. What it heard with a
+    /// sign of life that was not written any more it hears again: better twice than never.
+    pub(crate) fn remind(&mut self, task: TaskId, said: &[String], heard: impl Fn(&WorkKey, u32) -> u64) {
+        let Some(held) = self.tasks.get_mut(&task).filter(|_| !said.is_empty()) else { return };
+        held.guidance = said.to_vec();
+        for watch in &mut held.leases {
+            watch.heard = usize::try_from(heard(&watch.work, watch.attempt)).unwrap_or(usize::MAX).min(said.len());
+            watch.told = watch.heard;
+        }
+    }
+
     /// What a claim was granted and still holds.
     pub(crate) fn of_claim(&self, claim: ClaimId, agent: AgentId) -> Vec<(TaskId, WorkKey)> {
         let list = self.claims.get(&claim).into_iter().flatten();
@@ -336,6 +352,7 @@ impl Leases {
             watch.message = Some(message.chars().take(500).collect());
         }
         let guidance = held.guidance[watch.heard..].to_vec();
+        watch.told += guidance.len();
         watch.heard = held.guidance.len();
         let stop = held.stop || watch.held;
         self.unwritten.insert((beat.task_id, beat.work.clone()));
@@ -414,6 +431,7 @@ fn telemetry(task: TaskId, watch: &Watch, now: Time) -> Telemetry {
         counter: watch.counter,
         progress: watch.progress,
         message: watch.message.clone(),
+        heard: watch.told as u64,
         at: now.0,
     }
 }
@@ -430,7 +448,7 @@ mod tests {
     }
     fn granted(attempt: u32) -> Granted {
         let work = WorkKey::Step("1".into());
-        Granted { work, attempt, agent: agent(), claim: ClaimId::new(1, [3; 10]), lease_ms: 1_000, action: None }
+        Granted { work, attempt, agent: agent(), claim: ClaimId::new(1, [3; 10]), lease_ms: 1_000, action: None, told: 0 }
     }
     fn beat(attempt: u32) -> Heartbeat {
         Heartbeat { task_id: task(), work: WorkKey::Step("1".into()), attempt, progress: None, message: None }

@@ -543,6 +543,8 @@ pub struct Telemetry {
     pub progress: Option<f64>,
     /// In a few words.
     pub message: Option<String>,
+    /// How much of what people said about the task its holder has heard, from the first word on.
+    pub heard: u64,
     /// When.
     pub at: i64,
 }

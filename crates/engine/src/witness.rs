@@ -795,6 +795,7 @@ impl Witness {
             | Letter::ChildJoined { .. }
             | Letter::DependentJoined { .. }
             | Letter::ParentEnded { .. }
+            | Letter::GoesOn { .. }
             | Letter::Replaced { .. } => {}
         }
     }

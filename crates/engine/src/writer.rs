@@ -19,7 +19,7 @@ use crate::sealed::Sealed;
 use crate::store::{Blob, Reader, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
-use ephor_core::event::Actor;
+use ephor_core::event::{Actor, Event};
 use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
 use ephor_core::matching::Able;
 use ephor_core::namespace::NamespaceEvent;
@@ -28,7 +28,7 @@ use ephor_core::policy::Policy;
 use ephor_core::review::Judge;
 use ephor_core::status::Status;
 use ephor_core::time::Time;
-use ephor_core::work::{ClaimRequest, WorkItem};
+use ephor_core::work::{ClaimRequest, WorkItem, WorkKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -404,9 +404,15 @@ impl<S: Store> Writer<S> {
                         leases.grant(task, Granted::before(lease, action), mono);
                     }
                 }
-                // Whether its holder heard what was said last is not known; to hear it twice harms nobody.
-                if let Some(said) = live.task.contents.guidance.last() {
-                    self.leases().guide(task, said);
+                let said = &live.task.contents.guidance;
+                if !said.is_empty() {
+                    let beats = self.reader.telemetry(task.into())?;
+                    let came = said_before(&*self.reader, task)?;
+                    self.leases().remind(task, said, |work, attempt| {
+                        let beat = beats.iter().find(|b| b.attempt == attempt && b.work == work.to_string());
+                        let with_it = came.get(&(work.clone(), attempt)).copied().unwrap_or(0);
+                        with_it.max(beat.map_or(0, |beat| beat.heard))
+                    });
                 }
                 self.leases().hold_up(task, decide::is_held_up(live.task.status()));
                 self.cache.put(task, live);
@@ -650,6 +656,19 @@ impl<S: Store> Writer<S> {
             parked: self.parked.len(),
         }
     }
+}
+
+/// For each attempt of a task how much people had said when its work was handed out: that came with it.
+fn said_before(reader: &dyn Reader, task: TaskId) -> Result<HashMap<(WorkKey, u32), u64>, StoreError> {
+    let (mut said, mut came) = (0, HashMap::new());
+    for stored in reader.stream_events(task.into(), 0, u32::MAX)? {
+        let event = crate::live::decode(&stored)?.0;
+        said += u64::from(event == Event::Guided);
+        if let Event::Assigned(assigned) = event {
+            came.insert((assigned.work, assigned.attempt), said);
+        }
+    }
+    Ok(came)
 }
 
 /// How much the writer has in hand.

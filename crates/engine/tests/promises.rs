@@ -470,6 +470,28 @@ async fn what_somebody_said_to_an_agent_reaches_it_also_after_a_restart() {
     let beat = Heartbeat { task_id: id, work: item.work.clone(), attempt: item.attempt, progress: None, message: None };
     let heard = engine.heartbeat(house.agent, std::slice::from_ref(&beat)).remove(0);
     assert_eq!((heard.then, heard.guidance), (Then::Continue, vec!["mind the gap".to_owned()]));
+    assert!(engine.heartbeat(house.agent, std::slice::from_ref(&beat))[0].guidance.is_empty());
+    engine.stop();
+    drop(engine);
+    // What it has heard it is not told again; nor what came with the work.
+    let engine = Engine::open(Settings::new(house.folder.path().join("ephor.db"))).unwrap();
+    assert!(engine.heartbeat(house.agent, std::slice::from_ref(&beat))[0].guidance.is_empty());
+    let more = Command::Guide { text: "and the step".into() };
+    engine.command(id, more, Actor::human("ann")).await.unwrap();
+    assert_eq!(engine.heartbeat(house.agent, &[beat])[0].guidance, ["and the step"]);
+    engine.stop();
+}
+
+#[tokio::test]
+async fn what_came_with_the_work_is_not_said_again_after_a_restart() {
+    let house = house(Policy::default()).await;
+    let id = house.submit(json!({"title": "one", "action": "work"})).await;
+    house.engine.command(id, Command::Guide { text: "mind the gap".into() }, Actor::human("ann")).await.unwrap();
+    let item = house.claim(1, 0).await.remove(0);
+    assert_eq!(item.guidance, ["mind the gap"]);
+    house.engine.stop();
+    let engine = Engine::open(Settings::new(house.folder.path().join("ephor.db"))).unwrap();
+    let beat = Heartbeat { task_id: id, work: item.work.clone(), attempt: item.attempt, progress: None, message: None };
     assert!(engine.heartbeat(house.agent, &[beat])[0].guidance.is_empty());
     engine.stop();
 }

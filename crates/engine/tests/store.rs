@@ -432,6 +432,7 @@ fn telemetry_keeps_the_latest_and_ends_with_its_task(mut kit: Kit) {
         counter,
         progress: Some(0.5),
         message: Some("half".into()),
+        heard: 3,
         at: NOW,
     };
     kit.store.note(&[beat(1, "b", 1), beat(1, "a", 1), beat(2, "a", 1), beat(9, "a", 1), beat(1, "b", 2)]).unwrap();
@@ -696,6 +697,7 @@ mod faults_of_memory {
             counter,
             progress: None,
             message: None,
+            heard: 3,
             at: NOW,
         };
         store.commit(vec![group([birth(1)])], NOW).unwrap();

@@ -150,3 +150,24 @@ fn an_escalated_task_is_in_the_inbox_however_many_others_are_at_work() {
     let asked = house.run(&["selftest", "--server", "http://127.0.0.1:1"]);
     assert_eq!(asked.status.code(), Some(2));
 }
+
+#[test]
+fn why_knows_the_holds_of_a_database_that_nobody_serves() {
+    let house = House::new();
+    let task = text(&house.run(&["task", "create", "--title", "x", "--type", "invoice", "-o", "id"]).stdout).trim().to_owned();
+    let reasons = |house: &House| -> Vec<String> {
+        let why = house.json(&["why", &task, "--json"]);
+        why.as_array()
+            .unwrap()
+            .iter()
+            .map(|w| format!("{}: {}", w["reason"].as_str().unwrap(), w["what"].as_str().unwrap()))
+            .collect()
+    };
+    let held = house.run(&["hold", "place", "--type", "invoice", "--reason", "the books are closed"]);
+    assert!(held.status.success(), "{}", text(&held.stderr));
+    let why = reasons(&house);
+    assert!(why[0].starts_with("HOLD: ") && why[0].contains("the books are closed"), "{why:?}");
+    let hold = house.json(&["hold", "list", "--json"])[0]["id"].as_str().unwrap().to_owned();
+    assert!(house.run(&["hold", "lift", &hold]).status.success());
+    assert!(reasons(&house).iter().all(|why| !why.starts_with("HOLD")), "{:?}", reasons(&house));
+}

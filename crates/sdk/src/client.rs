@@ -31,7 +31,7 @@ mod wire;
 pub use error::{ClientError, Problem};
 pub use stream::{EventStream, ProgressStream, pause};
 pub use views::{Edge, Graph, Kept, Node, TaskResult, WorkLog};
-pub use wire::{Accepted, AgentView, Claim, EventFilter, Me, Page, Progress, ReportAnswers, Reported, TaskFilter};
+pub use wire::{Accepted, AgentView, AssignedStep, Claim, EventFilter, Me, Page, Progress, ReportAnswers, Reported, TaskFilter};
 
 pub(crate) use call::Call;
 

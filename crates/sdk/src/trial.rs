@@ -39,6 +39,7 @@ impl Trial {
             action: action.into(),
             title: String::new(),
             description: String::new(),
+            requirements: Vec::new(),
             model: None,
             params,
             resources: Map::new(),

@@ -53,6 +53,7 @@ fn item(n: u32) -> Value {
         action: "count".into(),
         title: String::new(),
         description: String::new(),
+        requirements: Vec::new(),
         model: None,
         params: Map::from_iter([("n".into(), n.into())]),
         resources: Default::default(),

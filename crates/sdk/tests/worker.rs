@@ -196,6 +196,7 @@ fn item(n: u8, action: &str) -> WorkItem {
         action: action.into(),
         title: String::new(),
         description: String::new(),
+        requirements: Vec::new(),
         model: None,
         params: Map::new(),
         resources: Default::default(),

@@ -17,6 +17,7 @@ impl EndReason {
             Self::DependencyFailed => "a task it depends on ended without success",
             Self::ParentEnded => "the task it is part of ended",
             Self::Replaced => "the next run of the recurring task took its place",
+            Self::Settled => "the task it looked into goes on, or has ended",
             Self::Liquidated => "a decision on its escalation ended it",
             Self::Aborted => "the failure analyst ended it",
             Self::Overridden => "an override ended it",
@@ -31,7 +32,7 @@ impl EndReason {
             Self::QueueTimeout => ErrorClass::MissingCapability,
             Self::DependencyFailed => ErrorClass::External,
             Self::Rejected | Self::ResultRejected => ErrorClass::Refused,
-            Self::Requested | Self::Forced | Self::ParentEnded | Self::Replaced => ErrorClass::Cancelled,
+            Self::Requested | Self::Forced | Self::ParentEnded | Self::Replaced | Self::Settled => ErrorClass::Cancelled,
             Self::StepFailed | Self::Liquidated | Self::Aborted | Self::Overridden => ErrorClass::Other,
         }
     }
@@ -46,7 +47,8 @@ impl EndReason {
             | Self::Forced
             | Self::DependencyFailed
             | Self::ParentEnded
-            | Self::Replaced => true,
+            | Self::Replaced
+            | Self::Settled => true,
             Self::StepFailed
             | Self::Requested
             | Self::Rejected

@@ -153,6 +153,7 @@ impl Task {
             action: String::new(),
             title: text.title.clone(),
             description: text.description.clone(),
+            requirements: text.requirements.clone(),
             model: None,
             params: Default::default(),
             resources: Default::default(),

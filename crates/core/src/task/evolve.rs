@@ -290,9 +290,14 @@ impl Task {
                 self.stall_at = None;
             }
             Event::StallPutOff => self.stall_at = None,
-            Event::StallNoted | Event::StallEscalated { .. } => {
+            Event::StallNoted => {
                 self.stall_told = true;
                 self.stall_at = None;
+            }
+            Event::StallEscalated { task } => {
+                self.stall_told = true;
+                self.stall_at = None;
+                self.investigation = Some(*task);
             }
             Event::Unstalled => self.stalled = false,
             Event::SessionEnded => self.board.keep_session(None),
@@ -414,6 +419,10 @@ impl Task {
                 }
             }
             Letter::ParentEnded { .. } => self.called_off = Some(EndReason::ParentEnded),
+            Letter::GoesOn { task } if self.facts.related == Some(*task) => {
+                self.called_off = self.called_off.or(Some(EndReason::Settled));
+            }
+            Letter::GoesOn { .. } => {}
             Letter::Replaced { .. } => self.called_off = self.called_off.or(Some(EndReason::Replaced)),
         }
     }

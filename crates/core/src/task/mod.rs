@@ -101,6 +101,10 @@ pub struct Task {
     /// When its work has waited too long for an agent; none while it does not wait for one, or that was told already.
     stall_at: Option<Time>,
     stall_told: bool,
+    /// The task that looks into why it does not move, while that is so.
+    investigation: Option<TaskId>,
+    /// The same, where the last event was its answer: it is told.
+    looked_into: Option<TaskId>,
     /// Steps that are held up because their agent fell silent, and for how long yet.
     offline: BTreeSet<u32>,
     /// Between two tries of the task.
@@ -316,6 +320,8 @@ impl Task {
             stalled: false,
             stall_at: None,
             stall_told: false,
+            investigation: None,
+            looked_into: None,
             offline: BTreeSet::new(),
             retrying: false,
             retries: 0,
@@ -448,6 +454,7 @@ impl Task {
         self.touched_at = at;
         self.status = self.derive();
         self.mind_the_stall(at);
+        self.mind_the_investigation(event);
         self.mind_the_offline();
         self.mind_the_session(at);
         self.mind_the_questions(at);

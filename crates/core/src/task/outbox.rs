@@ -34,9 +34,17 @@ impl Task {
                 let before = self.facts.previous_run.filter(|_| replaces);
                 before.map(|run| plain(run, Letter::Replaced { by: self.id })).into_iter().collect()
             }
-            Event::Completed { .. } | Event::Failed { .. } | Event::Cancelled { .. } | Event::Stopped { .. } => self.last_words(),
+            Event::Assigned(_) => self.to_the_investigation().collect(),
+            Event::Completed { .. } | Event::Failed { .. } | Event::Cancelled { .. } | Event::Stopped { .. } => {
+                self.last_words().into_iter().chain(self.to_the_investigation()).collect()
+            }
             _ => Vec::new(),
         }
+    }
+
+    /// Whoever looks into why it does not move hears that it does.
+    fn to_the_investigation(&self) -> impl Iterator<Item = (TaskId, Letter, Value)> {
+        self.looked_into.iter().map(|task| (*task, Letter::GoesOn { task: self.id }, Value::Null))
     }
 
     /// What is said at the end: to the parent, to those who wait, to children that should not go on alone.

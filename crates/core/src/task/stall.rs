@@ -56,6 +56,14 @@ impl Task {
         (claimable || idle) && self.dependencies.is_empty()
     }
 
+    /// Whoever looks into why it does not move need not any more once an agent has come, or it has ended.
+    pub(super) fn mind_the_investigation(&mut self, event: &Event) {
+        self.looked_into = match self.investigation.is_some() && (self.end.is_some() || matches!(event, Event::Assigned(_))) {
+            true => self.investigation.take(),
+            false => None,
+        };
+    }
+
     /// What follows from work having waited too long.
     pub(super) fn stall_follows(&self, cx: &Context<'_>) -> Draft {
         if cx.held_back {

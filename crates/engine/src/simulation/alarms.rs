@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
 
     fn grant(&mut self, task: TaskId, agent: AgentId, attempt: u32) {
         let claim = ClaimId::new(1, self.chance.bytes());
-        let granted = Granted { work: work(), attempt, agent, claim, lease_ms: self.house.lease_ms, action: None };
+        let granted = Granted { work: work(), attempt, agent, claim, lease_ms: self.house.lease_ms, action: None, told: 0 };
         self.leases.grant(task, granted, self.mono);
     }
 
@@ -370,7 +370,7 @@ mod tests {
         let mut leases = Leases::default();
         let (task, agent) = (TaskId::new(1, [1; 10]), AgentId::new(1, [2; 10]));
         let claim = ClaimId::new(1, [3; 10]);
-        leases.grant(task, Granted { work: work(), attempt: 1, agent, claim, lease_ms: 60_000, action: None }, 0);
+        leases.grant(task, Granted { work: work(), attempt: 1, agent, claim, lease_ms: 60_000, action: None, told: 0 }, 0);
         assert_eq!(leases.lapsed(600_000).len(), 1);
         assert!(ticker::slept(600_000, 0, ticker::tick(leases.shortest())));
     }

@@ -519,7 +519,7 @@ impl<S: Store> Writer<S> {
                 let action = touched.live.task.action_of(&assigned.work);
                 let action =
                     action.and_then(|action| self.leases.lock().expect("nobody panics while holding the leases").name(action));
-                touched.leases.push(LeaseChange::Grant(granted(assigned, action)));
+                touched.leases.push(LeaseChange::Grant(granted(assigned, action, touched.live.task.contents.guidance.len())));
             }
             lease_changes(&made.event, made.private.as_ref(), &mut touched.leases);
             batch.failures |= matches!(touched.leases.last(), Some(LeaseChange::Failed(..)));
@@ -698,7 +698,7 @@ pub(crate) fn external_key(namespace: &str, source: &str, external_id: &str) -> 
 }
 
 /// A lease as an event grants it.
-fn granted(assigned: &Assigned, action: Option<Arc<str>>) -> Granted {
+fn granted(assigned: &Assigned, action: Option<Arc<str>>, told: usize) -> Granted {
     Granted {
         work: assigned.work.clone(),
         attempt: assigned.attempt,
@@ -706,6 +706,7 @@ fn granted(assigned: &Assigned, action: Option<Arc<str>>) -> Granted {
         claim: assigned.claim,
         lease_ms: assigned.lease_ms,
         action,
+        told,
     }
 }
 

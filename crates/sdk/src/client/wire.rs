@@ -192,9 +192,23 @@ pub struct AgentView {
     /// How many pieces of work it has to do well before it gets as much as others again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probation: Option<u32>,
+    /// The steps it has now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assigned_steps: Vec<AssignedStep>,
     /// What it holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<Value>,
+}
+
+/// A step an agent has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignedStep {
+    /// Of which task.
+    pub task_id: TaskId,
+    /// Its path.
+    pub step: String,
+    /// In which attempt.
+    pub attempt: u32,
 }
 
 /// A wish for work.

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::command::{Command, Refusal};
-use crate::event::{Actor, Event, Letter, ReassignCause};
+use crate::event::{Actor, EndReason, Event, Letter, ReassignCause};
 use crate::policy::{OnAgentLost, StallStrategy};
 use crate::spec::Priority;
 use crate::status::{BlockReason, Status, StepStatus};
@@ -218,6 +218,43 @@ fn an_investigation_is_born_once_for_each_stall_and_none_for_an_investigation() 
     other.policy.stall_strategy = StallStrategy::Escalate;
     assert_eq!(seen(&mut other, "61m"), ["STALL_NOTED"]);
     assert_eq!(other.task.view().related_task_id, Some(world.task.id));
+}
+
+#[test]
+fn an_investigation_ends_when_the_task_it_looks_into_goes_on_or_ends() {
+    for ends in [false, true] {
+        let mut world = stalls(StallStrategy::Escalate, json!({"title": "x"}));
+        world.pass("61m");
+        let birth = world.births()[0].clone();
+        let mut investigation = World::born(birth.clone());
+        let told = |world: &World| {
+            world.mail().into_iter().filter(|(to, _)| *to == birth.id).map(|(_, letter)| letter).collect::<Vec<_>>()
+        };
+        assert!(told(&world).is_empty());
+        if ends {
+            world.ann(crate::command::Command::Cancel { reason: "no longer needed".into(), force: true }).unwrap();
+        } else {
+            world.claim(1, "work");
+        }
+        let letters = told(&world);
+        assert_eq!(letters, [Letter::GoesOn { task: world.task.id }]);
+        // Who is about another task does not listen.
+        let mut other = stalls(StallStrategy::LogOnly, json!({"title": "y"}));
+        other.take(letters[0].clone());
+        assert_eq!(other.status(), Status::Scheduled);
+        investigation.take(letters[0].clone());
+        assert_eq!(
+            (investigation.status(), investigation.task.end().unwrap().reason),
+            (Status::Cancelled, Some(EndReason::Settled))
+        );
+        // Told once: what happens later is no news to it.
+        if !ends {
+            let item = world.task.live_leases().remove(0);
+            let item = world.task.held_work(&item.work).unwrap();
+            world.succeed(&item);
+            assert!(told(&world).is_empty());
+        }
+    }
 }
 
 #[test]

@@ -60,6 +60,7 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::EffectSettled { outcome: EffectOutcome::Unknown, .. } => "effect unknown",
         Event::Cancelled { reason: EndReason::Forced } => "cancel forced",
         Event::Cancelled { reason: EndReason::ParentEnded } => "parent ended",
+        Event::Cancelled { reason: EndReason::Settled } => "investigation closed",
         Event::Failed { reason: EndReason::DependencyFailed, .. } => "dependency failed",
         Event::LateReportKept { .. } => "late report kept",
         Event::Erased => "erased",

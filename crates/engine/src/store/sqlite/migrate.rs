@@ -22,8 +22,8 @@ macro_rules! migrations {
 }
 
 /// Every migration there is, in order.
-const MIGRATIONS: [Migration; 6] =
-    migrations!["0001_store", "0002_end_once", "0003_risk", "0004_ageing", "0005_rows", "0006_inbox"];
+const MIGRATIONS: [Migration; 7] =
+    migrations!["0001_store", "0002_end_once", "0003_risk", "0004_ageing", "0005_rows", "0006_inbox", "0007_heard"];
 
 /// A migration and whether the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -341,7 +341,7 @@ impl Reader for SqliteReader {
     fn telemetry(&self, stream: StreamId) -> Result<Vec<Telemetry>, StoreError> {
         let db = self.connection();
         let Some(number) = number_of(&db, stream)? else { return Ok(Vec::new()) };
-        let sql = "select work, attempt, counter, progress, message, at from telemetry where stream = ?1 order by work";
+        let sql = "select work, attempt, counter, progress, message, at, heard from telemetry where stream = ?1 order by work";
         all(&db, sql, [number], |row| read_telemetry(stream, row))
     }
 

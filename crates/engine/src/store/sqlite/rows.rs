@@ -209,7 +209,7 @@ pub(super) fn read_mail(target: StreamId, row: &rusqlite::Row<'_>) -> Result<Mai
     Ok(MailRow { target, id: row.get(0)?, source: read_name(row, 1)?, source_version: read_u64(row, 2)?, body: row.get(3)? })
 }
 
-/// Telemetry selected as `work, attempt, counter, progress, message, at`.
+/// Telemetry selected as `work, attempt, counter, progress, message, at, heard`.
 pub(super) fn read_telemetry(stream: StreamId, row: &rusqlite::Row<'_>) -> Result<Telemetry, StoreError> {
     Ok(Telemetry {
         stream,
@@ -219,6 +219,7 @@ pub(super) fn read_telemetry(stream: StreamId, row: &rusqlite::Row<'_>) -> Resul
         progress: row.get(3)?,
         message: row.get(4)?,
         at: row.get(5)?,
+        heard: read_u64(row, 6)?,
     })
 }
 

@@ -54,14 +54,15 @@ impl Writer {
     pub(super) fn note(&mut self, beats: &[Telemetry]) -> Result<(), StoreError> {
         self.transaction(|db, recalled| {
             let mut upsert = db.prepare_cached(
-                "insert into telemetry (stream, work, attempt, counter, progress, message, at) values (?, ?, ?, ?, ?, ?, ?)
+                "insert into telemetry (stream, work, attempt, counter, progress, message, at, heard)
+                     values (?, ?, ?, ?, ?, ?, ?, ?)
                  on conflict do update set attempt = excluded.attempt, counter = excluded.counter,
-                     progress = excluded.progress, message = excluded.message, at = excluded.at",
+                     progress = excluded.progress, message = excluded.message, at = excluded.at, heard = excluded.heard",
             )?;
             for beat in beats {
                 let Some(known) = recalled.streams.get(db, beat.stream)?.filter(|known| !known.has_ended()) else { continue };
-                let Telemetry { stream: _, work, attempt, counter, progress, message, at } = beat;
-                upsert.execute(params![known.number, work, attempt, int(*counter), progress, message, at])?;
+                let Telemetry { stream: _, work, attempt, counter, progress, message, heard, at } = beat;
+                upsert.execute(params![known.number, work, attempt, int(*counter), progress, message, at, int(*heard)])?;
             }
             Ok(())
         })

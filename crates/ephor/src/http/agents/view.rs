@@ -16,6 +16,7 @@ use ephor_core::id::{AgentId, TaskId};
 use ephor_core::liveness::Liveness;
 use ephor_core::time::{Time, WireTime};
 use ephor_core::work::WorkKey;
+use ephor_engine::LeaseView;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,8 +93,21 @@ pub(crate) struct AgentView {
     /// How many pieces of work it has to do well before it gets as much as others again; missing where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     probation: Option<u32>,
+    /// The steps it has now, the oldest first: of its leases those on steps.
+    assigned_steps: Vec<AssignedStep>,
     /// What it holds, the oldest first.
     leases: Vec<HeldView>,
+}
+
+/// A step an agent has.
+#[derive(Serialize, ToSchema)]
+struct AssignedStep {
+    /// Of which task.
+    task_id: TaskId,
+    /// Its path.
+    step: Box<str>,
+    /// In which attempt.
+    attempt: u32,
 }
 
 /// Work an agent holds.
@@ -126,7 +140,13 @@ impl AgentView {
     pub(super) fn of(server: &Server, agent: &Agent) -> Self {
         let said = agent.registration.clone().unwrap_or_default();
         let record = server.engine().record(agent.id);
-        let held = server.engine().leases_of(agent.id, LEASES_SHOWN).into_iter().map(|lease| HeldView {
+        let leases = server.engine().leases_of(agent.id, LEASES_SHOWN);
+        let step = |lease: &LeaseView| match &lease.work {
+            WorkKey::Step(step) => Some(AssignedStep { task_id: lease.task, step: step.clone(), attempt: lease.attempt }),
+            WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_) => None,
+        };
+        let assigned_steps = leases.iter().filter_map(step).collect();
+        let held = leases.into_iter().map(|lease| HeldView {
             id: format!("{}:{}", lease.task, lease.work),
             task_id: lease.task,
             work: lease.work,
@@ -160,6 +180,7 @@ impl AgentView {
             last_seen_at: server.engine().agent_seen(agent.id).map(WireTime),
             liveness: server.engine().liveness(agent.id),
             probation: server.engine().probation(agent.id),
+            assigned_steps,
             leases: held.collect(),
         }
     }

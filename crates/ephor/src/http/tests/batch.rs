@@ -1,6 +1,7 @@
 //! Batches: a line in, a line out.
 
 use super::desk::Desk;
+use super::house::{House, TOKEN};
 use axum::body::Body;
 use axum::http::Request;
 use futures_util::{StreamExt, stream};
@@ -109,4 +110,32 @@ async fn a_batch_of_another_type_or_too_large_is_refused() {
     desk.send("POST", BATCH, &json!({})).await.with(415);
     desk.ask("POST", BATCH, &[NDJSON, ("content-length", "67108865")], "{}").await.with(413);
     assert!(desk.ask("POST", BATCH, &[NDJSON], "").await.with(200).bytes.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_a_namespace_submits_there_line_by_line_and_nowhere_else() {
+    let house = House::new(false);
+    let key = house.key(json!({"name": "a", "roles": ["operator"], "namespace": "a"})).await;
+    let foreign = house.task("b").await;
+    let body = [
+        json!({"title": "mine"}),
+        json!({"title": "mine too", "namespace": "a"}),
+        json!({"title": "theirs", "namespace": "b"}),
+        json!({"title": "hangs on theirs", "depends_on": [foreign]}),
+        json!({"title": "mine again"}),
+    ];
+    let body = body.map(|line| line.to_string()).join("\n");
+    let request = Request::post(BATCH).header("host", "localhost").header(NDJSON.0, NDJSON.1);
+    let request = request.header("authorization", format!("Bearer {key}")).body(Body::from(body)).unwrap();
+    let answer = house.send(request).await;
+    assert_eq!(answer.status, 200, "{}", answer.json);
+    let answers = lines(answer.json.as_str().unwrap().as_bytes());
+    let codes: Vec<Option<&str>> = answers.iter().map(|answer| answer["error"]["code"].as_str()).collect();
+    assert_eq!(codes, [None, None, Some("FORBIDDEN"), Some("NOT_FOUND"), None], "{answers:?}");
+    for n in [0, 1, 4] {
+        let path = format!("/api/v1/tasks/{}", answers[n]["id"].as_str().unwrap());
+        assert_eq!(house.ask("GET", &path, Some(TOKEN), None).await.json["namespace"], "a");
+    }
+    let of_b = house.ask("GET", "/api/v1/tasks?namespace=b", Some(TOKEN), None).await.json;
+    assert_eq!(of_b.as_array().unwrap().len(), 1, "{of_b}");
 }

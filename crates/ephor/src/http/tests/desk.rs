@@ -9,6 +9,7 @@ use axum::response::Response;
 use ephor_core::agent::Registration;
 use ephor_core::event::Actor;
 use ephor_core::id::AgentId;
+use ephor_core::policy::Policy;
 use ephor_core::work::{ClaimRequest, Outcome, Report, Success, WorkItem};
 use ephor_engine::{Engine, Settings};
 use serde_json::Value;
@@ -55,8 +56,14 @@ impl Answer {
 
 impl Desk {
     pub(super) fn open() -> Self {
+        Self::under(Policy::default())
+    }
+
+    /// With these numbers to decide by.
+    pub(super) fn under(policy: Policy) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Engine::open(Settings::new(folder.path().join("ephor.db"))).unwrap();
+        let settings = Settings { policy, ..Settings::new(folder.path().join("ephor.db")) };
+        let engine = Engine::open(settings).unwrap();
         let options = ServeOptions::new("127.0.0.1:0".parse().unwrap(), TOKEN.into());
         let (stop, stopping) = watch::channel(false);
         let listen = options.listen;

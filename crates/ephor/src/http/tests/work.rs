@@ -1,5 +1,6 @@
 //! The life of an agent over HTTP.
 
+use super::desk::Desk;
 use super::house::House;
 use axum::body::Body;
 use axum::http::Request;
@@ -190,4 +191,29 @@ async fn nobody_from_outside_is_an_agent_of_the_engines_own_process() {
     assert_eq!(house.ask("POST", "/api/v1/agents", None, Some(over)).await.status, 403);
     let inside = json!({"name": "x", "capabilities": ["work"], "in_process": true});
     assert_eq!(house.ask("POST", "/api/v1/agents", None, Some(inside)).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_shows_the_steps_it_has_and_hears_what_the_result_has_to_satisfy() {
+    let desk = Desk::open();
+    let agent = desk.agent(&["work", "gate.code_style"]).await;
+    let task = desk
+        .submit(&json!({"title": "two", "requirements": ["fast"], "plan": {"steps": [
+        {"action": "work"}, {"action": "work"}]}}))
+        .await;
+    let first = desk.claim(agent).await;
+    assert_eq!(first.requirements, ["fast"]);
+    // The scope is changed by who decides: whoever claims next hears it.
+    desk.send("POST", &format!("{task}/escalate"), &json!({"reason": "too much"})).await.with(200);
+    let decision = json!({"decision": "MODIFY_SCOPE", "requirements": ["correct"], "reason": "that will do"});
+    desk.decide("POST", &format!("{task}/council-decision"), &decision).await.with(200);
+    let second = desk.claim(agent).await;
+    assert_eq!(second.requirements, ["correct"]);
+    let shown = desk.get(&format!("/api/v1/agents/{agent}")).await.with(200).json();
+    let steps: Vec<_> =
+        shown["assigned_steps"].as_array().unwrap().iter().map(|s| (s["step"].clone(), s["attempt"].clone())).collect();
+    assert_eq!(steps, [(json!("1"), json!(1)), (json!("2"), json!(1))], "{shown}");
+    desk.done(agent, &first, Default::default()).await;
+    let shown = desk.get(&format!("/api/v1/agents/{agent}")).await.with(200).json();
+    assert_eq!(shown["assigned_steps"][0]["step"], "2");
 }

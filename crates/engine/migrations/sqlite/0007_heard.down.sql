@@ -1,0 +1,1 @@
+alter table telemetry drop column heard;
