@@ -5,6 +5,7 @@ use crate::id::TaskId;
 use crate::review::Question;
 use crate::spec::{Priority, Risk};
 use crate::time::WireTime;
+use crate::view::ApprovalView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,6 +35,12 @@ pub struct Asked {
     /// The step it is about, by its path; missing where it is about the whole task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// What would be done, where that is asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// With what, and what an answer is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalView>,
     /// The same as one sentence for people.
     pub what: String,
     /// Why a person is asked: rules and what they found, what went wrong, what was said.
@@ -68,6 +75,8 @@ pub enum AskedFor {
     Decomposition,
     /// Whether the result of a step is good.
     Approval,
+    /// Whether a step may be done just as it stands.
+    ActionApproval,
     /// What became of an effect on the outside that nobody knows of.
     HumanReview,
     /// Who goes on with the work of an agent that fell silent.
@@ -88,6 +97,7 @@ impl AskedFor {
             Self::Escalated => "ESCALATED",
             Self::Decomposition => "DECOMPOSITION",
             Self::Approval => "APPROVAL",
+            Self::ActionApproval => "ACTION_APPROVAL",
             Self::HumanReview => "HUMAN_REVIEW",
             Self::AgentOffline => "AGENT_OFFLINE",
             Self::External => "EXTERNAL",
@@ -146,7 +156,14 @@ mod tests {
 
     #[test]
     fn a_word_is_the_one_on_the_wire() {
-        for reason in [AskedFor::Review, AskedFor::HumanReview, AskedFor::AgentOffline, AskedFor::Stalled, AskedFor::Signal] {
+        for reason in [
+            AskedFor::Review,
+            AskedFor::HumanReview,
+            AskedFor::AgentOffline,
+            AskedFor::Stalled,
+            AskedFor::Signal,
+            AskedFor::ActionApproval,
+        ] {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.word());
         }
     }

@@ -158,7 +158,7 @@ fn secrets_are_in_no_log_whoever_brings_them() {
         let key = format!("Authorization: Bearer {}", key["key"].as_str().unwrap());
         let headers = [key.as_str(), "Cookie: ephor_session=canary7f3a9c21e5", "X-Api-Key: canary7f3a9c21e5"];
         let mail = "canary7f3a9c21e5@example.org";
-        let body = json!({"title": CANARY, "description": mail, "max_retries": 0, "payload": {"password": CANARY, "phone": "+49 30 7654321"},
+        let body = json!({"title": CANARY, "description": mail, "max_retries": 0, "payload": {"passport": CANARY, "phone": "+49 30 7654321"},
             "plan": {"steps": [{"action": "shell.run", "retry_policy": {"max_attempts": 1},
                 "params": {"command": "echo canary7f3a9c21e5; echo ${secrets.TOKEN} >&2; exit 3"}}]}});
         let made = server.ask("POST", "/api/v1/tasks", &headers, &body);
@@ -166,6 +166,9 @@ fn secrets_are_in_no_log_whoever_brings_them() {
         let moved = || server.ask("GET", &task, &headers, &json!({}))["status"].as_str().filter(|s| *s == "FAILED").map(drop);
         assert!(until(PATIENCE, moved).is_some(), "{}", server.ask("GET", &task, &headers, &json!({})));
         // Refused, unknown, unreadable: errors tell no more.
+        let brought = json!({"title": "x", "payload": {"password": CANARY}});
+        let refused = server.ask("POST", "/api/v1/tasks", &headers, &brought);
+        assert!(refused["code"] == "VALIDATION_FAILED" && !refused.to_string().contains(CANARY), "{refused}");
         server.ask("POST", "/api/v1/tasks?code=canary7f3a9c21e5", &headers, &json!({"titel": CANARY}));
         server.ask("GET", "/api/v1/me", &["Authorization: Bearer canary7f3a9c21e5"], &json!({}));
         server.ask("GET", "/login?code=canary7f3a9c21e5", &[], &json!({}));

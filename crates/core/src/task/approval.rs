@@ -65,7 +65,7 @@ impl Task {
             return Before::Nothing { rulings: Vec::new(), approved: None };
         }
         let path = self.board.steps[i as usize].path.clone();
-        let act = self.act(i, params);
+        let act = self.as_action(i, params);
         let judged = self.judge_action(&act, cx);
         if judged.ruling == Ruling::Deny {
             let refused =
@@ -94,7 +94,7 @@ impl Task {
     }
 
     /// A step as an action.
-    fn act<'a>(&'a self, i: u32, params: &'a Map<String, Value>) -> Act<'a> {
+    fn as_action<'a>(&'a self, i: u32, params: &'a Map<String, Value>) -> Act<'a> {
         let step = &self.board.steps[i as usize];
         Act {
             path: &step.path,
@@ -174,7 +174,7 @@ impl Task {
             }
             None => self.params(i).map_err(wrong)?,
         };
-        let judged = self.judge_action(&self.act(i, &params), cx);
+        let judged = self.judge_action(&self.as_action(i, &params), cx);
         if judged.ruling == Ruling::Deny {
             let refuses = judged.said.iter().filter(|said| said.ruling == Ruling::Deny);
             let problems = refuses.map(|said| Problem::new(format!("constitution {}", said.rule), &*said.message));
@@ -183,7 +183,7 @@ impl Task {
         let (digest, args_digest) = self.digest_of(i, &params, cx);
         if word.params.is_none() && digest != open.digest {
             let until = cx.now.plus(cx.policy.approval_wait.ms);
-            let risk = self.asks(&self.act(i, &params), &judged).flatten();
+            let risk = self.asks(&self.as_action(i, &params), &judged).flatten();
             let asked = ApprovalAsked { step: path, digest, args_digest, until, rulings: judged.said, risk };
             let answer =
                 Err(Refusal::AlreadySettled { what: "the question: what it is about has changed, and it is asked anew" });
@@ -218,11 +218,11 @@ impl Task {
         let Some(i) = self.board.find(path).filter(|_| rules || self.facts.autonomy == Autonomy::Assisted) else { return Ok(()) };
         let step = &self.board.steps[i as usize];
         let params = self.params(i).unwrap_or_default();
-        let judged = self.judge_action(&self.act(i, &params), cx);
+        let judged = self.judge_action(&self.as_action(i, &params), cx);
         if judged.ruling == Ruling::Deny {
             return refused(judged.sentence());
         }
-        if self.asks(&self.act(i, &params), &judged).is_some() && !planted::is(Fault::ApprovalSkipped) {
+        if self.asks(&self.as_action(i, &params), &judged).is_some() && !planted::is(Fault::ApprovalSkipped) {
             let (digest, args) = self.digest_of(i, &params, cx);
             let approved = self.approvals.get(path).filter(|known| known.is(ApprovalWord::Approved));
             if approved.is_none_or(|known| known.digest != digest) && !planted::is(Fault::ApprovalUnbound) {
@@ -243,7 +243,7 @@ impl Task {
         // Another act than the step is called by, or one that it did not say it would do: of its parameters only the digest is known.
         let none = Map::new();
         let params = if *wish.action == *step.action { &params } else { &none };
-        let act = Act { name: &wish.action, params, acts: true, ..self.act(i, params) };
+        let act = Act { name: &wish.action, params, acts: true, ..self.as_action(i, params) };
         let judged = self.judge_action(&act, cx);
         if judged.ruling == Ruling::Deny {
             return refused(judged.sentence());
@@ -294,7 +294,7 @@ impl Task {
         let law = cx.policy.law.as_ref().filter(|law| law.speaks_at(Point::Result));
         let Some((law, i)) = law.zip(self.board.find(path)) else { return Judged::default() };
         let params = self.params(i).unwrap_or_default();
-        let act = self.act(i, &params);
+        let act = self.as_action(i, &params);
         let about = About::the_task(&self.facts, &self.contents.text, cx.now);
         law.judge(Point::Result, &About { action: Some(&act), result: Some(success), ..about })
     }

@@ -52,6 +52,7 @@ impl Task {
                 || self.stalled
                 || approvals
                 || !self.board.blocked.is_empty()
+                || !self.board.asked.is_empty()
                 || !self.listening.is_empty())
     }
 
@@ -104,6 +105,7 @@ impl Task {
             let since = since(self.board.cell(*i).troubled_at);
             list.push(self.ask_about_what_is_blocked(*i, *reason, since));
         }
+        list.extend(self.board.asked.iter().take(TOLD_MAX).filter_map(|i| self.ask_about_an_action(*i)));
         for (i, _) in self.board.gates.iter().filter(|(_, gate)| gate.manual).take(TOLD_MAX) {
             list.push(self.ask_about_a_result(*i, since(asking.gates.get(i).copied())));
         }
@@ -127,6 +129,8 @@ impl Task {
             reason,
             question: None,
             step: None,
+            action: None,
+            approval: None,
             what,
             why: Vec::new(),
             since: WireTime(since),
@@ -357,6 +361,35 @@ impl Task {
             self.act(label, &format!("effects/{first}/outcome"), json!({"outcome": word}), command)
         };
         (what, vec![settle("it happened", "DONE", "done"), settle("it did not happen", "NOT_DONE", "not-done")])
+    }
+
+    /// What exactly would be done, and the answers that count for just that.
+    fn ask_about_an_action(&self, i: u32) -> Option<Asked> {
+        let (id, path) = (self.id, self.path(i));
+        let view = self.approval_shown(i)?;
+        let action = &self.board.steps[i as usize].action;
+        let what = format!("step {path} is about to do {action}, and a person has to approve of it first");
+        let mut asked = self.asked(AskedFor::ActionApproval, Right::Decide, what, view.asked_at.0);
+        let then = match self.facts.max_retries {
+            0 => "it is not done, and the task fails",
+            _ => "it is not done, and somebody has to decide what becomes of the task",
+        };
+        self.limit(&mut asked, Some(view.until.0), then);
+        asked.why.push(view.why.clone());
+        let answer = |label: &str, approved: bool, command: String| {
+            self.act(label, "approve", json!({"step": path, "approved": approved, "digest": view.digest}), command)
+        };
+        let just_so = format!("ephor review approve {id} {path} --digest {}", view.digest);
+        let changed = format!("ephor review approve {id} {path} --params '{{…}}'");
+        asked.acts = vec![
+            answer("approve of just this", true, just_so),
+            answer("approve of it with other parameters", true, changed).filled(&["params"]),
+            answer("deny it", false, format!("ephor review deny {id} {path} --reason …")).filled(&["reason"]),
+        ];
+        asked.action = Some(action.to_string());
+        asked.step = Some(path);
+        asked.approval = Some(view);
+        Some(asked)
     }
 
     fn ask_about_a_result(&self, i: u32, since: Time) -> Asked {

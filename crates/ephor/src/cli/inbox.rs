@@ -116,6 +116,12 @@ fn told(asked: &Asked, now: Time, style: Style) -> Vec<Line> {
         lines.push(Line::new().with(Hue::Idle, format!("  {name}")).to(10).plain(style.own(&value)));
     };
     fact("asked", asked.what.clone());
+    if let Some(approval) = &asked.approval {
+        fact("does", asked.action.clone().unwrap_or_default());
+        for (name, value) in &approval.params {
+            fact("with", format!("{name} = {value}"));
+        }
+    }
     asked.why.iter().for_each(|why| fact("why", why.clone()));
     fact("since", format!("{} ({})", text::ago(asked.since.0, now), asked.since.0));
     match asked.until {

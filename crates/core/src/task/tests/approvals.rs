@@ -4,6 +4,7 @@ use super::world::*;
 use crate::command::{Answer, Approve, Changes, Command, Refusal};
 use crate::constitution::Law;
 use crate::event::{Actor, ApprovalWord, OverrideWord, TextChanges};
+use crate::inbox::{AskedFor, Right};
 use crate::spec::ErrorClass;
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::WireDuration;
@@ -93,6 +94,22 @@ fn who_comes_for_it_gets_nothing_before_a_person_has_approved_of_just_that() {
     let item = world.claim(3, "a");
     assert_eq!(item.approved_args, Some(args_digest(&json!({"amount": 10}))));
     assert_eq!(answer(&mut world, word_on("pay", false)).unwrap_err().code(), "ALREADY_SETTLED");
+}
+
+#[test]
+fn the_inbox_shows_what_would_be_done_and_answers_that_count_for_just_that() {
+    let mut world = payment();
+    assert!(world.task.questions().is_empty() && world.task.asks_since().is_none());
+    world.try_claim(1, &["a"]).unwrap_err();
+    let asked = world.task.questions().remove(0);
+    assert_eq!((asked.reason, asked.may, asked.step.as_deref()), (AskedFor::ActionApproval, Right::Decide, Some("2")));
+    assert_eq!((asked.action.as_deref(), asked.until.is_some()), (Some("a"), true));
+    let approval = asked.approval.unwrap();
+    assert_eq!(approval.params["amount"], json!(10));
+    assert_eq!(asked.acts[0].body, json!({"step": "2", "approved": true, "digest": approval.digest}));
+    assert_eq!(asked.acts[2].fill, ["reason"]);
+    answer(&mut world, word_on("pay", true)).unwrap();
+    assert!(world.task.questions().is_empty() && world.task.asks_since().is_none());
 }
 
 #[test]

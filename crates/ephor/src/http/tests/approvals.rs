@@ -32,11 +32,11 @@ async fn claim(house: &House, agent: &str, key: &str) -> Value {
 async fn an_agent_gets_nothing_before_somebody_else_than_who_submitted_it_has_approved() {
     let house = house();
     let agent = house.agent("worker", None).await;
-    let agents_key = house.key(json!({"name": "w", "role": "agent", "agent": agent})).await;
-    let submitter = house.key(json!({"name": "sam", "role": "approver"})).await;
-    let approver = house.key(json!({"name": "ann", "role": "approver"})).await;
-    let viewer = house.key(json!({"name": "vic", "role": "viewer"})).await;
-    let operator = house.key(json!({"name": "olga", "role": "operator"})).await;
+    let agents_key = house.key(json!({"name": "w", "roles": ["agent"], "agent": agent})).await;
+    let submitter = house.key(json!({"name": "sam", "roles": ["approver"]})).await;
+    let approver = house.key(json!({"name": "ann", "roles": ["approver"]})).await;
+    let viewer = house.key(json!({"name": "vic", "roles": ["viewer"]})).await;
+    let operator = house.key(json!({"name": "olga", "roles": ["operator"]})).await;
     let step = json!({"action": "work", "acts": true, "params": {"amount": 10}});
     let made =
         house.ask("POST", "/api/v1/tasks", Some(&operator), Some(json!({"title": "pay", "plan": {"steps": [step]}}))).await;
