@@ -3,6 +3,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+mod drawing;
 mod hints;
 pub mod host;
 pub mod http;

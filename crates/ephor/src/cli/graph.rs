@@ -3,9 +3,10 @@
 
 use super::style::{Hue, Line, Style, step_mark};
 use super::text::{inert, width};
+use crate::drawing::Sketch;
 use ephor_core::status::StepStatus;
 use ephor_core::view::{PlanView, PlannedStep, StepCounts};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// With more steps than this, groups are folded.
 const STEPS_MAX: usize = 40;
@@ -16,20 +17,18 @@ const LABEL_MAX: usize = 48;
 
 /// Draws a plan; `statuses` says by path where its steps are, where that is known.
 pub(super) fn draw(plan: &PlanView, statuses: &HashMap<String, StepStatus>, columns: usize, style: Style) -> Vec<String> {
-    let nodes = nodes(plan, statuses, style);
-    let mut ranks: BTreeMap<usize, Vec<&Node>> = BTreeMap::new();
-    for node in &nodes {
-        ranks.entry(node.rank).or_default().push(node);
-    }
+    let fold = plan.steps.iter().filter(|s| s.children == 0).count() > STEPS_MAX;
+    let sketch = Sketch::of(plan, fold);
+    let nodes = nodes(plan, &sketch, fold, statuses, style);
     let label_columns = nodes.iter().map(|n| n.label.width()).max().unwrap_or(0).min(LABEL_MAX);
     let joint = style.sign("│", "|");
     let mut lines = Vec::new();
-    for (at, rank) in ranks.values().enumerate() {
+    for (at, rank) in sketch.lay_out().ranks.iter().filter(|rank| !rank.is_empty()).enumerate() {
         if at > 0 {
             lines.push(Line::new().with(Hue::Idle, joint));
         }
         let last = rank.len() - 1;
-        for (i, node) in rank.iter().enumerate() {
+        for (i, node) in rank.iter().map(|n| &nodes[*n]).enumerate() {
             let bracket = match (i, last) {
                 (_, 0) => style.sign("─", "-"),
                 (0, _) => style.sign("┌", "+"),
@@ -53,37 +52,27 @@ pub(super) fn draw(plan: &PlanView, statuses: &HashMap<String, StepStatus>, colu
 
 /// What is drawn for a step or a folded group.
 struct Node {
-    rank: usize,
     label: Line,
     needs: String,
     critical: bool,
 }
 
-fn nodes(plan: &PlanView, statuses: &HashMap<String, StepStatus>, style: Style) -> Vec<Node> {
-    let leaves = plan.steps.iter().filter(|s| s.children == 0).count();
-    let fold = leaves > STEPS_MAX;
+fn nodes(plan: &PlanView, sketch: &Sketch, fold: bool, statuses: &HashMap<String, StepStatus>, style: Style) -> Vec<Node> {
     // Folded, a step is drawn as the group at the top it is in; else groups themselves are not drawn.
     let drawn_as = |path: &str| match fold {
         true => path.split('.').next().unwrap_or(path).to_owned(),
         false => path.to_owned(),
     };
-    let level = |i: usize| plan.parallel_groups[i].iter().map(move |path| (path, i));
-    let mut ranks: HashMap<String, usize> = HashMap::new();
-    for (path, rank) in (0..plan.parallel_groups.len()).flat_map(level) {
-        // A group begins with its first step.
-        ranks.entry(drawn_as(path)).and_modify(|r| *r = rank.min(*r)).or_insert(rank);
-    }
     let mut inside: HashMap<String, Vec<&PlannedStep>> = HashMap::new();
     for step in plan.steps.iter().filter(|s| s.children == 0) {
         inside.entry(drawn_as(&step.path)).or_default().push(step);
     }
     let status = |step: &PlannedStep| statuses.get(&step.path).copied();
-    let drawn = plan.steps.iter().filter(|s| if fold { !s.path.contains('.') } else { s.children == 0 });
+    let drawn = sketch.drawn.iter().map(|i| &plan.steps[*i]);
     drawn
         .map(|step| {
             let parts = inside.get(&step.path).map(Vec::as_slice).unwrap_or_default();
             Node {
-                rank: ranks.get(&step.path).copied().unwrap_or(0),
                 label: if step.children > 0 { folded(step, parts, &status, style) } else { label(step, status(step), style) },
                 needs: needs(plan, step, fold),
                 critical: plan.critical_path.iter().any(|path| drawn_as(path) == step.path),

@@ -3,7 +3,7 @@
 use super::auth::{Caller, Permission, Principal, Shown, session_of};
 use super::body::Patience;
 use super::listen::Peer;
-use super::operations::{OPERATIONS, needed, parameters, takes_key};
+use super::operations::{OPERATIONS, is_page, needed, parameters, takes_key};
 use super::planexe::is_execution;
 use super::problem::wrong_method;
 use super::server::Server;
@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Where a browser says whose page asks.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What a page of the dashboard sends along.
+const OWN_PAGE: HeaderName = HeaderName::from_static("x-ephor-page");
 /// The key under which something may be said again.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Parameters that are read before any operation looks at its own.
@@ -57,7 +59,7 @@ fn who(server: &Server, request: &Request) -> Result<Principal, ApiError> {
         return Err(off.because("the server was started with PLANEXE_EXECUTION_ENABLED=false or --executions false"));
     }
     let Some(permission) = needed(request.method(), path) else {
-        return Err(match OPERATIONS.iter().any(|(_, known, _)| *known == path) {
+        return Err(match is_page(path) || OPERATIONS.iter().any(|(_, known, _)| *known == path) {
             true => wrong_method(path),
             // A route that nobody declared.
             false => ApiError::new(Kind::Forbidden, "FORBIDDEN", "nobody may do this"),
@@ -138,7 +140,8 @@ fn own_page(request: &Request) -> Result<(), ApiError> {
     let text = |name| request.headers().get(name).and_then(|v| v.to_str().ok());
     let from_here = match text(header::ORIGIN).map(|origin| origin.split("://").last()) {
         Some(origin) => origin == text(header::HOST),
-        None => true,
+        // A page of another site cannot add a header unasked, and nobody here says yes when asked.
+        None => text(FETCH_SITE).is_some() || request.headers().contains_key(OWN_PAGE),
     };
     match from_here && matches!(text(FETCH_SITE), None | Some("same-origin" | "none")) {
         true => Ok(()),

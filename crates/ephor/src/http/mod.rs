@@ -1,4 +1,4 @@
-//! The engine on the network: REST under `/api/v1`, its OpenAPI document and a page to browse it, health.
+//! The engine on the network: REST under `/api/v1`, its OpenAPI document and a page to browse it, the dashboard, health.
 //!
 //! A request passes, in this order: `listen` (connections), `line` (its number and its line in the log), `guard` (is this host meant, who
 //! is it, may they, is it too much), the body (`body`), its handler (a file for each
@@ -13,6 +13,8 @@ mod body;
 mod breakers;
 mod case;
 mod crash;
+mod constitution;
+mod dashboard;
 mod errors;
 mod events;
 mod flow;
@@ -70,6 +72,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(planexe::routes())
         .merge(events::routes())
         .merge(lifecycle::routes())
+        .merge(constitution::routes())
         .merge(schedules::routes());
     openapi::complete(all.get_openapi_mut());
     all
@@ -81,6 +84,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
     let body_bytes = server.limits().body_bytes;
     routes
         .merge(openapi::pages(document))
+        .merge(dashboard::routes())
         .fallback(problem::no_such_route)
         .layer(from_fn(case::answer_alike))
         .layer(from_fn_with_state(server.clone(), guard::admit))

@@ -2,6 +2,7 @@
 //! refused to everybody, and a test compares it with the OpenAPI document in both directions.
 
 use super::auth::Permission::{self, Decide, Keys, Open, Read, Steer, Submit, Work};
+use super::dashboard;
 use axum::http::Method;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -79,6 +80,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/api/v1/events", Read),
     ("GET", "/api/v1/event-types", Read),
     ("GET", "/api/v1/lifecycle", Read),
+    ("GET", "/api/v1/constitution", Read),
     ("GET", "/api/v1/schedules/next", Read),
     ("GET", "/api/v1/tasks/{id}/logs", Read),
     ("POST", "/api/v1/agents", Work),
@@ -156,12 +158,20 @@ pub(crate) fn parameters(method: &Method, path: &str) -> Option<&'static [String
 /// Pages that are no operations: they show the document to whoever may look.
 pub(crate) const PAGES: &[&str] = &["/api-docs", "/api-docs/", "/api-docs/{*rest}", "/api-docs/openapi.json"];
 
+/// Whether it is a page of the dashboard, or of what those are made: they hold no data, and one signs in with them.
+pub(crate) fn is_page(path: &str) -> bool {
+    path == dashboard::ASSETS || dashboard::PAGES.contains(&path)
+}
+
 /// What an operation needs; `None` for one that is not in the table.
 pub(crate) fn needed(method: &Method, path: &str) -> Option<Permission> {
     static TABLE: LazyLock<HashMap<(&str, &str), Permission>> =
         LazyLock::new(|| OPERATIONS.iter().map(|(method, path, needs)| ((*method, *path), *needs)).collect());
     if PAGES.contains(&path) {
         return Some(Read);
+    }
+    if is_page(path) {
+        return method.is_safe().then_some(Open);
     }
     // Whoever may GET may ask for the HEAD of it.
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };

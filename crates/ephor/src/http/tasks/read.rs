@@ -112,11 +112,24 @@ async fn plan(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) -> Re
     side(&server, task, Task::plan_view).await.map(Json)
 }
 
-/// Its plan as nodes and edges, each node with where its step is
-#[utoipa::path(get, path = "/api/v1/tasks/{id}/graph", tag = "tasks", params(("id" = String, Path, description = "The task")),
-    responses((status = 200, body = GraphView), Errors))]
-async fn graph(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) -> Result<Json<GraphView>, ApiError> {
-    side(&server, task, GraphView::of).await.map(Json)
+/// How a plan is drawn.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Drawn {
+    /// Whether groups stand for what is in them.
+    fold: bool,
+}
+
+/// Its plan as nodes and edges, each node with where its step is, and where all of it stands when it is drawn
+#[utoipa::path(get, path = "/api/v1/tasks/{id}/graph", tag = "tasks",
+    params(("id" = String, Path, description = "The task"), Drawn), responses((status = 200, body = GraphView), Errors))]
+async fn graph(
+    State(server): State<Arc<Server>>,
+    TaskPath(task): TaskPath,
+    Query(Drawn { fold }): Query<Drawn>,
+) -> Result<Json<GraphView>, ApiError> {
+    side(&server, task, move |task| GraphView::of(task, fold)).await.map(Json)
 }
 
 /// The results of its steps, in the order of the plan

@@ -6,6 +6,7 @@ mod asked;
 mod batch;
 mod contract;
 mod crash;
+mod dashboard;
 mod desk;
 mod flow;
 mod generated;
