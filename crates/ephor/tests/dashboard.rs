@@ -1,0 +1,234 @@
+//! The dashboard in a real browser, over a real server with its built-in agents.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod browser;
+mod common;
+
+use browser::Browser;
+use common::House;
+use serde_json::{Value, json};
+
+/// The link that was printed by the server that was started as the n-th one.
+fn login(house: &House, n: usize) -> String {
+    for _ in 0..200 {
+        let log = std::fs::read_to_string(house.path("server.log")).unwrap();
+        let mut links = log
+            .lines()
+            .filter(|line| line.contains("/login?code="))
+            .filter_map(|line| line.find("http://").map(|at| &line[at..]));
+        // A line that is still being written has no end yet.
+        if let Some(link) = links.nth(n - 1).filter(|_| log.ends_with('\n')) {
+            return link.split_whitespace().next().unwrap().to_owned();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("the server printed no link");
+}
+
+/// What everybody who looks at a page relies on: it fits, it has one heading, whatever can be used has a name, text can be read.
+const LOOKS: &str = r#"
+    const wrong = [];
+    if (document.documentElement.scrollWidth > innerWidth) wrong.push(`wider than the page: ${document.documentElement.scrollWidth}`);
+    if (document.querySelectorAll('main h1').length !== 1) wrong.push(`${document.querySelectorAll('main h1').length} h1`);
+    for (const one of document.querySelectorAll('button,a[href],input,select,textarea,summary,[tabindex="0"]')) {
+      const name = one.getAttribute('aria-label') || one.getAttribute('title') || one.textContent.trim() || one.labels?.[0]?.textContent.trim();
+      if (!name) wrong.push(`no name: ${one.outerHTML.slice(0, 120)}`);
+    }
+    if (document.querySelector('[onclick],main style,main script')) wrong.push('something written into the page');
+    const light = (text) => {
+      const [r, g, b] = text.match(/[0-9.]+/g).map(Number).map((v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (one) => {
+      for (let at = one; at; at = at.parentElement) {
+        const color = getComputedStyle(at).backgroundColor;
+        if (!/rgba\(.*, 0\)/.test(color)) return color;
+      }
+      return 'rgb(255, 255, 255)';
+    };
+    for (const one of document.querySelectorAll('.st,.tag,.btn:not([disabled]),.muted,h1,h2,.chip,code,.live')) {
+      if (!one.textContent.trim() || !one.getClientRects().length) continue;
+      const [a, b] = [light(getComputedStyle(one).color), light(behind(one))].sort((x, y) => y - x);
+      if ((a + 0.05) / (b + 0.05) < 4.4) wrong.push(`hard to read: ${one.className} ${one.textContent.slice(0, 30)} ${((a + 0.05) / (b + 0.05)).toFixed(2)}`);
+    }
+    return wrong;
+"#;
+
+fn looks_right(browser: &Browser, what: &str) {
+    let wrong = browser.run(LOOKS, json!([]));
+    assert_eq!(wrong, json!([]), "{what}");
+    let complaints = browser.complaints();
+    assert!(complaints.is_empty(), "{what}: {complaints:?}");
+}
+
+const LIVE: &str = "document.querySelector('.live')?.dataset.state === 'live'";
+
+fn status(word: &str) -> String {
+    format!("document.querySelector('[data-status]')?.dataset.status === '{word}'")
+}
+
+fn step(path: &str, word: &str) -> String {
+    format!("document.querySelector('[data-step=\"{path}\"]')?.dataset.stepStatus === '{word}'")
+}
+
+/// Writes a request into the form and sends it off.
+fn create(browser: &Browser, request: &Value) {
+    browser.press("n");
+    browser.click("[role=tab]:nth-of-type(2)");
+    browser.write("textarea[name=json]", &request.to_string());
+    browser.click("form button[type=submit]");
+    browser.until("the task is shown", "location.pathname.startsWith('/tasks/task_')");
+}
+
+#[test]
+fn a_task_is_created_watched_paused_approved_and_cancelled_and_the_page_outlives_the_server() {
+    let Some(browser) = Browser::open(1280, 900) else { return };
+    let house = House::new();
+    let mut server = house.serve("127.0.0.1:0", &[]);
+    browser.go(&login(&house, 1));
+    browser.until("the first visit", &format!("{LIVE} && document.querySelector('h1')?.textContent === 'Welcome'"));
+    looks_right(&browser, "the first visit");
+
+    // What somebody wrote is text, whatever it looks like.
+    let title = "<img src=x onerror=\"window.hacked=1\"> & <b>bold</b>";
+    create(
+        &browser,
+        &json!({"title": title, "plan": {"steps": [
+            {"id": "first", "action": "echo", "params": {"html": title}},
+            {"id": "wait", "action": "wait.for", "needs": ["first"], "params": {"duration": "1s"}},
+            {"id": "go", "action": "wait.signal", "needs": ["wait"], "params": {"name": "go"}},
+            {"id": "last", "action": "echo", "needs": ["go"], "gates": [{"kind": "MANUAL_REVIEW"}]},
+        ]}}),
+    );
+    browser.until("its title is text", &format!("document.querySelector('h1')?.textContent === {}", json!(title)));
+    // It moves without anybody looking again.
+    browser.until("the first step is done", &step("1", "COMPLETED"));
+    browser.until("the wait is over", &format!("{} && {}", step("2", "COMPLETED"), step("3", "RUNNING")));
+    assert_eq!(
+        browser.run("return [window.hacked ?? null, document.querySelectorAll('main img, main b b').length]", json!([])),
+        json!([null, 0])
+    );
+    for tab in ["graph", "events", "outputs", "governance", "plan", "timeline"] {
+        browser.click(&format!("[role=tab][href*='{}']", if tab == "timeline" { "/tasks/" } else { tab }));
+        let drawn = match tab {
+            "graph" => "document.querySelectorAll('.node').length === 4 && document.querySelectorAll('.edge').length === 3",
+            "events" => "document.querySelectorAll('.evs li').length > 5",
+            "outputs" => "document.querySelector('pre.code')?.textContent.includes('<img')",
+            "governance" => "document.body.innerText.includes('Rulings of the constitution')",
+            "plan" => "document.querySelectorAll('[role=tabpanel] tbody tr').length === 4",
+            _ => "document.querySelectorAll('.tlrow[data-step]').length === 4",
+        };
+        browser.until(tab, drawn);
+        looks_right(&browser, tab);
+    }
+
+    // Held and let go again.
+    let at = browser.run("return location.pathname", json!([])).as_str().unwrap().to_owned();
+    let task = at.trim_start_matches("/tasks/").to_owned();
+    browser.click("[data-act=pause]");
+    browser.write("dialog [name=reason]", "a look at it");
+    browser.click("dialog button[type=submit]");
+    browser.until("it is paused", &status("PAUSED"));
+    browser.click("[data-act=resume]");
+    browser.click("dialog button[type=submit]");
+    browser.until("it goes on", &status("IN_PROGRESS"));
+    // Somebody else does something meanwhile.
+    house.run(&["api", "POST", &format!("/api/v1/tasks/{task}/signals/go"), "-d", "{}", "--server", &server.url]);
+    browser.until("the gate is open", &step("4", "CHECKING"));
+
+    // A person's look at the result, from the inbox.
+    browser.click("nav a[href='/inbox']");
+    browser.until("it is asked", "document.querySelectorAll('.q a').length === 1");
+    looks_right(&browser, "the inbox");
+    browser.click(".dec button:not(.danger)");
+    browser.click("dialog button[type=submit]");
+    browser.until("nothing is asked any more", "document.querySelectorAll('.q a').length === 0");
+    browser.go(&format!("{}{at}", server.url));
+    browser.until("it is done", &status("COMPLETED"));
+
+    // The server goes and comes back; the page stays.
+    create(&browser, &json!({"title": "waits", "plan": {"steps": [{"action": "wait.signal", "params": {"name": "go"}}]}}));
+    browser.until("it runs", &status("IN_PROGRESS"));
+    browser.run("window.same = true", json!([]));
+    // What people's own pages use tells the same.
+    let watch = "import('/ui/monitor.js').then(({ TaskMonitor }) => { \
+                 window.monitor = new TaskMonitor(location.pathname.split('/').pop()).onProgress((told) => { window.told = told; }); });";
+    browser.run(watch, json!([]));
+    browser.until("the monitor tells", "window.told?.overall_progress === 0 && location.pathname.endsWith(window.told.task_id)");
+    browser.run("window.monitor.close()", json!([]));
+    let address = server.address().to_owned();
+    server.kill();
+    browser
+        .until("the line is lost", "document.querySelector('.banner') && document.querySelector('[data-act=cancel]').disabled");
+    // What could not be loaded while nobody was there is no error of the page.
+    browser.complaints();
+    let server = house.serve(&address, &[]);
+    browser.click(".banner button");
+    browser.until("it is live again", &format!("{LIVE} && !document.querySelector('.banner') && window.same"));
+    // Looking and steering take no session on this machine; deciding does, and the old one went with the server.
+    browser.until("deciding is off", "document.querySelector('[data-act=override]').disabled");
+    browser.click("[data-act=cancel]");
+    browser.click("dialog button[type=submit]");
+    browser.until("a reason is asked for", "document.querySelector('dialog[open] [name=reason]:invalid')");
+    browser.write("dialog [name=reason]", "no longer needed");
+    browser.click("dialog button[type=submit]");
+    browser.until("it is cancelled", &status("CANCELLED"));
+    browser.complaints();
+
+    // Every page, wide and narrow, light and dark.
+    browser.go(&login(&house, 2));
+    for (width, theme) in [(2560, "light"), (1280, "dark"), (768, "light"), (320, "dark")] {
+        browser.resize(width, 900);
+        browser.run("document.documentElement.dataset.theme = arguments[0]", json!([theme]));
+        for path in ["/", "/tasks", &at, "/inbox", "/agents", "/council", "/constitution", "/flow", "/admin", "/new"] {
+            let open = "history.pushState(null, '', arguments[0]); dispatchEvent(new PopStateEvent('popstate'))";
+            browser.run(open, json!([path]));
+            let shown = format!("document.querySelector('main').dataset.page === '{path}'");
+            let whole = "document.querySelector('main h1')?.textContent && !document.querySelector('main').innerText.includes('Looking…')";
+            browser.until(path, &format!("{LIVE} && {shown} && {whole}"));
+            looks_right(&browser, &format!("{path} at {width}, {theme}"));
+        }
+    }
+    drop(server);
+}
+
+#[test]
+fn ten_thousand_tasks_and_a_thousand_steps_stay_usable() {
+    let Some(browser) = Browser::open(1280, 900) else { return };
+    let house = House::new();
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let lines: String = (0..10_000).map(|n| format!("{}\n", json!({"title": format!("number {n}"), "action": "work"}))).collect();
+    std::fs::write(house.path("tasks.ndjson"), lines).unwrap();
+    let url = format!("{}/api/v1/tasks/batch", server.url);
+    let mut curl = house.command(
+        "curl",
+        &["--silent", "--fail", "-H", "content-type: application/x-ndjson", "--data-binary", "@tasks.ndjson", &url],
+    );
+    assert!(curl.output().expect("curl is needed for this test; .ci/run installs it").status.success());
+    let steps: Vec<Value> = (0..1_000).map(|n| json!({"id": format!("s{n}"), "action": "work", "needs": if n == 0 { vec![] } else { vec![format!("s{}", n / 2), format!("s{}", n - 1)].into_iter().filter(|id| *id != format!("s{n}")).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>() }})).collect();
+    let large = house.submit(&server, &json!({"title": "a thousand steps", "plan": {"steps": steps}}));
+
+    browser.go(&format!("{}/tasks", server.url));
+    browser.until("the first rows", &format!("{LIVE} && document.querySelectorAll('[data-task]').length > 5"));
+    let count = "return [document.querySelectorAll('[data-task]').length, document.querySelectorAll('main *').length]";
+    // Down to the end of ten pages of the list.
+    browser.until("the second thousand", "(scrollTo(0, document.documentElement.scrollHeight), document.querySelector('main [role=status]').textContent.startsWith('2'))");
+    let drawn = browser.run(count, json!([]));
+    assert!(
+        drawn[0].as_u64().unwrap() < 60 && drawn[1].as_u64().unwrap() < 1_500,
+        "rows out of sight are not in the page: {drawn}"
+    );
+    browser.write(".tools input[type=search]", "number 9999");
+    browser.until(
+        "the one that is looked for",
+        "document.querySelectorAll('[data-task]').length === 1 && location.search.includes('q=')",
+    );
+
+    browser.go(&format!("{}/tasks/{large}", server.url));
+    browser.until("the first steps", "document.querySelectorAll('.tlrow[data-step]').length > 10");
+    assert!(browser.run("return document.querySelectorAll('.tlrow').length", json!([])).as_u64().unwrap() < 100);
+    browser.press("2");
+    browser.until("the graph", "document.querySelectorAll('.node').length === 1000");
+    assert!(browser.complaints().is_empty());
+}
