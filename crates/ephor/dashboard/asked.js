@@ -1,12 +1,13 @@
 // What tasks ask of people, with what answers it.
 
-import { Trouble, ask as call, get, once, query } from './api.js';
+import { ask as call, once, query } from './api.js';
 import { ask } from './dialog.js';
 import { h } from './dom.js';
 import { sentence } from './words.js';
 
-/** How many questions are looked up. */
-const LOOKED_MAX = 200;
+/** The questions of how many tasks come at once, and how many questions are looked up. */
+const PAGE = 200;
+const LOOKED_MAX = 1_000;
 
 /** Of each kind of question: its family of colours and its picture. */
 const KINDS = {
@@ -17,7 +18,6 @@ const KINDS = {
   HUMAN_REVIEW: ['block', 'warn', 'Unknown effect'],
   AGENT_OFFLINE: ['block', 'block', 'Agent is silent'],
   EXTERNAL: ['block', 'block', 'Held up from outside'],
-  BUDGET: ['block', 'block', 'Budget spent'],
   SIGNAL: ['idle', 'clock', 'Waits for a signal'],
   STALLED: ['block', 'clock', 'Stalled'],
 };
@@ -32,72 +32,16 @@ export function name(asked) {
   return [asked.task_id, asked.reason, asked.step ?? ''].join(':');
 }
 
-/** Whether the server was found to have no inbox of its own. */
-let missing = false;
-
-/** Everything that is asked, what has waited longest first; of a server without an inbox, derived from what its tasks wait for. */
+/** Everything that is asked, what has waited longest first. */
 export async function everything() {
-  if (missing) return derived();
-  try {
-    return await get(query('/api/v1/inbox', { limit: LOOKED_MAX }));
-  } catch (error) {
-    if (!(error instanceof Trouble) || error.status !== 404) throw error;
-    missing = true;
-    return derived();
+  const found = [];
+  let next = query('/api/v1/inbox', { limit: PAGE });
+  while (next && found.length < LOOKED_MAX) {
+    const page = await call('GET', next);
+    found.push(...page.data);
+    next = page.next;
   }
-}
-
-/** The statuses in which a task as a whole waits for a person, and those in which a step of it may. */
-const OWED = 'ESCALATED,BLOCKED,DELIBERATING,STALLED,REVIEW,IN_PROGRESS,ASSIGNED';
-
-async function derived() {
-  const rows = await get(query('/api/v1/tasks', { status: OWED, limit: 100 }));
-  const waits = await Promise.all(rows.map(async (row) => [row, await get(`/api/v1/tasks/${row.id}/waiting`)]));
-  const all = waits.flatMap(([row, waiting]) => waiting.filter((w) => w.reason in KINDS).map((w) => [row, w]));
-  return Promise.all(all.map(([row, w]) => question(row, w)));
-}
-
-async function question(row, waits) {
-  const { id, title, namespace, task_type, priority, risk_level, updated_at } = row;
-  const about = { task_id: id, title, namespace, task_type, priority, risk_level, since: updated_at ?? row.created_at };
-  const may = ['AGENT_OFFLINE', 'EXTERNAL', 'BUDGET', 'STALLED', 'SIGNAL'].includes(waits.reason) ? 'STEER' : 'DECIDE';
-  return { ...about, reason: waits.reason, step: waits.step, what: waits.what, why: [], until: waits.until, may, who: [], command: waits.act, acts: await answers(row.id, waits) };
-}
-
-async function answers(id, { reason, step, act }) {
-  const at = `/api/v1/tasks/${id}`;
-  const post = (label, path, body, fill = []) => ({ label, method: 'POST', path: `${at}/${path}`, body, fill });
-  switch (reason) {
-    case 'REVIEW':
-      return [post('approve', 'vote', { vote: 'APPROVE' }), post('reject', 'vote', { vote: 'REJECT' }, ['reason']), post('abstain', 'vote', { vote: 'ABSTAIN' })];
-    case 'ESCALATED':
-      return [
-        post('change the scope', 'council-decision', { decision: 'MODIFY_SCOPE' }, ['description', 'reason']),
-        post('allocate resources', 'council-decision', { decision: 'ALLOCATE_RESOURCES' }, ['resource_limits', 'reason']),
-        post('liquidate', 'council-decision', { decision: 'LIQUIDATE' }, ['reason']),
-      ];
-    case 'DECOMPOSITION':
-      return [post('accept the plan', 'accept-plan', {})];
-    case 'APPROVAL':
-      return [post('pass', 'confirm', { step, passed: true }), post('fail', 'confirm', { step, passed: false }, ['reason'])];
-    case 'HUMAN_REVIEW': {
-      const effects = (await get(`${at}/effects`)).filter((e) => e.outcome === 'UNKNOWN' && String(e.work).endsWith(step ?? ''));
-      return effects.flatMap((e) => [
-        post('it happened', `effects/${e.id}/outcome`, { outcome: 'DONE' }),
-        post('it did not', `effects/${e.id}/outcome`, { outcome: 'NOT_DONE' }),
-      ]);
-    }
-    case 'AGENT_OFFLINE':
-    case 'STALLED':
-      return [post('offer to others', 'reassign', {}), post('go on', 'resume', {})];
-    case 'SIGNAL': {
-      // Its command names the signal: `ephor task signal TASK NAME`.
-      const signal = /signal \S+ (\S+)$/.exec(act ?? '')?.[1];
-      return signal ? [post('it has happened', `signals/${signal}`, {})] : [];
-    }
-    default:
-      return [post('go on', 'resume', {})];
-  }
+  return found;
 }
 
 /** Answers that end something, or say no. */

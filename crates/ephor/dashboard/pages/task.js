@@ -34,7 +34,7 @@ export function open(cx) {
   const waits = source('waits', () => get(`${at}/waiting`));
   const pace = source('pace', () => get(`${at}/progress`));
   const history = source('history', (known) => past(at, known));
-  const asked = source('asked', async () => (cx.asked.value ?? []).filter((one) => one.task_id === task.value?.id));
+  const asked = source('asked', () => get(`${at}/inbox`));
   const view = { follow: true, selected: null, told: 0, shut: new Set(), begun: false };
   const timeline = new Timeline({ select, view, draw: cx.draw });
   let status = null;
@@ -111,6 +111,7 @@ export function open(cx) {
       steps.load();
       waits.load();
       pace.load();
+      asked.load();
       for (const name of ['outputs', 'reviews', 'plan', 'graph', 'effects', 'done']) sources[name]?.load();
       if (HISTORY.includes(event.type)) history.value = merged(history.value, [event]);
       if (sources.events?.value) sources.events.value = { ...sources.events.value, items: merged(sources.events.value.items, [event]) };
@@ -129,7 +130,7 @@ export function open(cx) {
         }
         status = now.status;
       }
-      const open = cx.asked.value?.filter((one) => one.task_id === now.id) ?? [];
+      const open = asked.value ?? [];
       return [
         head(now, cx),
         phases(now),
