@@ -1,13 +1,14 @@
 //! Measures the engine in one process, each figure beside its own floor: the same rows in the same transactions, written by a bare
 //! loop with the same settings of SQLite. Every command is on disk before it is answered. Run it in a release build:
 //!
-//! `cargo run --release -p ephor-engine --example bench [-- a b c d e f g h i] [rounds=N]`
+//! `cargo run --release -p ephor-engine --example bench [-- a b c d e f g h i j] [rounds=N]`
 //!
 //! Machines differ; compare ratios taken in one run. Short parts are run several times, each on a fresh store, and their medians printed:
 //! one round of them is over before the machine's other work has evened out.
 
 mod floor;
 mod hard;
+mod law;
 
 /// As in the binary: tasks are made on one thread and dropped on another, which the system's allocator is slow at.
 #[global_allocator]
@@ -466,6 +467,9 @@ fn main() {
         }
         if asked("i") {
             hard::waiting(folder.path()).await;
+        }
+        if asked("j") {
+            law::looks();
         }
     });
 }
