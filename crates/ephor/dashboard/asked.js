@@ -14,7 +14,8 @@ const KINDS = {
   REVIEW: ['gov', 'council', 'Council review'],
   ESCALATED: ['fail', 'up', 'Escalated'],
   DECOMPOSITION: ['block', 'person', 'Plan in doubt'],
-  APPROVAL: ['block', 'person', 'Needs approval'],
+  ACTION_APPROVAL: ['block', 'person', 'Needs approval'],
+  APPROVAL: ['block', 'person', 'A look at the result'],
   HUMAN_REVIEW: ['block', 'warn', 'Unknown effect'],
   AGENT_OFFLINE: ['block', 'block', 'Agent is silent'],
   EXTERNAL: ['block', 'block', 'Held up from outside'],
@@ -44,9 +45,10 @@ export async function everything() {
   return found;
 }
 
-/** Answers that end something, or say no. */
-export function isAgainst(act) {
-  return /reject|liquidat|fail|cancel|did not|not good/i.test(act.label);
+/** Answers that end something, or say no: by what they say to the server, not by their words. */
+export function isAgainst({ body }) {
+  const { vote, approved, passed, decision } = body ?? {};
+  return vote === 'REJECT' || approved === false || passed === false || ['LIQUIDATE', 'FAIL'].includes(decision);
 }
 
 const LONG = ['reason', 'description', 'text', 'changes.reason', 'changes.description'];
@@ -57,7 +59,7 @@ export function answer(asked, act) {
   const wanted = fields.map((name) => ({
     name,
     label: sentence(name.split('.').pop()),
-    kind: LONG.includes(name) ? 'long' : /limits|payload|plan|resources|steps/.test(name) ? 'json' : 'text',
+    kind: LONG.includes(name) ? 'long' : /limits|payload|params|plan|resources|steps/.test(name) ? 'json' : 'text',
     required: true,
   }));
   const body = act.body;

@@ -100,6 +100,7 @@ function article(one, whole, cx) {
       h('p.sm', null, link(`/tasks/${one.task_id}${one.step ? `?step=${one.step}` : ''}`, 'a.link', `Open the task ${short(one.task_id)}`), ' · ', link('/inbox', 'a.link.back', 'All questions')),
     ),
     step && h('div.sec', null, h('h2', null, 'What it is about'), h('dl.kv', null, h('dt', null, 'Step'), h('dd', null, `${step.path} ${step.title || step.key || ''}`), h('dt', null, 'Action'), h('dd', null, h('code', null, step.action)), step.agent && [h('dt', null, 'Agent'), h('dd', null, link(`/agents/${step.agent}`, 'a.link.mono', short(step.agent)))]), step.error && h('pre.code', null, step.error)),
+    one.approval && exactly(one),
     output && h('div.sec', null, h('h2', null, 'Its result'), h('pre.code', { tabindex: 0 }, typeof output.output === 'string' ? output.output : JSON.stringify(output.output, null, 2))),
     !output && step?.output_summary && h('div.sec', null, h('h2', null, 'Its result'), h('pre.code', null, step.output_summary)),
     reasons(one, whole),
@@ -126,4 +127,16 @@ function reasons(one, whole) {
     one.who?.length > 0 && h('p.sm', null, h('b', null, 'Asked: '), one.who.map(short).join(', ')),
   ].filter(Boolean);
   return all.length > 0 && h('div.sec', null, h('h2', null, 'Why a person is asked'), all);
+}
+
+/** What would be done, word for word: the answer counts for just that. */
+function exactly({ action, approval }) {
+  return h(
+    'div.sec',
+    null,
+    h('div.row.wrap', null, h('h2.grow', null, 'What will happen'), approval.risk && risk(approval.risk)),
+    h('pre.code', { tabindex: 0 }, `${action} ${JSON.stringify(approval.params, null, 2)}`),
+    (approval.rulings ?? []).map((said) => h('div.note.gov', null, h('b', null, said.rule), ` ${said.message}`)),
+    h('p.sm.muted.any', null, 'Your answer counts for just this, ', h('code', null, approval.digest.slice(0, 16)), ': if anything of it changes, you are asked again.'),
+  );
 }
