@@ -110,7 +110,7 @@ pub(super) fn waiting(scene: &Scene, now: Time, style: Style) -> Vec<Line> {
         let when = w.until.map(|at| format!(" ({})", until(at.0, now))).unwrap_or_default();
         let word = w.liveness.map_or_else(|| w.reason.clone(), |liveness| liveness.word().to_owned());
         let line =
-            Line::new().with(Hue::Block, format!("  {word:<14}")).plain(style.own(&format!("{step}{}{place}{when}", w.what)));
+            Line::new().with(Hue::Block, format!("  {word:<13} ")).plain(style.own(&format!("{step}{}{place}{when}", w.what)));
         match &w.act {
             Some(act) => line.with(Hue::Strong, style.own(&format!("   → {act}"))),
             None => line,
