@@ -63,7 +63,9 @@ fn whoever_waits_for_work_hears_that_it_cannot_be_looked_for() {
 #[test]
 fn a_letter_is_not_lost_with_the_batch_that_took_it() {
     let mut desk = desk();
-    let child = json!({"title": "parent", "plan": {"steps": [{"id": "c", "action": "task.run", "params": {"request": {"title": "child", "action": "work"}}}]}});
+    let request = json!({"title": "child", "action": "work"});
+    let child = json!({"title": "parent", "plan": {"steps": [
+        {"id": "c", "action": "task.run", "params": {"request": request}}]}});
     let parent = desk.submit(child);
     desk.follow();
     let agent = desk.agent(&["work"]);
