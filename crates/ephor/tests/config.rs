@@ -150,7 +150,7 @@ fn one_value_is_set_and_the_rest_of_the_file_stays_as_it_was_written() {
     for (name, value, why) in [
         ("policy.leese", "30s", "leese"),
         ("policy.lease", "10ms", "500ms"),
-        ("monitoring.enabled", "perhaps", "enabled"),
+        ("monitoring.enabled", "perhaps", "invalid boolean"),
         ("limits.body_max", "much", "64MiB"),
         ("constitution", "missing.yaml", "missing.yaml"),
         ("policy.breaker", "3", "several"),
@@ -242,7 +242,8 @@ fn the_log_tells_what_is_not_the_usual_way_and_all_of_it_where_that_is_asked_for
     for (level, all) in [("info", false), ("debug", true), ("warn", false)] {
         let house = House::new();
         let server = house.serve_with("127.0.0.1:0", &[], &[("EPHOR_LOG", level)]);
-        let fine = house.submit(&server, &json!({"title": "x", "action": "echo", "params": {"text": "hi"}}));
+        let steps = json!([{"action": "echo", "params": {"text": "hi"}}]);
+        let fine = house.submit(&server, &json!({"title": "x", "plan": {"steps": steps}}));
         let at = ["--server", server.url.as_str()];
         assert!(house.run(&["task", "watch", &fine, "--no-progress", at[0], at[1]]).status.success());
         let odd = house.submit(&server, &json!({"title": "y", "action": "nobody"}));

@@ -411,7 +411,8 @@ async fn a_task_is_executed_by_its_type_and_the_answer_is_whether_it_completed()
 fn tasks_are_exported_as_a_file_that_is_read_back() {
     let house = House::new();
     let server = house.serve("127.0.0.1:0", &[]);
-    let echo = json!({"title": "Say it", "action": "echo", "params": {"text": "hi"}, "tags": ["a", "b"], "priority": "HIGH"});
+    let steps = json!([{"action": "echo", "params": {"text": "hi"}}]);
+    let echo = json!({"title": "Say it", "plan": {"steps": steps}, "tags": ["a", "b"], "priority": "HIGH"});
     let done = house.submit(&server, &echo);
     assert_eq!(house.run(&["task", "watch", &done, "--no-progress", "--server", &server.url]).status.code(), Some(0));
     let open = house.submit(&server, &json!({"title": "Later", "action": "nobody", "depends_on": [done]}));

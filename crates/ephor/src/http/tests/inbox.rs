@@ -44,7 +44,7 @@ async fn asking(desk: &Desk, reason: &str) -> String {
             let item = desk.claim(agent).await;
             if reason == "HUMAN_REVIEW" {
                 let wid = format!("/api/v1/work/{}:{}/effects", item.task_id, item.work);
-                let wish = json!({"agent_id": agent, "attempt": item.attempt, "action": "pay", "args_digest": "00"});
+                let wish = json!({"agent_id": agent, "attempt": item.attempt, "action": "pay", "args_digest": "ab".repeat(32)});
                 assert!(matches!(desk.send("POST", &wid, &wish).await.status, 200 | 201));
             }
             let outcome = Outcome::Blocked { message: "the shop is closed".into() };
