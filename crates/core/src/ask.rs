@@ -253,6 +253,7 @@ mod rules {
                 mode: asked.execution_mode,
                 agent: asked.agent,
                 text: asked.changes,
+                findings: Vec::new(),
             }
         }
     }

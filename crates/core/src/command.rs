@@ -1,6 +1,6 @@
 //! Commands: what is asked of a task, in the imperative; and the answers, a rule's no among them.
 
-use crate::event::{Actor, DecisionWord, Letter, OverrideWord, Submitted, TextChanges};
+use crate::event::{Actor, DecisionWord, Finding, Letter, OverrideWord, Submitted, TextChanges};
 use crate::event::{Event, Private, RequestText};
 use crate::flow::Place;
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
@@ -218,6 +218,8 @@ pub struct CheckedPlan {
     pub texts: Vec<StepText>,
     /// How sure its reader was.
     pub confidence: Option<f64>,
+    /// What its words hold, where it came alone; those of a request are looked at with it.
+    pub findings: Vec<Finding>,
 }
 
 /// A wish for work, as a task sees it.
@@ -256,6 +258,8 @@ pub struct Changes {
     pub agent: Option<AgentId>,
     /// The new words.
     pub text: TextChanges,
+    /// What was found in them (`validation::command`).
+    pub findings: Vec<Finding>,
 }
 
 /// The answer to a question about one action.

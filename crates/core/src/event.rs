@@ -707,6 +707,9 @@ pub struct Planned {
     /// What the rules of the constitution said about it whose condition held.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rulings: Vec<crate::constitution::Said>,
+    /// What was found in its words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// A claim that was granted.
@@ -1079,6 +1082,9 @@ pub struct Modified {
     /// What open steps ask of an agent from now on.
     #[serde(default, skip_serializing_if = "Allocation::is_empty")]
     pub allocation: Allocation,
+    /// What was found in the new words; where one asks for a review, the task is reviewed before it goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// A granted effect.

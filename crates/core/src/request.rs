@@ -115,14 +115,14 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
     problems.extend(request.recurrence.iter().flat_map(|recurrence| recurrence::check(recurrence, now)));
 
     let plan = match request {
-        Request { plan: Some(spec), .. } => check_plan(spec, request.execution_mode).map_err(|found| problems.extend(found)).ok(),
+        Request { plan: Some(spec), .. } => lay_out(spec, request.execution_mode).map_err(|found| problems.extend(found)).ok(),
         Request { plan_by_agent: true, .. } => None,
         Request { action, capabilities, .. } => {
             let action = action.as_deref().or(capabilities.first().map(String::as_str)).unwrap_or("work");
             let (mut plan, mut texts) = Plan::one_step(action, capabilities, &title);
             texts[0].takes_payload = request.payload.is_object();
             confirm_each_step(&mut plan, request.execution_mode);
-            Some(CheckedPlan { plan, texts, confidence: None })
+            Some(CheckedPlan { plan, texts, confidence: None, findings: Vec::new() })
         }
     };
     if !problems.is_empty() {
@@ -227,10 +227,19 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
 }
 
 /// Checks a plan that comes alone: proposed by an agent or a person.
+///
+/// # Errors
+/// What is wrong with its shape. Where nothing is, what validation refuses: a secret in its words.
 pub fn check_plan(spec: &PlanSpec, mode: ExecutionMode) -> Result<CheckedPlan, Vec<Problem>> {
+    let checked = lay_out(spec, mode)?;
+    Ok(CheckedPlan { findings: validation::plan(spec)?, ..checked })
+}
+
+/// The plan alone; its words are not looked at.
+fn lay_out(spec: &PlanSpec, mode: ExecutionMode) -> Result<CheckedPlan, Vec<Problem>> {
     let (mut plan, texts) = Plan::check(spec)?;
     confirm_each_step(&mut plan, mode);
-    Ok(CheckedPlan { plan, texts, confidence: spec.confidence })
+    Ok(CheckedPlan { plan, texts, confidence: spec.confidence, findings: Vec::new() })
 }
 
 /// In STRICT mode a person confirms each step (S1-93).

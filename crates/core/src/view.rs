@@ -708,7 +708,7 @@ pub struct PlanView {
     /// How the latest versions differ from those before, latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<crate::plan::difference::Difference>,
-    /// What validation found in the request it came with, where it is merely checked.
+    /// What was found in its words, where it came later or is merely checked, and rules of the constitution that want a person to see it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
 }

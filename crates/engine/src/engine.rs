@@ -29,6 +29,7 @@ use ephor_core::request;
 use ephor_core::spec::{ExecutionMode, Request};
 use ephor_core::task::{Forecast, Task, Usual, Waiting};
 use ephor_core::time::Time;
+use ephor_core::validation;
 use ephor_core::work::{
     Advice, ClaimRequest, EffectGrant, EffectOutcome, EffectRequest, Heartbeat, HeartbeatAnswer, Outcome, Report, WorkItem,
     WorkKey,
@@ -345,7 +346,8 @@ impl Engine {
     }
 
     /// Asks something of a task.
-    pub async fn command(&self, task: TaskId, command: Command, actor: Actor) -> Result<Done, EngineError> {
+    pub async fn command(&self, task: TaskId, mut command: Command, actor: Actor) -> Result<Done, EngineError> {
+        validation::command(&mut command).map_err(Refusal::Invalid)?;
         one(self.ask(EVERYWHERE, Job::Task { task, command, actor }).await?)
     }
 
@@ -356,7 +358,15 @@ impl Engine {
 
     /// Several things asked of a task, one after the other, all in one commit or none of them: what would be refused behind the others
     /// keeps them from happening. `asked` holds at least one.
-    pub async fn commands_under(&self, task: TaskId, asked: Vec<(Command, Actor)>, terms: Terms) -> Result<Done, EngineError> {
+    pub async fn commands_under(
+        &self,
+        task: TaskId,
+        mut asked: Vec<(Command, Actor)>,
+        terms: Terms,
+    ) -> Result<Done, EngineError> {
+        for (command, _) in &mut asked {
+            validation::command(command).map_err(Refusal::Invalid)?;
+        }
         let erases = asked.iter().any(|(command, _)| matches!(command, Command::Erase));
         for (_, actor) in asked.iter().filter(|(_, actor)| actor.kind == ActorKind::Ai) {
             actor.id.parse().into_iter().for_each(|agent| self.heard(agent));

@@ -3,8 +3,8 @@
 //! Doctor asks it about a whole database, the simulation after every step.
 
 use ephor_core::event::{
-    Actor, ActorKind, ApprovalWord, Assigned, DecisionWord, EndReason, EscalationReason, Event, OverrideWord, SkipReason,
-    Submitted, Succeeded,
+    Actor, ActorKind, ApprovalWord, Assigned, CheckResult, DecisionWord, EndReason, EscalationReason, Event, Finding,
+    OverrideWord, SkipReason, Submitted, Succeeded,
 };
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::review::Question;
@@ -233,6 +233,9 @@ impl Witness {
                 self.actions.replan();
                 self.steps_are_given();
                 self.acceptance_owed = planned.acceptance_owed;
+                if asks_for_a_look(&planned.findings) && !planned.acceptance_owed {
+                    self.breach(Rule::Undecided, "a plan with suspicious words waits for nobody".into());
+                }
                 if self.escalated == Some(EscalationReason::NoPlan) {
                     self.escalated = None;
                 }
@@ -424,6 +427,7 @@ impl Witness {
                 if let Some(agent) = change.agent {
                     self.steps.hand_over(self.agent.replace(agent), Some(agent));
                 }
+                self.needs_approval |= asks_for_a_look(&change.findings);
                 if change.text {
                     self.ask_again();
                 }
@@ -526,6 +530,9 @@ impl Witness {
         self.dependencies = facts.depends_on.iter().copied().collect();
         self.acceptance_owed = facts.acceptance_owed;
         self.needs_approval = facts.review_owed;
+        if asks_for_a_look(&facts.findings) && !facts.review_owed {
+            self.breach(Rule::Undecided, "it was submitted with suspicious words and waits for nobody".into());
+        }
         self.approval = if facts.review_owed { Approval::Owed } else { Approval::NotNeeded };
         self.agent = facts.agent;
         self.one_session = facts.session_ms.is_some();
@@ -859,4 +866,9 @@ fn is_about_steps(reason: EscalationReason) -> bool {
         | EscalationReason::NoPlan
         | EscalationReason::CompensationFailed => false,
     }
+}
+
+/// Whether something was found that somebody has to look at.
+fn asks_for_a_look(findings: &[Finding]) -> bool {
+    findings.iter().any(|found| found.result == CheckResult::RequiresReview)
 }

@@ -169,7 +169,7 @@ impl Task {
     }
 
     /// A plan takes the place of what is not finished. The constitution is asked about it first: it may refuse it, or want a person to
-    /// accept it.
+    /// accept it; so may what was found in its words.
     pub(super) fn planned_by(
         &self,
         proposed: CheckedPlan,
@@ -180,7 +180,8 @@ impl Task {
         let law = cx.policy.law.as_ref();
         let judged = law.map(|law| law.judge_plan(&self.facts, &self.contents.text, &proposed, cx.now)).transpose();
         let Judged { ruling, said: rulings } = judged.map_err(Refusal::Invalid)?.unwrap_or_default();
-        let acceptance_owed = acceptance_owed || ruling >= Ruling::Escalate;
+        let doubtful = crate::validation::doubtful(&proposed.findings) && !planted::is(Fault::DoubtOverlooked);
+        let acceptance_owed = acceptance_owed || ruling >= Ruling::Escalate || doubtful;
         // Whoever made the plan need not know in which mode the task runs.
         let mut plan = proposed.plan;
         crate::request::confirm_each_step(&mut plan, self.facts.mode);
@@ -191,6 +192,7 @@ impl Task {
             acceptance_owed,
             work,
             rulings,
+            findings: proposed.findings,
         };
         Ok(Draft::with(Event::Planned(Box::new(planned)), Private::Plan(proposed.texts)))
     }

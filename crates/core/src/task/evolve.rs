@@ -266,6 +266,7 @@ impl Task {
                     self.board.hand_over(before, Some(agent));
                 }
                 self.allocate(&change.allocation);
+                self.doubt(&change.findings);
                 if change.text {
                     self.ask_again();
                 }

@@ -83,6 +83,7 @@ impl Task {
             agent: changes.agent,
             text,
             allocation: Allocation::of(&changes.text),
+            findings: changes.findings,
         };
         Ok(Draft::with(Event::Modified(Box::new(modified)), Private::Changes(Box::new(changes.text))).into())
     }

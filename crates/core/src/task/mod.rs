@@ -94,6 +94,9 @@ pub struct Task {
     released_at: Option<Time>,
     planned: bool,
     acceptance_owed: bool,
+    /// What was found in the words of its plan, where that came later, and what the constitution wants a person to see in it.
+    #[serde(default)]
+    doubts: Vec<crate::event::Finding>,
     paused: Option<Hold>,
     escalated: Option<crate::event::EscalationReason>,
     cancelling: bool,
@@ -314,6 +317,7 @@ impl Task {
             released_at: None,
             planned: false,
             acceptance_owed: false,
+            doubts: Vec::new(),
             paused: None,
             escalated: None,
             cancelling: false,

@@ -134,6 +134,7 @@ impl Task {
                     acceptance_owed: false,
                     work: None,
                     rulings: Vec::new(),
+                    findings: Vec::new(),
                 };
                 let text = crate::plan::StepText { title: self.contents.text.title.clone(), ..Default::default() };
                 Draft::with(Event::Planned(Box::new(planned)), Private::Plan(vec![text]))

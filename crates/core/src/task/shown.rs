@@ -265,6 +265,7 @@ impl Task {
             confidence_reasons: self.contents.text.confidence_reasons.clone(),
             acceptance_owed: self.acceptance_owed,
             changes: self.contents.differences.iter().cloned().collect(),
+            findings: self.doubts.clone(),
             ..PlanView::of(&plan, &texts)
         }
     }

@@ -8,6 +8,7 @@ mod approvals;
 mod beginnings;
 mod compensation;
 mod decisions;
+mod doubts;
 mod effects;
 mod failures;
 mod flow;

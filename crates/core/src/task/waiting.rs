@@ -1,7 +1,7 @@
 //! Why a task does not move: what it waits for, since when or until when, and the smallest act that frees it.
 
 use super::Task;
-use crate::event::EscalationReason;
+use crate::event::{CheckResult, EscalationReason};
 use crate::matching::{Key, who_could, who_else};
 use crate::review::Question;
 use crate::status::{BlockReason, Status, StepStatus};
@@ -67,12 +67,15 @@ impl Task {
         }
         if self.acceptance_owed {
             let confidence = self.facts.confidence.map(|c| format!(" (confidence {c:.2})")).unwrap_or_default();
+            let doubts = self.doubts.iter().filter(|found| found.result == CheckResult::RequiresReview);
+            let seen: Vec<String> = doubts.map(|found| format!("{}: {}", found.check, found.reason)).collect();
+            let why = match seen.is_empty() {
+                true => format!("its plan was read with too little confidence{confidence}"),
+                false => format!("somebody has to look at its plan ({})", seen.join("; ")),
+            };
             list.push(Waiting {
                 act: Some(format!("ephor plan accept {id}")),
-                ..say(
-                    "DECOMPOSITION",
-                    format!("its plan was read with too little confidence{confidence}; a person has to accept or replace it"),
-                )
+                ..say("DECOMPOSITION", format!("{why}; a person has to accept or replace it"))
             });
         }
         for on in self.dependencies.iter().take(TOLD_MAX) {

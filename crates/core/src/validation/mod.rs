@@ -1,7 +1,7 @@
 //! What is looked at before a request becomes a task (S1-22…28): whether its description and requirements say something that can be done
 //! and tested, whether a secret, an order to whoever reads it or something hidden stands in it, and whether anybody could do it here.
 //!
-//! Pure; called from `request::check` alone, in the caller's thread, before the writer's queue. One pass over each text, and nothing is
+//! Pure; called from `request` and, for changes, by the engine, in the caller's thread, before the writer's queue. One pass over each text, and nothing is
 //! allocated where nothing is found. A reason names the rule and the place, never the words: it outlives the words of the task.
 
 mod commands;
@@ -21,10 +21,11 @@ mod walk;
 pub use crowd::Crowd;
 pub use feasible::{Lack, Surroundings, Unknown};
 
-use crate::event::{CheckResult, Finding};
+use crate::command::Command;
+use crate::event::{CheckResult, Finding, TextChanges};
 use crate::plan::{Plan, Problem};
 use crate::policy::Policy;
-use crate::spec::Request;
+use crate::spec::{PlanSpec, Request};
 use std::collections::BTreeMap;
 
 /// What the five checks are called, in the order they are shown in.
@@ -57,6 +58,59 @@ pub fn validate(
     statements::check(request, &mut found);
     feasible::check(request, plan, &policy.resource_limits, house, &mut found);
     found.end()
+}
+
+/// Looks through the words of a plan that comes alone.
+///
+/// # Errors
+/// A secret in them, with its place in the plan.
+pub fn plan(spec: &PlanSpec) -> Result<Vec<Finding>, Vec<Problem>> {
+    let mut found = Found::default();
+    walk::plan(spec, &mut found);
+    found.end()
+}
+
+/// Looks through the words somebody changes about a task, decides with, or gives its agent, before the command is queued. What is odd
+/// about a change goes along with it; what a person decides or advises is an order to the reader anyway.
+///
+/// # Errors
+/// A secret in them, with its field.
+pub fn command(command: &mut Command) -> Result<(), Vec<Problem>> {
+    if let Command::Modify(changes) = command {
+        changes.findings = changed(&changes.text)?;
+    } else if let Command::Decide(decision) = command {
+        changed(&decision.text)?;
+    } else if let Command::Guide { text } = command {
+        let mut found = Found::default();
+        walk::text("text", text, &mut found);
+        found.end()?;
+    }
+    Ok(())
+}
+
+/// What the new words of a task hold, read as those of a request are.
+fn changed(text: &TextChanges) -> Result<Vec<Finding>, Vec<Problem>> {
+    if *text == TextChanges::default() {
+        return Ok(Vec::new());
+    }
+    let request = Request {
+        title: text.title.clone(),
+        description: text.description.clone(),
+        requirements: text.requirements.clone().unwrap_or_default(),
+        resource_limits: text.resource_limits.clone().unwrap_or_default(),
+        constitutional_basis: text.constitutional_basis.clone(),
+        ..Request::default()
+    };
+    let mut found = Found::default();
+    walk::request(&request, &mut found);
+    walk::text("reason", &text.reason, &mut found);
+    statements::check(&request, &mut found);
+    found.end()
+}
+
+/// Whether somebody has to look because of one of these.
+pub fn doubtful(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.result == CheckResult::RequiresReview)
 }
 
 /// All five checks of a task as it is shown: those that found something, then those that passed. The estimate is always there.

@@ -5,7 +5,7 @@ use super::scan::{self, Hit, Hits, Stands};
 use super::{DESCRIPTION, Found, REQUIREMENTS, SECURITY, secrets};
 use crate::event::CheckResult;
 use crate::plan::Problem;
-use crate::spec::{Request, StepSpec};
+use crate::spec::{PlanSpec, Request, StepSpec};
 use serde_json::{Map, Value};
 
 /// How deep JSON is looked into. Readers of JSON stop at the same depth.
@@ -46,13 +46,20 @@ pub(super) fn request(request: &Request, found: &mut Found) {
     looker.value(&Place::field("payload"), &request.payload, Stands::InProse, 0);
     looker.object(&Place::field("resource_limits"), &request.resource_limits, Stands::InProse, 0);
     if let Some(plan) = &request.plan {
-        let (at, reasons) = (Place::field("plan"), Place::field("plan"));
-        let (at, reasons) = (at.in_field("steps"), reasons.in_field("confidence_reasons"));
-        looker.steps(&at, &plan.steps, 0);
-        for (n, text) in plan.confidence_reasons.iter().enumerate() {
-            looker.text(&reasons.item(n), text, Stands::InProse, Says::Nothing);
-        }
+        let at = Place::field("plan");
+        looker.plan(&at.in_field("steps"), &at.in_field("confidence_reasons"), plan);
     }
+}
+
+/// Looks through a plan that comes alone.
+pub(super) fn plan(plan: &PlanSpec, found: &mut Found) {
+    let mut looker = Looker { found, hits: Hits::default() };
+    looker.plan(&Place::field("steps"), &Place::field("confidence_reasons"), plan);
+}
+
+/// Looks through a text that stands alone.
+pub(super) fn text(field: &'static str, text: &str, found: &mut Found) {
+    Looker { found, hits: Hits::default() }.text(&Place::field(field), text, Stands::InProse, Says::Nothing);
 }
 
 /// What a text is for, as far as vague words in it matter.
@@ -73,6 +80,13 @@ struct Looker<'f> {
 }
 
 impl Looker<'_> {
+    fn plan(&mut self, at: &Place<'_>, reasons: &Place<'_>, plan: &PlanSpec) {
+        self.steps(at, &plan.steps, 0);
+        for (n, text) in plan.confidence_reasons.iter().enumerate() {
+            self.text(&reasons.item(n), text, Stands::InProse, Says::Nothing);
+        }
+    }
+
     fn steps(&mut self, at: &Place<'_>, steps: &[StepSpec], depth: usize) {
         for (n, step) in steps.iter().enumerate() {
             let at = at.item(n);

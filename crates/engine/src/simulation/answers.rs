@@ -10,6 +10,7 @@ use ephor_core::id::{AgentId, TaskId};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::request;
 use ephor_core::spec::Request;
+use ephor_core::validation;
 use ephor_core::work::{ClaimRequest, Report};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -44,7 +45,10 @@ impl World {
                 let submit = Submit { id: self.task_id(), submission, words: None, actor, idempotency };
                 (namespace, Job::Submit(Box::new(submit)))
             }
-            What::Command { task, command, actor } => (shared(), Job::Task { task, command, actor }),
+            What::Command { task, mut command, actor } => {
+                validation::command(&mut command).ok()?;
+                (shared(), Job::Task { task, command, actor })
+            }
             What::Report { worker, report: Report { task_id, work, attempt, outcome } } => {
                 let plan = plan_in(&outcome).ok()?.map(Box::new);
                 let command = Command::Report { work, attempt, outcome: Box::new(outcome), plan };

@@ -1,7 +1,8 @@
 //! The course a task takes: its plan and new plans, what is asked of the council, tries and tries again, escalations, overrides.
 
 use crate::board::{Board, Offer};
-use crate::event::{Allocation, DecidedBy, DecisionWord, EscalationReason, Healed, OverrideWord, Planned};
+use crate::constitution::Ruling;
+use crate::event::{Allocation, CheckResult, DecidedBy, DecisionWord, EscalationReason, Finding, Healed, OverrideWord, Planned};
 use crate::plan::{Does, Plan};
 use crate::planted::{self, Fault};
 use crate::review::Question;
@@ -25,6 +26,13 @@ impl Task {
         self.lay_plan(planned.plan.clone(), planned.plan_version, at);
         self.healed.plans += u32::from(planned.work == Some(WorkKey::Analysis));
         self.acceptance_owed = planned.acceptance_owed;
+        self.doubts = planned.findings.clone();
+        let wants = planned.rulings.iter().filter(|said| said.ruling == Ruling::Escalate);
+        self.doubts.extend(wants.map(|said| Finding {
+            check: format!("constitution {}", said.rule).into(),
+            result: CheckResult::RequiresReview,
+            reason: said.message.clone(),
+        }));
         self.facts.confidence = planned.confidence;
         // The runs to come of a recurring task follow its last plan, unless each is to be planned anew.
         if self.facts.plan.is_some() {
@@ -217,6 +225,14 @@ impl Task {
         self.review_owed |= self.facts.review_owed;
         self.review = None;
         self.firm.clear(Timer::Review);
+    }
+
+    /// Words that came later and that somebody should look at: the task is reviewed before it goes on.
+    pub(super) fn doubt(&mut self, findings: &[Finding]) {
+        if crate::validation::doubtful(findings) {
+            self.facts.review_owed = true;
+        }
+        self.facts.findings.extend(findings.iter().cloned());
     }
 
     /// A task that becomes STRICT is reviewed before it goes on, and a person confirms each step that has not ended.

@@ -429,6 +429,7 @@ fn stir(rng: &mut Rng, world: &mut World) {
         28 if rng.one_in(4) => drop(world.cancel(rng.one_in(3))),
         29 => {
             let changes = Changes {
+                findings: Vec::new(),
                 priority: rng.one_in(2).then_some(Priority::High),
                 deadline: rng.one_in(6).then(|| world.now.plus(3_600_000)),
                 due_at: rng.one_in(4).then(|| world.now.plus(rng.below(100_000))),
