@@ -222,8 +222,10 @@ async fn on_a_terminal_a_picture_is_drawn_over_itself_and_taken_away() {
 #[tokio::test(start_paused = true)]
 async fn a_task_is_created_listed_steered_and_explained() {
     let world = World::new();
-    let hidden = ephor(&world, false, &["task", "create", "-d", "Hidden \u{202e}words", "--action", "paint"]).await;
-    assert!(!hidden.out.contains('\u{202e}'), "{}", hidden.out);
+    let other = World::new();
+    ephor(&other, false, &["task", "create", "-d", "Hidden \u{202e}words", "--action", "paint"]).await;
+    let hidden = ephor(&other, false, &["task", "list"]).await;
+    assert!(hidden.out.contains("Hidden words") && !hidden.out.contains('\u{202e}'), "{}", hidden.out);
     let created = ephor(&world, false, &["task", "create", "-d", "Paint the house", "--action", "paint", "-q"]).await;
     let id = created.out.trim().to_owned();
     assert!(id.starts_with("task_"), "{}{}", created.out, created.err);

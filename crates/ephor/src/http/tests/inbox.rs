@@ -1,11 +1,13 @@
 //! The inbox: what tasks ask of people, found by an index, and answered by the acts that stand beside each question.
 
 use super::desk::{Answer, Desk};
+use ephor_core::constitution::Law;
 use ephor_core::event::Actor;
 use ephor_core::policy::Policy;
 use ephor_core::spec::Request;
 use ephor_core::work::{Outcome, Report};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Where the next page is.
 fn next(page: &Answer) -> Option<String> {
@@ -37,6 +39,14 @@ async fn asking(desk: &Desk, reason: &str) -> String {
             desk.done(agent, &item, Default::default()).await;
             task
         }
+        "ACTION_APPROVAL" => {
+            let agent = desk.agent(&["asked"]).await;
+            let task = desk.submit(&one(json!({"action": "asked"}))).await;
+            let wish = json!({"max": 1, "wait": "0s"});
+            let none = desk.send("POST", &format!("/api/v1/agents/{agent}/work/claim"), &wish).await.with(200).json();
+            assert_eq!(none, json!([]));
+            task
+        }
         "EXTERNAL" | "HUMAN_REVIEW" => {
             let word = reason.to_lowercase();
             let agent = desk.agent(&[&word]).await;
@@ -65,13 +75,25 @@ fn filled(act: &Value) -> Value {
             "reason" | "description" => json!("because"),
             "resource_limits" => json!({"memory_mb": 64}),
             "steps" => json!([{"action": "work"}]),
+            "params" => json!({"amount": 1}),
             other => panic!("nobody said what {other} is"),
         };
     }
     body
 }
 
-const KINDS: [&str; 7] = ["REVIEW", "DECOMPOSITION", "SIGNAL", "ESCALATED", "APPROVAL", "EXTERNAL", "HUMAN_REVIEW"];
+const KINDS: [&str; 8] =
+    ["REVIEW", "DECOMPOSITION", "SIGNAL", "ESCALATED", "APPROVAL", "ACTION_APPROVAL", "EXTERNAL", "HUMAN_REVIEW"];
+
+/// A law under which a person is asked about one action.
+const LAW: &str = r#"
+constitution: A house
+articles:
+  - id: asked
+    title: Asked
+    rules:
+      - {at: [action], when: 'action.name == "asked"', verdict: ESCALATE, message: somebody looks first}
+"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_act_beside_a_question_is_a_call_that_answers_it_and_a_command_that_exists() {
@@ -79,7 +101,8 @@ async fn every_act_beside_a_question_is_a_call_that_answers_it_and_a_command_tha
     for reason in KINDS {
         for n in 0.. {
             // The operator decides alone, so that there is somebody to vote.
-            let desk = Desk::under(Policy { solo: true, ..Policy::default() });
+            let law = Some(Arc::new(Law::read(LAW).unwrap()));
+            let desk = Desk::under(Policy { solo: true, law, ..Policy::default() });
             let task = asking(&desk, reason).await;
             let asked = desk.get(&format!("{task}/inbox")).await.with(200).json();
             assert_eq!(asked.as_array().unwrap().len(), 1, "{asked:#}");
@@ -114,7 +137,7 @@ async fn every_act_beside_a_question_is_a_call_that_answers_it_and_a_command_tha
             tried += 1;
         }
     }
-    assert!(tried >= 17, "only {tried} acts were tried");
+    assert!(tried >= 18, "only {tried} acts were tried");
 }
 
 #[tokio::test(flavor = "multi_thread")]
