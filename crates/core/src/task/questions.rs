@@ -380,7 +380,7 @@ impl Task {
             self.act(label, "approve", json!({"step": path, "approved": approved, "digest": view.digest}), command)
         };
         let just_so = format!("ephor review approve {id} {path} --digest {}", view.digest);
-        let changed = format!("ephor review approve {id} {path} --params '{{…}}'");
+        let changed = format!("ephor review approve {id} {path} --params JSON");
         asked.acts = vec![
             answer("approve of just this", true, just_so),
             answer("approve of it with other parameters", true, changed).filled(&["params"]),

@@ -244,6 +244,7 @@ fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
 pub(crate) fn understands(line: &str) -> bool {
     let words = line.split_whitespace().map(|word| match word {
         "NAME=N" => "memory_mb=1",
+        "JSON" => "{}",
         "…" => "because",
         other => other,
     });
