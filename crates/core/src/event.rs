@@ -175,6 +175,9 @@ pub enum Event {
         confirm: bool,
     },
 
+    /// Another constitution than the one that judged it last, or other words than those that were judged: it was judged again.
+    JudgedAnew(Box<JudgedAnew>),
+
     /// A gate needs a judge.
     GateOpened {
         /// Which step.
@@ -401,6 +404,7 @@ impl Event {
             Self::ApprovalAnswered { .. } => "APPROVAL_ANSWERED",
             Self::ParamsChanged { .. } => "PARAMS_CHANGED",
             Self::ResultJudged { .. } => "RESULT_JUDGED",
+            Self::JudgedAnew(_) => "JUDGED_ANEW",
             Self::GateOpened { .. } => "GATE_OPENED",
             Self::GateJudged(_) => "GATE_JUDGED",
             Self::ReviewOpened(_) => "REVIEW_OPENED",
@@ -938,6 +942,23 @@ pub enum AfterFailure {
     Fail,
 }
 
+/// What the constitution that is in force says about a task that is live.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JudgedAnew {
+    /// Which constitution: the beginning of the digest of its document.
+    pub constitution: Box<str>,
+    /// What its rules said about the request and the plan whose condition held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rulings: Vec<crate::constitution::Said>,
+    /// Whether the council has to look at it for a reason it has not looked at yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub review_owed: bool,
+    /// Whether it is refused: a decision about it is owed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
+}
+
 /// Why a decision is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -957,6 +978,8 @@ pub enum EscalationReason {
     CompensationFailed,
     /// Failures were dealt with as often as the house allows without a person.
     HealingSpent,
+    /// The constitution that is in force now refuses it.
+    Constitution,
 }
 
 /// What was decided about an escalated task.

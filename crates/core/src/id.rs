@@ -41,6 +41,8 @@ kinds! {
     KeyKind KeyId "key";
     /// Names a hold.
     HoldKind HoldId "hold";
+    /// Names an amendment of the constitution.
+    AmendmentKind AmendmentId "amendment";
 }
 
 /// A typed id; compare, sort and print it, nothing else.

@@ -55,6 +55,8 @@ faults! {
     ApprovalUnbound;
     /// A high-risk task starts without its review.
     ReviewSkipped;
+    /// What was let in under another constitution goes on under that.
+    AmendmentIgnored;
     /// A plan with suspicious words in it is followed without anybody having looked.
     DoubtOverlooked;
     /// A step is offered before anybody looked at its condition.

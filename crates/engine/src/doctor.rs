@@ -7,8 +7,10 @@ use crate::examine::{self, Examined};
 use crate::live;
 use crate::store::{Listed, PrivateBody, Reader, StoreError, StoredEvent};
 use crate::witness::{Breach, Rule};
+use crate::writer::amending;
 use crate::writer::decide::{Envelope, external_key};
 use ephor_core::agent::{Agent, AgentEvent};
+use ephor_core::constitution::ConstitutionEvent;
 use ephor_core::event::{Event, Letter};
 use ephor_core::id::{AgentId, StreamId, StreamKind, TaskId};
 use ephor_core::status::Status;
@@ -63,7 +65,8 @@ fn then(rule: Rule) -> &'static str {
 
 /// Examines a database. `now` is the engine's time, for keys that have run out.
 pub fn doctor(reader: &dyn Reader, now: Time) -> Result<Report, StoreError> {
-    let mut doctor = Doctor { reader, now, report: Report::default(), letters: HashMap::new(), ledger: None };
+    let mut doctor = Doctor { reader, now, report: Report::default(), letters: HashMap::new(), ledger: None, laws: Vec::new() };
+    doctor.laws = laws(reader)?;
     doctor.ledger = Ledger::begin(reader)?;
     doctor.tasks()?;
     for Kept { stream, version, what } in doctor.ledger.take().map(Ledger::judge).unwrap_or_default() {
@@ -87,6 +90,17 @@ pub fn doctor(reader: &dyn Reader, now: Time) -> Result<Report, StoreError> {
 /// Letters to a task that were sent and not taken, by their text: how many more were sent than taken.
 type OnTheirWay = HashMap<String, i64>;
 
+/// From which position on which constitution was in force.
+fn laws(reader: &dyn Reader) -> Result<Vec<(u64, Box<str>)>, StoreError> {
+    let mut laws = Vec::new();
+    amending::each_event(reader, |event, position, _, _| {
+        if let ConstitutionEvent::ConstitutionAdopted(adopted) = event {
+            laws.push((position, adopted.paper.digest.clone()));
+        }
+    })?;
+    Ok(laws)
+}
+
 struct Doctor<'a> {
     reader: &'a dyn Reader,
     now: Time,
@@ -94,6 +108,8 @@ struct Doctor<'a> {
     letters: HashMap<TaskId, OnTheirWay>,
     /// What was handed out, where there ever was a hold or a limit.
     ledger: Option<Ledger>,
+    /// From which position on which constitution was in force.
+    laws: Vec<(u64, Box<str>)>,
 }
 
 impl Doctor<'_> {
@@ -194,6 +210,14 @@ impl Doctor<'_> {
     fn event(&mut self, id: TaskId, examined: &mut Examined, stored: &StoredEvent) -> Result<(), StoreError> {
         self.report.events += 1;
         let taken = examined.take(stored);
+        if matches!(taken.event, Some(Event::Assigned(_) | Event::EffectGranted(_))) {
+            let in_force = self.laws.iter().rev().find(|(since, _)| *since < stored.position).map(|(_, digest)| digest);
+            let by = examined.task.facts.constitution.as_ref();
+            if let Some(in_force) = in_force.filter(|in_force| Some(*in_force) != by) {
+                let what = format!("{} under the constitution {by:?}, and {in_force} was in force", stored.kind);
+                self.wrong(Rule::Undecided, stored.stream, stored.version, what);
+            }
+        }
         if let (Some(ledger), Some(event)) = (&mut self.ledger, &taken.event) {
             ledger.see(stored, event, examined);
         }

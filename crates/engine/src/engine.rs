@@ -5,6 +5,7 @@ use crate::clock::{self, Clock, EngineTime, Entropy, SystemClock, SystemEntropy}
 use crate::directory::Directory;
 use crate::feed::Feed;
 use crate::flow::Flow;
+use crate::house::House;
 use crate::intake::{Intake, Item, NotTaken};
 use crate::leases::{LeaseView, Leases};
 use crate::lock::Lock;
@@ -19,8 +20,10 @@ use crate::writer::{Asked, Breakers, Claim, Job, Jobs, Reply, Submit, Ticket, Wr
 pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
+use ephor_core::constitution::{Constitution, ConstitutionCommand};
 use ephor_core::event::{Actor, ActorKind, Private};
 use ephor_core::flow::{EVERYWHERE, Facts, HoldView, LimitView, limit_id};
+use ephor_core::id::AmendmentId;
 use ephor_core::id::{AgentId, EffectId, HoldId, TaskId};
 use ephor_core::liveness::{self, Liveness};
 use ephor_core::namespace::NamespaceEvent;
@@ -116,7 +119,7 @@ pub(crate) struct Inner {
     breakers: Breakers,
     flow: Arc<Flow>,
     logs: Mutex<WorkLogs>,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) house: Arc<House>,
     entropy: Mutex<Box<dyn Entropy>>,
     /// The position of the last event written.
     position: watch::Sender<u64>,
@@ -152,11 +155,11 @@ impl Engine {
         let reader = store.reader();
         let time = EngineTime::begin(&*clock, clock::highest(&*reader)?);
         let leases = Arc::new(Mutex::new(Leases::default()));
-        let policy = Arc::new(settings.policy);
+        let house = Arc::new(House::new(Arc::new(settings.policy)));
         let now = time.now(&*clock);
         let mut writer = Writer::start(
             store,
-            policy.clone(),
+            house.clone(),
             Box::new(SystemEntropy::default()),
             leases.clone(),
             settings.cache_bytes,
@@ -174,7 +177,7 @@ impl Engine {
             breakers: writer.breakers(),
             flow: writer.flow(),
             logs: Mutex::default(),
-            policy,
+            house,
             entropy: Mutex::new(entropy),
             position: watch::Sender::new(writer.position()),
             stopped: watch::Sender::new(None),
@@ -222,7 +225,8 @@ impl Engine {
     /// Checks a request: pure, in parallel, before the writer's queue.
     pub fn check(&self, request: &Request) -> Result<Submission, Refusal> {
         let registered = self.inner.directory.registered();
-        let submission = request::check_in(request, self.now(), &self.inner.policy, &registered).map_err(Refusal::Invalid)?;
+        let submission =
+            request::check_in(request, self.now(), &self.inner.house.policy(), &registered).map_err(Refusal::Invalid)?;
         self.agents_are_known(&submission)?;
         Ok(submission)
     }
@@ -262,7 +266,7 @@ impl Engine {
         let found = found.await.map_err(|error| EngineError::Stopped(error.to_string()))??;
         let found = found.ok_or_else(|| Refusal::NotFound { what: "task", id: task.to_string() })?;
         let mut again = found.rerun(self.now())?;
-        if let Some(law) = &self.inner.policy.law {
+        if let Some(law) = &self.inner.house.policy().law {
             // It was let in under the law of then.
             law.bind(&mut again, self.now()).map_err(Refusal::Invalid)?;
         }
@@ -510,7 +514,7 @@ impl Engine {
     pub fn liveness(&self, id: AgentId) -> Option<Liveness> {
         let held = self.leases_of(id, usize::MAX).into_iter().map(|lease| lease.liveness);
         let silent_ms = self.agent_seen(id).map(|at| self.now().since(at));
-        liveness::of_agent(held, self.inner.directory.asks(id), silent_ms, self.inner.policy.lease.ms)
+        liveness::of_agent(held, self.inner.directory.asks(id), silent_ms, self.inner.house.policy().lease.ms)
     }
 
     /// How many pieces of work an agent whose lease lapsed has to do well before it gets as much as others; none where it does.
@@ -746,9 +750,27 @@ impl Engine {
         self.inner.ticker.looked_at()
     }
 
-    /// The numbers it decides by.
-    pub fn policy(&self) -> &Policy {
-        &self.inner.policy
+    /// The numbers it decides by, and the law that is in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.inner.house.policy()
+    }
+
+    /// The constitution as it is written: its versions, and the amendments to it.
+    pub fn constitution(&self) -> Arc<Constitution> {
+        self.inner.house.constitution()
+    }
+
+    /// Asks something of the constitution.
+    ///
+    /// # Errors
+    /// Where the rules on amendments refuse it.
+    pub async fn amend(&self, command: ConstitutionCommand, actor: Actor) -> Result<Done, EngineError> {
+        one(self.ask(EVERYWHERE, Job::Constitution { command, actor }).await?)
+    }
+
+    /// A new amendment's id.
+    pub fn new_amendment_id(&self) -> AmendmentId {
+        AmendmentId::new(self.now().0, self.random())
     }
 
     /// How much it has in hand.

@@ -3,8 +3,10 @@
 
 use crate::engine::Inner;
 use crate::intake::Item;
+use crate::store::Filter;
 use crate::writer::Job;
 use ephor_core::command::Command;
+use ephor_core::constitution::ConstitutionCommand;
 use ephor_core::event::Actor;
 use ephor_core::id::StreamId;
 use ephor_core::time::Time;
@@ -23,6 +25,11 @@ const SLEEP_MIN: u64 = 1;
 const NOTE_EVERY: u64 = 15_000;
 /// How often keys that ran out are deleted, in milliseconds.
 const SWEEP_EVERY: u64 = 60_000;
+
+/// How many live tasks are judged anew at once; others have their turn between.
+const JUDGED_AT_ONCE: u32 = 200;
+/// How young a constitution is for what is live to be walked through at a start, in milliseconds.
+const WALKED_AGAIN_MS: u64 = 24 * 3_600_000;
 
 /// Wakes the clock early.
 #[derive(Debug, Default)]
@@ -80,10 +87,11 @@ impl Bell {
 /// The clock's thread.
 pub(crate) fn run(engine: &Inner) {
     let (mut noted, mut swept, mut looked) = (0, 0, engine.clock.mono_ms());
+    let mut live = Live::as_of_now(engine);
     loop {
         let mono = engine.clock.mono_ms();
         let shortest = engine.leases.lock().expect("nobody panics while holding the leases").shortest();
-        let tick = tick(shortest).min(engine.policy.check_interval.ms.max(SLEEP_MIN));
+        let tick = tick(shortest).min(engine.house.policy().check_interval.ms.max(SLEEP_MIN));
         watch_leases(engine, mono, slept(mono, looked, tick));
         looked = mono;
         if mono.saturating_sub(noted) >= shortest.map_or(NOTE_EVERY, |ms| (ms / 4).min(NOTE_EVERY)) {
@@ -95,6 +103,7 @@ pub(crate) fn run(engine: &Inner) {
             tell(engine, Item::Sweep);
         }
         engine.ticker.looked_at.store(engine.time.now(&*engine.clock).0, Ordering::Relaxed);
+        settle_amendments(engine);
         let next = match wake_due(engine) {
             Ok(next) => next,
             Err(error) => {
@@ -102,7 +111,11 @@ pub(crate) fn run(engine: &Inner) {
                 None
             }
         };
-        if !engine.ticker.sleep(engine.time.now(&*engine.clock).0, next, tick) {
+        let more = live.judge_page(engine);
+        let now = engine.time.now(&*engine.clock);
+        let amendment = engine.house.constitution().next_at().map(|at| at.0);
+        let next = next.into_iter().chain(amendment).chain(more.then_some(now.0)).min();
+        if !engine.ticker.sleep(now.0, next, tick) {
             return;
         }
     }
@@ -134,6 +147,63 @@ fn wake_due(engine: &Inner) -> Result<Option<i64>, crate::store::StoreError> {
             return Ok(None);
         }
     }
+}
+
+/// Has what time has settled of amendments written.
+fn settle_amendments(engine: &Inner) {
+    let now = engine.time.now(&*engine.clock);
+    if engine.house.constitution().next_at().is_some_and(|at| at <= now) {
+        let job = Job::Constitution { command: ConstitutionCommand::Settle, actor: Actor::clock() };
+        tell(engine, Item::Job(job, None));
+    }
+}
+
+/// The walk through what is live once another document is in force, so that whatever it reaches is judged again soon. Where it ends early,
+/// the rest is judged when anything is asked of it.
+struct Live {
+    version: usize,
+    walk: Option<Filter>,
+}
+
+impl Live {
+    /// After a start what came into force lately is walked again: the walk of then may have ended early.
+    fn as_of_now(engine: &Inner) -> Self {
+        let constitution = engine.house.constitution();
+        let now = engine.time.now(&*engine.clock);
+        let lately = constitution.versions.last().is_some_and(|head| now.since(head.at.0) < WALKED_AGAIN_MS);
+        Self { version: constitution.versions.len(), walk: lately.then(everything_live) }
+    }
+
+    /// Wakes some of what is live, and waits until that is written. Answers whether there is more.
+    fn judge_page(&mut self, engine: &Inner) -> bool {
+        let version = engine.house.constitution().versions.len();
+        if std::mem::replace(&mut self.version, version) != version {
+            self.walk = Some(everything_live());
+        }
+        let Some(filter) = &mut self.walk else { return false };
+        let page = match engine.reader.list(filter, JUDGED_AT_ONCE) {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "what is live could not be read; it is judged by the new constitution when it moves");
+                self.walk = None;
+                return false;
+            }
+        };
+        let Some(last) = page.last() else {
+            self.walk = None;
+            return false;
+        };
+        filter.below = Some(last.number);
+        let wake = |task| Job::Task { task, command: Command::Wake, actor: Actor::settle() };
+        let jobs = page.iter().filter_map(|listed| listed.stream.task()).map(wake);
+        let (answer, written) = oneshot::channel();
+        let pushed = engine.intake.push("", Item::Job(Job::Many(jobs.collect()), Some(answer)));
+        pushed.is_ok() && written.blocking_recv().is_ok()
+    }
+}
+
+fn everything_live() -> Filter {
+    Filter { live: true, ..Filter::default() }
 }
 
 /// How long the clock sleeps at most while leases are watched, the shortest of them this long.

@@ -139,6 +139,8 @@ pub(crate) struct Witness {
     dependency_failed: bool,
     acceptance_owed: bool,
     released: bool,
+    /// The constitution refuses it, and no decision about that is owed yet.
+    outlawed: bool,
     /// Whether what is to be done needs an approval; one that was given is void when that changes.
     needs_approval: bool,
     approval: Approval,
@@ -236,7 +238,7 @@ impl Witness {
                 if asks_for_a_look(&planned.findings) && !planned.acceptance_owed {
                     self.breach(Rule::Undecided, "a plan with suspicious words waits for nobody".into());
                 }
-                if self.escalated == Some(EscalationReason::NoPlan) {
+                if matches!(self.escalated, Some(EscalationReason::NoPlan | EscalationReason::Constitution)) {
                     self.escalated = None;
                 }
                 self.ask_again();
@@ -384,6 +386,7 @@ impl Witness {
             }
             Event::Escalated { reason, limit_at, .. } => {
                 self.escalated = Some(*reason);
+                self.outlawed &= *reason != EscalationReason::Constitution;
                 self.house_limit = limit_at.map(|at| at.0);
                 if is_about_steps(*reason) {
                     self.leases.remove(&WorkKey::Analysis);
@@ -413,6 +416,13 @@ impl Witness {
                     } else {
                         self.leases.remove(&WorkKey::Plan);
                     }
+                }
+            }
+            Event::JudgedAnew(anew) => {
+                self.outlawed = anew.refused;
+                if anew.review_owed {
+                    self.needs_approval = true;
+                    self.ask_again();
                 }
             }
             Event::Paused { .. } => self.paused = true,
@@ -595,6 +605,7 @@ impl Witness {
             (self.escalated.is_some(), "a decision about it is owed"),
             (self.cancelling, "it is being cancelled"),
             (self.stalled, "it is stalled"),
+            (self.outlawed, "the constitution refuses it"),
             (!self.dependencies.is_empty(), "it depends on others"),
         ];
         for (stands, what) in in_the_way {
@@ -705,7 +716,7 @@ impl Witness {
                 let open = self.review.take_if(|open| open.question != Question::Escalation);
                 let asked = open.map(|open| open.question).or(self.asked_last.filter(|_| undecided));
                 self.result_accepted |= asked == Some(Question::Result);
-                if undecided || self.escalated == Some(EscalationReason::Requested) {
+                if undecided || matches!(self.escalated, Some(EscalationReason::Requested | EscalationReason::Constitution)) {
                     self.escalated = None;
                 }
             }
@@ -847,12 +858,15 @@ impl Witness {
         if self.ended {
             return Vec::new();
         }
+        let unsaid = (self.outlawed && !self.paused)
+            .then(|| Breach { rule: Rule::Undecided, what: "the constitution refuses it, and nobody is asked".into() });
         let forgotten = self.effects.iter().filter(|(_, e)| e.outcome.is_none() && !self.leases.contains_key(&e.work));
         forgotten
             .map(|(id, e)| Breach {
                 rule: Rule::Effect,
                 what: format!("nobody knows about {id} of {} and nobody says so", e.work),
             })
+            .chain(unsaid)
             .collect()
     }
 }
@@ -864,7 +878,8 @@ fn is_about_steps(reason: EscalationReason) -> bool {
         EscalationReason::Requested
         | EscalationReason::ReviewUndecided
         | EscalationReason::NoPlan
-        | EscalationReason::CompensationFailed => false,
+        | EscalationReason::CompensationFailed
+        | EscalationReason::Constitution => false,
     }
 }
 

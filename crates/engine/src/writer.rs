@@ -12,6 +12,7 @@
 use crate::cache::{Cache, Waste};
 use crate::clock::Entropy;
 use crate::directory::Directory;
+use crate::house::House;
 use crate::leases::{Granted, Leases};
 use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
@@ -19,6 +20,7 @@ use crate::sealed::Sealed;
 use crate::store::{Blob, Reader, Store, StoreError, UniqueRow};
 use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
 use ephor_core::command::{Answer, Command, Refusal, Submission};
+use ephor_core::constitution::ConstitutionCommand;
 use ephor_core::event::{Actor, Event};
 use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
 use ephor_core::matching::Able;
@@ -32,6 +34,7 @@ use ephor_core::work::{ClaimRequest, WorkItem, WorkKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+pub(crate) mod amending;
 mod asked;
 mod batch;
 mod births;
@@ -92,6 +95,8 @@ pub(crate) enum Job {
     Agent { id: AgentId, command: AgentCommand, actor: Actor },
     /// A fact about a namespace.
     Namespace { name: Box<str>, event: NamespaceEvent, actor: Actor },
+    /// Something is asked of the constitution.
+    Constitution { command: ConstitutionCommand, actor: Actor },
     /// One of the last two, done once however often it is said.
     Once(Box<Once>),
     /// Delete the private parts of a task that has ended.
@@ -118,6 +123,7 @@ impl Job {
             | Self::Claim(_)
             | Self::Agent { .. }
             | Self::Namespace { .. }
+            | Self::Constitution { .. }
             | Self::Once(_)
             | Self::Erase { .. } => false,
         }
@@ -203,7 +209,10 @@ pub(crate) struct Writer<S> {
     /// Answers of what is written, not given out yet.
     answers: Vec<(Ticket, Reply)>,
     reader: Arc<dyn Reader>,
+    /// The numbers to decide by, and the law as of the last command.
     policy: Arc<Policy>,
+    /// The constitution as it is written.
+    standing: amending::Standing,
     entropy: Box<dyn Entropy>,
     cache: Cache,
     ready: Ready,
@@ -273,7 +282,7 @@ impl<S: Store> Writer<S> {
     /// proven dead lapse at once; the others are observed anew from `mono` on.
     pub(crate) fn start(
         store: S,
-        policy: Arc<Policy>,
+        house: Arc<House>,
         entropy: Box<dyn Entropy>,
         leases: Arc<Mutex<Leases>>,
         cache_bytes: usize,
@@ -290,7 +299,8 @@ impl<S: Store> Writer<S> {
             waste: Vec::new(),
             answers: Vec::new(),
             reader,
-            policy,
+            policy: house.policy(),
+            standing: amending::Standing::new(house),
             entropy,
             cache: Cache::new(cache_bytes),
             ready: Ready::unread(),
@@ -318,6 +328,7 @@ impl<S: Store> Writer<S> {
         writer.read_trust(now, mono)?;
         writer.read_mailbox()?;
         writer.read_flow(now)?;
+        writer.read_constitution(now, mono)?;
         writer.read_leases(now, mono)?;
         writer.turns.stale = true;
         Ok(writer)
@@ -482,6 +493,9 @@ impl<S: Store> Writer<S> {
             if let Err(error) = self.decide(batch, ticket, job) {
                 batch.unanswered.push(ticket);
                 return Err(error);
+            }
+            if batch.constitution.is_some() {
+                return Ok(());
             }
             if self.pen.is_worth_it(batch.jobs, left) && (self.underway.is_none() || self.pen.is_done()) {
                 return Ok(());

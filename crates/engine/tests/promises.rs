@@ -413,7 +413,7 @@ async fn a_long_history_is_not_replayed_and_a_snapshot_that_cannot_be_read_does_
     )
     .unwrap();
     let id = engine.submit(&request, Actor::human("ann"), None).await.unwrap().task.unwrap();
-    for n in 0..1_100 {
+    for n in 0..550 {
         let changed = ephor_core::command::Changes {
             priority: Some(if n % 2 == 0 { ephor_core::spec::Priority::Low } else { ephor_core::spec::Priority::High }),
             ..Default::default()

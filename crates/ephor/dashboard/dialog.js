@@ -6,7 +6,7 @@ import { Trouble } from './api.js';
 const place = document.getElementById('dialogs');
 
 /**
- * Asks. `fields` are `{name, label, kind, value, required, options, hint}`; kinds are `text`, `long`, `json`, `choice`, `check`. `act` gets
+ * Asks. `fields` are `{name, label, kind, value, required, options, hint}`; kinds are `text`, `long`, `json`, `yaml`, `choice`, `check`. `act` gets
  * what was filled in and does it; while it does, and when it fails, the dialog stays. Answers whether it was done.
  */
 export function ask({ title, words, fields = [], yes = 'OK', danger = false, act, note }) {
@@ -73,6 +73,7 @@ function field(field) {
     secret: () => h('input', { type: 'password', autocomplete: 'off', ...own }),
     long: () => h('textarea', { rows: 3, ...own }, value),
     json: () => h('textarea.mono', { rows: 5, spellcheck: 'false', ...own }, value),
+    yaml: () => h('textarea.mono', { rows: 16, spellcheck: 'false', ...own }, value),
     choice: () => h('select', own, options.map(([word, text]) => h('option', { value: word, selected: word === value }, text))),
     check: () => h('input', { type: 'checkbox', checked: Boolean(value), ...own }),
   }[kind]();
@@ -89,7 +90,7 @@ function read(dialog, fields) {
   for (const { name, label, kind } of fields) {
     const box = dialog.querySelector(`[name="${CSS.escape(name)}"]`);
     if (kind === 'check') values[name] = box.checked;
-    else if (box.value.trim() !== '') values[name] = kind === 'json' ? json(box.value, label) : box.value.trim();
+    else if (box.value.trim() !== '') values[name] = kind === 'json' ? json(box.value, label) : kind === 'yaml' ? box.value : box.value.trim();
   }
   return values;
 }

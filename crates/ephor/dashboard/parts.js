@@ -53,6 +53,7 @@ const LOOKS = {
   STEP_SKIPPED: ['idle', 'skip'],
   GATE_JUDGED: ['gov', 'council'],
   GATE_OPENED: ['gov', 'council'],
+  JUDGED_ANEW: ['gov', 'council'],
   REVIEW_OPENED: ['gov', 'council'],
   VOTE_CAST: ['gov', 'council'],
   REVIEW_DECIDED: ['gov', 'council'],

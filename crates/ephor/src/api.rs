@@ -6,8 +6,11 @@
 
 use ephor_core::ask::Ask;
 use ephor_core::command::Refusal;
+use ephor_core::constitution::{
+    AmendmentView, Candidate, ImpactReport, InForce, NewAmendment, NewVote, ReplayReport, VersionHead, VersionView,
+};
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
-use ephor_core::id::{AgentId, HoldId, KeyId, TaskId};
+use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
@@ -146,6 +149,61 @@ pub trait Api: Send + Sync {
     fn remove_limit<'a>(&'a self, _name: &'a str, _namespace: Option<String>) -> Answer<'a, LimitView> {
         no_flow()
     }
+
+    /// The constitution that is in force.
+    fn constitution(&self) -> Answer<'_, InForce> {
+        no_constitution()
+    }
+
+    /// Every version there was, the one in force last.
+    fn constitution_versions(&self) -> Answer<'_, Vec<VersionHead>> {
+        no_constitution()
+    }
+
+    /// One version with its words.
+    fn constitution_version(&self, _number: u32) -> Answer<'_, VersionView> {
+        no_constitution()
+    }
+
+    /// Amendments, the latest first.
+    fn amendments(&self) -> Answer<'_, Vec<AmendmentView>> {
+        no_constitution()
+    }
+
+    /// One amendment with its document.
+    fn amendment(&self, _id: AmendmentId) -> Answer<'_, AmendmentView> {
+        no_constitution()
+    }
+
+    /// Proposes another document.
+    fn propose_amendment(&self, _wish: NewAmendment) -> Answer<'_, AmendmentView> {
+        no_constitution()
+    }
+
+    /// Stands behind an amendment.
+    fn sponsor_amendment(&self, _id: AmendmentId) -> Answer<'_, AmendmentView> {
+        no_constitution()
+    }
+
+    /// Votes on an amendment.
+    fn vote_on_amendment(&self, _id: AmendmentId, _vote: NewVote) -> Answer<'_, AmendmentView> {
+        no_constitution()
+    }
+
+    /// Takes an amendment back.
+    fn withdraw_amendment(&self, _id: AmendmentId, _reason: String) -> Answer<'_, AmendmentView> {
+        no_constitution()
+    }
+
+    /// What a document would change, in words and for live tasks.
+    fn constitution_impact(&self, _candidate: Candidate) -> Answer<'_, ImpactReport> {
+        no_constitution()
+    }
+
+    /// Which recorded decisions a document would have made otherwise.
+    fn constitution_replay(&self, _candidate: Candidate) -> Answer<'_, ReplayReport> {
+        no_constitution()
+    }
 }
 
 /// Where nobody looks after keys.
@@ -155,6 +213,10 @@ fn no_keys<'a, T: Send + 'a>() -> Answer<'a, T> {
 }
 
 /// Where nobody looks after holds and limits.
+fn no_constitution<'a, T: Send + 'a>() -> Answer<'a, T> {
+    Box::pin(async { Err(ApiError::new(Kind::Failed, "UNSUPPORTED", "this engine shows no constitution")) })
+}
+
 fn no_flow<'a, T: Send + 'a>() -> Answer<'a, T> {
     let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "holds and limits are not looked after here");
     Box::pin(std::future::ready(Err(error)))

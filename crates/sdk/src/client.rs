@@ -20,6 +20,7 @@
 mod agents;
 mod asks;
 mod call;
+mod constitution;
 mod error;
 mod flow;
 mod sse;

@@ -1,5 +1,6 @@
 //! The document as people write it: YAML, or JSON, which is YAML. What is wrong with it is told with its line.
 
+use super::amendment::Terms;
 use super::rulings::{Point, Ruling};
 use crate::spec::Risk;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ pub struct Document {
     pub preamble: String,
     /// Its articles, in order.
     pub articles: Vec<Article>,
+    /// The terms on which it is amended; those of [`Terms::default`] where it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amendments: Option<Terms>,
 }
 
 /// One article.
@@ -95,6 +99,8 @@ struct Written {
     #[serde(default)]
     preamble: String,
     articles: Vec<Spanned<WrittenArticle>>,
+    #[serde(default)]
+    amendments: Option<Spanned<Terms>>,
 }
 
 #[derive(Deserialize)]
@@ -181,7 +187,12 @@ impl Document {
         if count > RULES_MAX {
             flaws.push(Flaw::new(0, format!("has {count} rules; allowed are {RULES_MAX}")));
         }
-        let document = Self { name: written.constitution, preamble: written.preamble, articles };
+        if let Some(terms) = &written.amendments {
+            let line = terms.referenced.line();
+            flaws.extend(terms.value.flaws().into_iter().map(|flaw| Flaw::new(line, format!("amendments: {flaw}"))));
+        }
+        let amendments = written.amendments.map(|terms| terms.value);
+        let document = Self { name: written.constitution, preamble: written.preamble, articles, amendments };
         if flaws.is_empty() { Ok(document) } else { Err(flaws) }
     }
 

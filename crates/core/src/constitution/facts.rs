@@ -1,7 +1,7 @@
 //! What a rule can see. Words stand as on the wire; a text nobody gave is empty, so that comparing it is no error.
 
 use super::rulings::Point;
-use super::walk::Reads;
+use super::walk::{Reads, STEP};
 use crate::command::Submission;
 use crate::event::{RequestText, Submitted};
 use crate::plan::{Does, Plan, StepText};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// The fields of `task`.
-pub(super) const TASK: [&str; 21] = [
+pub(super) const TASK: [&str; 22] = [
     "acceptance_criteria",
     "autonomy",
     "depends_on",
@@ -33,12 +33,11 @@ pub(super) const TASK: [&str; 21] = [
     "subject_ref_type",
     "tags",
     "task_type",
+    "title",
 ];
 /// Of them, those with text that is compared whole, by which rules are found without being run.
 pub(super) const KEYS: [&str; 8] =
     ["autonomy", "execution_mode", "namespace", "owner_type", "priority", "source", "subject_ref_type", "task_type"];
-/// `title` stands apart only because it sorts behind them.
-pub(super) const TITLE: &str = "title";
 /// The fields of `plan`.
 pub(super) const PLAN: [&str; 4] = ["actions", "acts", "size", "steps"];
 /// What may be asked of `plan`.
@@ -49,6 +48,12 @@ pub(super) const NOW: [&str; 3] = ["at", "hour", "weekday"];
 pub(super) const ACTION: [&str; 7] = ["acts", "id", "model", "name", "params", "path", "undoes"];
 /// The fields of `result`.
 pub(super) const RESULT: [&str; 2] = ["metrics", "output"];
+/// The fields of a step in `plan.steps`.
+pub(super) const STEP_FIELDS: [&str; 11] =
+    ["path", "id", "title", "action", "capabilities", "params", "acts", "optional", "model", "gates", "undone_by"];
+/// All fields there are, each a bit of what a rule reads: at most 64.
+pub(super) const FIELDS: [(&str, &[&str]); 6] =
+    [("task", &TASK), ("plan", &PLAN), ("action", &ACTION), ("result", &RESULT), ("now", &NOW), (STEP, &STEP_FIELDS)];
 /// What a rule can see, and where.
 pub(super) const VARIABLES: [(&str, &[Point]); 5] = [
     ("task", &Point::ALL),
@@ -59,14 +64,8 @@ pub(super) const VARIABLES: [(&str, &[Point]); 5] = [
 ];
 
 /// The fields of a variable.
-pub(super) fn fields(variable: &str) -> Vec<&'static str> {
-    match variable {
-        "task" => TASK.into_iter().chain([TITLE]).collect(),
-        "plan" => PLAN.into(),
-        "action" => ACTION.into(),
-        "result" => RESULT.into(),
-        _ => NOW.into(),
-    }
+pub(super) fn fields(variable: &str) -> &'static [&'static str] {
+    FIELDS.into_iter().find(|(name, _)| *name == variable).map_or(&[], |(_, fields)| fields)
 }
 
 /// What is judged. Which parts of it are there depends on the point.
@@ -141,10 +140,10 @@ fn plain(word: Value) -> std::borrow::Cow<'static, str> {
 }
 
 /// `task`, as far as rules read it.
-pub(super) fn task(facts: &Submitted, text: &RequestText, reads: &Reads) -> Value {
+pub(super) fn task(facts: &Submitted, text: &RequestText, reads: Reads) -> Value {
     let optional = |text: &Option<Box<str>>| Value::from(text.as_deref().unwrap_or_default());
     let mut task = Map::new();
-    for field in TASK.into_iter().chain([TITLE]).filter(|field| reads.has("task", field)) {
+    for field in reads.of("task") {
         let value = match field {
             "acceptance_criteria" => json!(text.acceptance_criteria),
             "autonomy" => word(&facts.autonomy),
@@ -183,7 +182,7 @@ pub(super) fn task(facts: &Submitted, text: &RequestText, reads: &Reads) -> Valu
 }
 
 /// `plan`, as far as rules read it.
-pub(super) fn plan(plan: &Plan, texts: &[StepText], payload: &Value, reads: &Reads) -> Value {
+pub(super) fn plan(plan: &Plan, texts: &[StepText], payload: &Value, reads: Reads) -> Value {
     let mut facts = Map::new();
     if reads.has("plan", "size") {
         facts.insert("size".into(), json!(plan.steps.iter().filter(|step| step.does() != Does::Group).count()));
@@ -202,27 +201,34 @@ pub(super) fn plan(plan: &Plan, texts: &[StepText], payload: &Value, reads: &Rea
                 (true, Value::Object(payload)) => payload,
                 _ => &words.params,
             };
-            json!({
-                "path": step.path,
-                "id": step.key.as_deref().unwrap_or_default(),
-                "title": words.title,
-                "action": step.action,
-                "capabilities": step.capabilities,
-                "params": params,
-                "acts": step.acts,
-                "optional": step.optional,
-                "model": step.model.as_deref().unwrap_or_default(),
-                "gates": step.gates.iter().filter(|gate| !gate.advisory).map(|gate| gate.kind.word()).collect::<Vec<_>>(),
-                "undone_by": step.compensation.as_ref().map_or("", |how| &*how.action),
-            })
+            let field = |field: &'static str| {
+                let value = match field {
+                    "path" => json!(step.path),
+                    "id" => json!(step.key.as_deref().unwrap_or_default()),
+                    "title" => json!(words.title),
+                    "action" => json!(step.action),
+                    "capabilities" => json!(step.capabilities),
+                    "params" => json!(params),
+                    "acts" => json!(step.acts),
+                    "optional" => json!(step.optional),
+                    "model" => json!(step.model.as_deref().unwrap_or_default()),
+                    "gates" => {
+                        json!(step.gates.iter().filter(|gate| !gate.advisory).map(|gate| gate.kind.word()).collect::<Vec<_>>())
+                    }
+                    "undone_by" => json!(step.compensation.as_ref().map_or("", |how| &*how.action)),
+                    other => unreachable!("{other} is not in the list"),
+                };
+                (field.to_owned(), value)
+            };
+            reads.of(STEP).map(field).collect::<Map<_, _>>()
         });
-        facts.insert("steps".into(), steps.collect());
+        facts.insert("steps".into(), steps.map(Value::Object).collect());
     }
     Value::Object(facts)
 }
 
 /// `action`, as far as rules read it.
-pub(super) fn action(act: &Act<'_>, reads: &Reads) -> Value {
+pub(super) fn action(act: &Act<'_>, reads: Reads) -> Value {
     let all = [
         ("acts", json!(act.acts)),
         ("id", json!(act.id.unwrap_or_default())),
@@ -240,7 +246,7 @@ pub(super) fn action(act: &Act<'_>, reads: &Reads) -> Value {
 }
 
 /// `result`, as far as rules read it.
-pub(super) fn result(success: &Success, reads: &Reads) -> Value {
+pub(super) fn result(success: &Success, reads: Reads) -> Value {
     let mut facts = Map::new();
     if reads.has("result", "output") {
         facts.insert("output".into(), success.output.clone());

@@ -1,5 +1,6 @@
 //! A document, compiled: its conditions checked against what there is to see, and found again by the words they compare.
 
+use super::amendment::Paper;
 use super::document::{Document, Flaw, Rule};
 use super::facts::{self, About, Act};
 use super::graph::Graph;
@@ -35,6 +36,8 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
 #[derive(Debug)]
 pub struct Law {
     document: Document,
+    /// As it was written, where it was.
+    text: Option<Arc<str>>,
     digest: Box<str>,
     rules: Vec<Compiled>,
     shelves: [Shelf; Point::ALL.len()],
@@ -43,6 +46,7 @@ pub struct Law {
 struct Compiled {
     rule: Rule,
     program: Program,
+    reads: Reads,
     loops: u32,
 }
 
@@ -70,7 +74,6 @@ struct Shelf {
     by_action: HashMap<Box<str>, Vec<usize>>,
     /// Those about what acts on the outside.
     if_acts: Vec<usize>,
-    reads: Reads,
 }
 
 /// What has to be so for a condition to hold.
@@ -87,7 +90,7 @@ impl Law {
     /// Everything wrong with it, each with its line: its form; a condition that is no CEL, sees what is not there, compares what cannot be
     /// compared, is not true or false, or could take too long.
     pub fn read(text: &str) -> Result<Self, Vec<Flaw>> {
-        Self::compile(Document::read(text)?)
+        Ok(Self { text: Some(text.into()), ..Self::compile(Document::read(text)?)? })
     }
 
     /// The law of a house that has none of its own.
@@ -119,18 +122,24 @@ impl Law {
             flaws.extend(seen.flaws.into_iter().map(|what| Flaw::new(rule.line, format!("`when` {what}"))));
             let n = rules.len();
             for (point, shelf) in Point::ALL.into_iter().zip(&mut shelves).filter(|(point, _)| rule.at.contains(point)) {
-                shelf.reads.join(seen.reads.clone());
                 shelf.file(n, program.expression(), point);
             }
-            rules.push(Compiled { rule: rule.clone(), program, loops: seen.loops });
+            rules.push(Compiled { rule: rule.clone(), program, reads: seen.reads, loops: seen.loops });
         }
         let digest = Sha256::digest(serde_json::to_vec(&document).expect("a document is plain data"));
         let digest = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
-        let law = Self { document, digest, rules, shelves };
+        let law = Self { document, text: None, digest, rules, shelves };
         if flaws.is_empty() {
             flaws.extend(law.trial());
         }
         if flaws.is_empty() { Ok(law) } else { Err(flaws) }
+    }
+
+    /// The document as it was written, where it was read from a text.
+    pub fn paper(&self) -> Option<Paper> {
+        let Document { name, amendments, .. } = &self.document;
+        let terms = amendments.clone().unwrap_or_default();
+        Some(Paper { digest: self.digest.clone(), name: name.as_str().into(), terms, text: self.text.clone()? })
     }
 
     /// What people wrote.
@@ -145,7 +154,7 @@ impl Law {
 
     /// Whether it has rules at a point at all.
     pub(crate) fn speaks_at(&self, point: Point) -> bool {
-        let Shelf { always, by_word, by_action, if_acts, reads: _ } = &self.shelves[point as usize];
+        let Shelf { always, by_word, by_action, if_acts } = &self.shelves[point as usize];
         !(always.is_empty() && by_word.is_empty() && by_action.is_empty() && if_acts.is_empty())
     }
 
@@ -157,13 +166,14 @@ impl Law {
         if candidates.is_empty() {
             return judged;
         }
-        let (context, longest) = seen(about, &shelf.reads);
+        let reads = candidates.iter().fold(Reads::default(), |reads, n| reads.and(self.rules[*n].reads));
+        let (context, longest) = seen(about, reads);
         let turns_max = match point {
             Point::Admission | Point::Plan => TURNS_MAX,
             Point::Action | Point::Result => TURNS_MAX_WITHIN,
         };
         for n in candidates {
-            let Compiled { rule, program, loops } = &self.rules[n];
+            let Compiled { rule, program, loops, reads: _ } = &self.rules[n];
             let turns = longest.saturating_pow(*loops);
             let holds = match turns <= turns_max {
                 true => program.execute(&context).map_err(|error| error.to_string()),
@@ -200,8 +210,7 @@ impl Law {
         }
         let facts = &mut submission.facts;
         for said in judged.said.iter().filter(|said| said.risk.is_some_and(|risk| risk > Risk::Low)) {
-            let risk = said.risk.unwrap_or_default();
-            let why = format!("{}: {} ({})", risk.word(), said.message, said.rule).into();
+            let why = said.sees_risk();
             if !facts.risk_reasons.contains(&why) {
                 facts.risk_reasons.push(why);
             }
@@ -243,7 +252,7 @@ impl Law {
         let act = Act { path: "1", id: None, name: "shell.run", params: &params, acts: true, model: None, undoes: false };
         let about = About { plan, ..About::the_task(&submission.facts, &submission.text, Time(0)) };
         let about = About { action: Some(&act), result: Some(&result), ..about };
-        let (context, _) = seen(&about, &Reads::everything());
+        let (context, _) = seen(&about, Reads::everything());
         let mut flaws = Vec::new();
         for Compiled { rule, program, .. } in &self.rules {
             let what = match program.execute(&context) {
@@ -258,7 +267,7 @@ impl Law {
 }
 
 /// What conditions that read this much can see, and how long the longest list in it is.
-fn seen(about: &About<'_>, reads: &Reads) -> (Context<'static, 'static>, u64) {
+fn seen(about: &About<'_>, reads: Reads) -> (Context<'static, 'static>, u64) {
     let mut longest = 1;
     let mut context = Context::with_env(ENV.clone());
     let mut bind = |name: &str, value: Value| {

@@ -5,8 +5,13 @@
 //! `walk` looks through conditions, `facts` says what a rule can see, `graph` and `questions` answer for the shape of a plan. Pure: the same document and the same request give the same
 //! ruling, so that anybody can ask again.
 
+mod amendment;
+#[cfg(feature = "rules")]
+mod assembly;
 #[cfg(feature = "rules")]
 mod cases;
+#[cfg(feature = "rules")]
+mod compare;
 #[cfg(feature = "rules")]
 mod document;
 #[cfg(feature = "rules")]
@@ -18,14 +23,20 @@ mod law;
 #[cfg(feature = "rules")]
 mod questions;
 mod rulings;
+mod shown;
 #[cfg(test)]
 #[cfg(feature = "rules")]
 mod tests;
 #[cfg(feature = "rules")]
 mod walk;
 
+pub use amendment::{Adopted, AdoptedFrom, AmendmentOutcome, ConstitutionEvent, Paper, Percent, Proposed, Terms, VersionHead};
+#[cfg(feature = "rules")]
+pub use assembly::{Amendment, Assembly, Constitution, ConstitutionCommand, OPEN_MAX};
 #[cfg(feature = "rules")]
 pub use cases::{Case, CaseFailed, cases};
+#[cfg(feature = "rules")]
+pub use compare::compare;
 #[cfg(feature = "rules")]
 pub use document::{Article, Document, Flaw, Rule};
 #[cfg(feature = "rules")]
@@ -33,6 +44,10 @@ pub use facts::{About, Act};
 #[cfg(feature = "rules")]
 pub use law::Law;
 pub use rulings::{Judged, Point, Ruling, Said};
+pub use shown::{
+    AmendmentState, AmendmentView, AmendmentVote, Candidate, Changed, Flip, Follows, Impact, ImpactReport, InForce, NewAmendment,
+    NewVote, ReplayReport, StepImpact, VersionView,
+};
 
 #[cfg(feature = "rules")]
 /// The document that stands where a house has none of its own.

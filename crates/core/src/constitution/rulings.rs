@@ -83,6 +83,11 @@ pub struct Said {
 }
 
 impl Said {
+    /// The risk it sees, as a reason: which risk, why, by which rule.
+    pub fn sees_risk(&self) -> Box<str> {
+        format!("{}: {} ({})", self.risk.unwrap_or_default().word(), self.message, self.rule).into()
+    }
+
     /// The article it stands in.
     pub fn article(&self) -> &str {
         self.rule.rsplit_once('.').map_or(&*self.rule, |(article, _)| article)

@@ -1,3 +1,5 @@
+mod amending;
+
 use super::*;
 use crate::policy::Policy;
 use crate::request;

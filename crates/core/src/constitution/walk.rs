@@ -5,7 +5,6 @@ use super::questions::{gate, gates};
 use super::rulings::Point;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
-use std::collections::BTreeSet;
 
 /// How deep loops may stand in one another.
 const LOOPS_MAX: u32 = 2;
@@ -14,38 +13,77 @@ const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null
 /// How many names a question to `plan` takes.
 const NAMES: usize = 2;
 
-/// What conditions read.
-#[derive(Clone, Debug, Default)]
+/// What conditions read: a bit for each field there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reads {
-    fields: BTreeSet<(&'static str, &'static str)>,
-    /// Variables that are used whole.
-    whole: BTreeSet<&'static str>,
+    fields: u64,
     /// Whether `plan` is asked questions.
     pub(super) questions: bool,
 }
 
+/// The name under which the fields of the steps of a plan are known; no variable.
+pub(super) const STEP: &str = "step";
+
 impl Reads {
     /// All there is.
     pub(super) fn everything() -> Self {
-        Self { whole: facts::VARIABLES.map(|(name, _)| name).into(), questions: true, ..Self::default() }
+        Self { fields: u64::MAX, questions: true }
     }
 
-    pub(super) fn has(&self, variable: &'static str, field: &'static str) -> bool {
-        self.whole.contains(variable) || self.fields.contains(&(variable, field))
+    pub(super) fn has(self, variable: &str, field: &str) -> bool {
+        self.fields & bit(variable, field) != 0
     }
 
     /// Whether anything of a variable is read.
-    pub(super) fn any_of(&self, variable: &str) -> bool {
-        self.whole.contains(variable)
-            || self.fields.iter().any(|(of, _)| *of == variable)
-            || (variable == "plan" && self.questions)
+    pub(super) fn any_of(self, variable: &str) -> bool {
+        self.fields & whole(variable) != 0 || (variable == "plan" && self.questions)
     }
 
-    pub(super) fn join(&mut self, other: Self) {
-        self.fields.extend(other.fields);
-        self.whole.extend(other.whole);
-        self.questions |= other.questions;
+    /// The fields of a variable that are read.
+    pub(super) fn of(self, variable: &str) -> impl Iterator<Item = &'static str> {
+        let (first, fields) = place(variable);
+        fields.iter().enumerate().filter(move |(n, _)| self.fields & (1 << (first + n)) != 0).map(|(_, field)| *field)
     }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { fields: self.fields | other.fields, questions: self.questions || other.questions }
+    }
+
+    fn note(&mut self, variable: &str, field: &str) {
+        self.fields |= bit(variable, field);
+        if (variable, field) == ("plan", "steps") {
+            self.fields |= whole(STEP);
+        }
+    }
+
+    fn note_whole(&mut self, variable: &str) {
+        self.fields |= whole(variable);
+        if variable == "plan" {
+            self.fields |= whole(STEP);
+        }
+    }
+}
+
+/// The first bit of a variable, and its fields in order.
+fn place(variable: &str) -> (usize, &'static [&'static str]) {
+    let mut first = 0;
+    for (name, fields) in facts::FIELDS {
+        if name == variable {
+            return (first, fields);
+        }
+        first += fields.len();
+    }
+    (first, &[])
+}
+
+fn bit(variable: &str, field: &str) -> u64 {
+    let (first, fields) = place(variable);
+    fields.iter().position(|known| *known == field).map_or(0, |n| 1 << (first + n))
+}
+
+fn whole(variable: &str) -> u64 {
+    let (first, fields) = place(variable);
+    ((1 << fields.len()) - 1) << first
 }
 
 /// A walk through a condition: what it reads, how deep its loops are, what is wrong with it.
@@ -55,7 +93,8 @@ pub(super) struct Seen<'a> {
     pub(super) reads: Reads,
     /// How deep its loops stand in one another.
     pub(super) loops: u32,
-    scope: Vec<String>,
+    /// The variables of the loops it is in, and whether each is a step of the plan.
+    scope: Vec<(String, bool)>,
     pub(super) flaws: Vec<String>,
 }
 
@@ -72,7 +111,11 @@ impl Seen<'_> {
             Expr::Unspecified | Expr::Literal(_) => {}
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) => match &select.operand.expr {
-                Expr::Ident(name) if !self.scope.contains(name) => self.field(name, &select.field),
+                Expr::Ident(name) => match self.in_scope(name) {
+                    None => self.field(name, &select.field),
+                    Some(true) => self.step_field(name, &select.field),
+                    Some(false) => {}
+                },
                 _ => self.look(&select.operand, loops),
             },
             Expr::Call(call) => self.call(call, loops),
@@ -87,9 +130,18 @@ impl Seen<'_> {
             }
             Expr::Struct(made) => self.flaws.push(format!("makes a {}; rules only look", made.type_name)),
             Expr::Comprehension(each) => {
-                self.look(&each.iter_range, loops);
+                // Of steps that are looked at one by one only what is looked at is needed.
+                let steps = self.is_steps(&each.iter_range) && each.iter_var2.is_none();
+                match steps {
+                    true => {
+                        self.variable("plan");
+                        self.reads.fields |= bit("plan", "steps");
+                    }
+                    false => self.look(&each.iter_range, loops),
+                }
                 let before = self.scope.len();
-                self.scope.extend([each.iter_var.clone(), each.accu_var.clone()].into_iter().chain(each.iter_var2.clone()));
+                self.scope.push((each.iter_var.clone(), steps));
+                self.scope.extend(std::iter::once(each.accu_var.clone()).chain(each.iter_var2.clone()).map(|name| (name, false)));
                 self.loops = self.loops.max(loops + 1);
                 if loops + 1 > LOOPS_MAX {
                     self.flaws.push(format!("has loops more than {LOOPS_MAX} deep"));
@@ -102,9 +154,28 @@ impl Seen<'_> {
         }
     }
 
+    /// Whether a name is that of a loop, and if so whether it stands for a step.
+    fn in_scope(&self, name: &str) -> Option<bool> {
+        self.scope.iter().rev().find(|(known, _)| known == name).map(|(_, step)| *step)
+    }
+
+    fn is_steps(&self, expr: &IdedExpr) -> bool {
+        let Expr::Select(select) = &expr.expr else { return false };
+        let plan = matches!(&select.operand.expr, Expr::Ident(name) if name == "plan" && self.in_scope(name).is_none());
+        plan && !select.test && select.field == "steps"
+    }
+
+    fn step_field(&mut self, name: &str, field: &str) {
+        if facts::STEP_FIELDS.contains(&field) {
+            self.reads.note(STEP, field);
+        } else {
+            self.flaws.push(format!("reads {name}.{field}; a step has {}", facts::STEP_FIELDS.join(", ")));
+        }
+    }
+
     fn call(&mut self, call: &CallExpr, loops: u32) {
         let asks_plan = call.target.as_ref().is_some_and(|of| matches!(&of.expr, Expr::Ident(name) if name == "plan"));
-        if asks_plan && !self.scope.iter().any(|name| name == "plan") {
+        if asks_plan && self.in_scope("plan").is_none() {
             match facts::QUESTIONS.contains(&call.func_name.as_str()) {
                 true => self.question(call),
                 false => self.flaws.push(format!(
@@ -119,7 +190,7 @@ impl Seen<'_> {
         if call.func_name == operators::INDEX
             && let [of, by] = &call.args[..]
             && let (Expr::Ident(name), Some(field)) = (&of.expr, literal(by))
-            && !self.scope.contains(name)
+            && self.in_scope(name).is_none()
         {
             return self.field(name, &field);
         }
@@ -145,11 +216,14 @@ impl Seen<'_> {
 
     /// A variable used whole.
     fn name(&mut self, name: &str) {
-        if self.scope.iter().any(|known| known == name) || TYPES.contains(&name) {
-            return;
+        match self.in_scope(name) {
+            Some(true) => return self.reads.note_whole(STEP),
+            Some(false) => return,
+            None if TYPES.contains(&name) => return,
+            None => {}
         }
         if let Some(variable) = self.variable(name) {
-            self.reads.whole.insert(variable);
+            self.reads.note_whole(variable);
         }
     }
 
@@ -157,9 +231,7 @@ impl Seen<'_> {
         let Some(variable) = self.variable(name) else { return };
         let known = facts::fields(variable);
         match known.iter().find(|known| **known == field) {
-            Some(field) => {
-                self.reads.fields.insert((variable, field));
-            }
+            Some(field) => self.reads.note(variable, field),
             None => self.flaws.push(format!("reads {variable}.{field}; known are {}", known.join(", "))),
         }
     }

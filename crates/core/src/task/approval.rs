@@ -94,7 +94,7 @@ impl Task {
     }
 
     /// A step as an action.
-    fn as_action<'a>(&'a self, i: u32, params: &'a Map<String, Value>) -> Act<'a> {
+    pub(super) fn as_action<'a>(&'a self, i: u32, params: &'a Map<String, Value>) -> Act<'a> {
         let step = &self.board.steps[i as usize];
         Act {
             path: &step.path,

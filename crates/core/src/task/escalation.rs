@@ -121,7 +121,8 @@ impl Task {
     /// Whether more resources could help: not where votes or a plan are what is missing.
     fn can_go_on(&self) -> bool {
         match self.escalated {
-            Some(EscalationReason::ReviewUndecided | EscalationReason::NoPlan) | None => false,
+            // The house does not let go on what its own constitution refuses.
+            Some(EscalationReason::ReviewUndecided | EscalationReason::NoPlan | EscalationReason::Constitution) | None => false,
             Some(
                 EscalationReason::RetriesSpent
                 | EscalationReason::Requested

@@ -138,6 +138,7 @@ impl Task {
                 self.approval_answered(step, (digest, args_digest), *answer, *self_decided, at);
             }
             Event::ParamsChanged { .. } => {}
+            Event::JudgedAnew(anew) => self.was_judged_anew(anew),
             Event::ResultJudged { step, confirm, .. } => self.with_step(step, |task, i| {
                 if *confirm {
                     task.board.steps[i as usize].confirm_by_person();
@@ -228,6 +229,7 @@ impl Task {
                         self.stop_retrying();
                     }
                     EscalationReason::CompensationFailed => self.undo_stopped(),
+                    EscalationReason::Constitution => self.outlawed = false,
                     EscalationReason::Requested | EscalationReason::NoPlan => {}
                 }
                 if let Some(priority) = priority {
@@ -269,6 +271,9 @@ impl Task {
                 self.doubt(&change.findings);
                 if change.text {
                     self.ask_again();
+                }
+                if change.text || change.mode.is_some() || change.priority.is_some() {
+                    self.unjudge();
                 }
                 if let Some(deadline) = change.deadline {
                     self.facts.deadline = Some(deadline);
@@ -444,6 +449,7 @@ impl Task {
         self.retrying = false;
         self.review = None;
         self.review_owed = false;
+        self.outlawed = false;
         self.dangling.clear();
         self.listeners.clear();
         self.listening.clear();

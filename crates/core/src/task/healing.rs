@@ -315,7 +315,10 @@ fn may_go_back(reason: EscalationReason) -> bool {
         | EscalationReason::HumanIntervention
         | EscalationReason::HealingSpent
         | EscalationReason::Requested => true,
-        EscalationReason::ReviewUndecided | EscalationReason::NoPlan | EscalationReason::CompensationFailed => false,
+        EscalationReason::ReviewUndecided
+        | EscalationReason::NoPlan
+        | EscalationReason::CompensationFailed
+        | EscalationReason::Constitution => false,
     }
 }
 

@@ -170,7 +170,8 @@ impl Task {
 
     /// Whether the council, or somebody who asked for a decision, is what it waits for.
     fn approval_helps(&self) -> bool {
-        let asked = matches!(self.escalated, Some(EscalationReason::ReviewUndecided | EscalationReason::Requested));
+        use EscalationReason::{Constitution, Requested, ReviewUndecided};
+        let asked = matches!(self.escalated, Some(ReviewUndecided | Requested | Constitution));
         let open = self.review.as_ref().is_some_and(|r| r.question != Question::Escalation);
         open || self.review_owed || asked
     }

@@ -14,6 +14,7 @@
 //! - `questions`: what it asks of people.
 //! - `standing`: where all that leaves it: its status, what it offers, when to look at it again.
 
+mod amended;
 mod approval;
 mod claim;
 mod decide;
@@ -159,6 +160,9 @@ pub struct Task {
     /// What people were asked about single steps, by path.
     #[serde(default)]
     approvals: BTreeMap<Box<str>, approval::Approval>,
+    /// The constitution refuses it, and nobody was told yet.
+    #[serde(default)]
+    outlawed: bool,
     effects: BTreeMap<EffectId, Effect>,
     /// Of each step, the effects of which nobody knows, or not yet, whether they happened.
     open_effects: BTreeMap<Box<str>, BTreeSet<EffectId>>,
@@ -356,6 +360,7 @@ impl Task {
             lost_children: BTreeSet::new(),
             called_off: None,
             approvals: BTreeMap::new(),
+            outlawed: false,
             effects: BTreeMap::new(),
             open_effects: BTreeMap::new(),
             dangling: BTreeSet::new(),

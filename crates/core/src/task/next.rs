@@ -48,6 +48,9 @@ impl Task {
         if self.is_held() {
             return None;
         }
+        if let Some(draft) = self.judged_anew(cx).or_else(|| self.outlawed_follows(cx)) {
+            return Some(draft);
+        }
         if self.review_owed {
             return Some(self.open_review_of(Question::Admission, cx));
         }

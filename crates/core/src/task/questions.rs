@@ -220,6 +220,10 @@ impl Task {
             EscalationReason::ReviewUndecided => {
                 asked.acts.push(self.by_override("approve in spite of the votes", json!({"decision": "APPROVE"}), "approve"));
             }
+            EscalationReason::Constitution => {
+                asked.acts.push(self.by_override("let it go on in spite of the rule", json!({"decision": "APPROVE"}), "approve"));
+                asked.acts.push(self.another_plan());
+            }
             EscalationReason::NoPlan => asked.acts.push(self.another_plan()),
             EscalationReason::RetriesSpent
             | EscalationReason::Requested

@@ -4,6 +4,7 @@
 mod world;
 
 mod affinity;
+mod amended;
 mod approvals;
 mod beginnings;
 mod compensation;

@@ -270,5 +270,6 @@ pub(super) fn told(reason: EscalationReason) -> &'static str {
         EscalationReason::NoPlan => "nobody planned it in time",
         EscalationReason::CompensationFailed => "what was done could not be undone",
         EscalationReason::HealingSpent => "its failures were dealt with often enough without a person",
+        EscalationReason::Constitution => "the constitution in force refuses it",
     }
 }

@@ -5,6 +5,7 @@ use crate::engine::plan_in;
 use crate::writer::{Claim, Done, Idempotency, Job, Reply, Submit};
 use ephor_core::agent::AgentCommand;
 use ephor_core::command::{Answer, Command, Refusal};
+use ephor_core::constitution::ConstitutionCommand;
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::namespace::NamespaceEvent;
@@ -31,6 +32,7 @@ pub(super) enum What {
     Agent { id: AgentId, command: AgentCommand },
     Erase { task: TaskId },
     Fact { event: NamespaceEvent },
+    Amend { command: ConstitutionCommand },
 }
 
 impl World {
@@ -57,6 +59,7 @@ impl World {
             What::Claim { wish, until, .. } => (shared(), Job::Claim(Claim { wish, until, held_first: false })),
             What::Agent { id, command } => (shared(), Job::Agent { id, command, actor: Actor::human("ann") }),
             What::Fact { event } => (shared(), Job::Namespace { name: "*".into(), event, actor: Actor::human("ann") }),
+            What::Amend { command } => (shared(), Job::Constitution { command, actor: Actor::human("ann") }),
             What::Erase { task } => (shared(), Job::Erase { task, actor: Actor::human("ann") }),
         })
     }
@@ -81,7 +84,7 @@ impl World {
     /// The answer was lost, or the process ended: nobody knows whether it was done. What can be asked again is asked again.
     fn unanswered(&mut self, what: What) {
         match &what {
-            What::Submit { key: None, .. } | What::Fact { .. } => {}
+            What::Submit { key: None, .. } | What::Fact { .. } | What::Amend { .. } => {}
             What::Claim { worker, .. } => self.workers[*worker].waiting = false,
             What::Report { worker, report } => {
                 let (worker, report) = (*worker, report.clone());
@@ -124,6 +127,7 @@ impl World {
             (What::Report { worker, report }, answer) => self.reported(worker, report, answer),
             (What::Agent { id, .. }, Ok(done)) => self.observer.agent_reached(id, done.version),
             (What::Agent { .. }, Err(_)) | (What::Fact { .. }, Ok(_)) => Ok(()),
+            (What::Amend { .. }, _) => Ok(()),
             (What::Fact { event }, Err(refusal)) => Err(format!("{event:?} was refused: {refusal}")),
             (What::Erase { task }, Ok(done)) => {
                 self.observer.reached(task, done.version)?;

@@ -57,7 +57,9 @@ impl World {
         }
         let left: Vec<String> =
             self.observer.unfinished().map(|(id, e)| format!("{id} {} {:?}", e.task.status(), e.task.waiting())).collect();
-        Err(format!("it never ends: {}", left.join("; ")))
+        let asked: Vec<&What> =
+            self.asked.iter().map(|asked| &asked.what).filter(|what| !matches!(what, What::Claim { .. })).collect();
+        Err(format!("it never ends: {}; unanswered: {asked:?}", left.join("; ")))
     }
 
     /// Every agent takes what it can and does it.

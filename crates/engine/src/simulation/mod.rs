@@ -70,6 +70,9 @@ impl fmt::Display for Failure {
 /// Branches that have to be reached: a run in which a rare thing never happened has proven nothing about it.
 pub const BRANCHES: &[&str] = &[
     "agent on probation",
+    "amendment adopted",
+    "amendment overtaken",
+    "amendment rejected",
     "answer lost",
     "approved by override",
     "attempt timed out",
@@ -114,6 +117,8 @@ pub const BRANCHES: &[&str] = &[
     "queue full",
     "rate opened",
     "recurred",
+    "refused by an amendment",
+    "reviewed because of an amendment",
     "run missed",
     "run replaced",
     "reassigned",

@@ -13,6 +13,7 @@ use crate::writer::{Writer, decide};
 use ephor_core::agent::AgentEvent;
 use ephor_core::breaker::BreakerOf;
 use ephor_core::command::{self, Answer, Command, Context};
+use ephor_core::constitution::{Constitution, ConstitutionEvent};
 use ephor_core::event::{Actor, Assigned, Event, Letter};
 use ephor_core::id::{AgentId, ClaimId, EffectId, StreamId, StreamKind, TaskId};
 use ephor_core::matching::{Able, Key, fits};
@@ -74,6 +75,8 @@ pub(super) struct Observer {
     parts: HashMap<TaskId, BTreeSet<TaskId>>,
     /// What each claim was granted.
     claims: HashMap<ClaimId, Vec<(TaskId, WorkKey, u32)>>,
+    /// The constitution as far as it was looked at.
+    constitution: Constitution,
     looks: u32,
 }
 
@@ -105,6 +108,7 @@ impl Observer {
             dependents: HashMap::new(),
             parts: HashMap::new(),
             claims: HashMap::new(),
+            constitution: Constitution::default(),
             looks: 0,
         }
     }
@@ -300,6 +304,7 @@ impl Observer {
                 }
                 self.tools_are_trusted(id, &a.work, stored.at)?;
                 self.was_approved(id, a)?;
+                self.was_judged(id, "was given away")?;
                 self.claims.entry(a.claim).or_default().push((id, a.work.clone(), a.attempt));
                 let sign = Sign { attempt: a.attempt, mono, lease_ms: a.lease_ms, agent: a.agent, dead: false };
                 self.signs.insert((id, a.work.clone()), sign);
@@ -310,7 +315,10 @@ impl Observer {
             Event::StepBlocked { step, reason: BlockReason::AgentOffline, .. } => {
                 self.accused(id, &WorkKey::Step(step.clone()), mono)?;
             }
-            Event::EffectGranted(granted) => drop(self.granted.insert((id, granted.effect))),
+            Event::EffectGranted(granted) => {
+                self.was_judged(id, "acts")?;
+                self.granted.insert((id, granted.effect));
+            }
             Event::EffectSettled { effect, outcome } => drop(self.settled.insert((id, *effect, word(*outcome)))),
             Event::MailTaken { letters } => {
                 for letter in letters {
@@ -330,6 +338,15 @@ impl Observer {
         match asks && acts && assigned.approved.is_none() {
             true => Err(format!("{} of {id} was given away and nobody approved of it", assigned.work)),
             false => Ok(()),
+        }
+    }
+
+    /// Nothing goes on that the constitution in force has not judged.
+    fn was_judged(&self, id: TaskId, what: &str) -> Checked {
+        let (Some(paper), Some(examined)) = (&self.constitution.in_force, self.task(id)) else { return Ok(()) };
+        match &examined.task.facts.constitution {
+            Some(by) if *by == paper.digest => Ok(()),
+            by => Err(format!("{id} {what} under {by:?}, and {} is in force", paper.digest)),
         }
     }
 
@@ -388,6 +405,12 @@ impl Observer {
                 | NamespaceEvent::LimitSet(_)
                 | NamespaceEvent::LimitRemoved { .. } => {}
             }
+            return Ok(());
+        }
+        if stored.stream.kind == StreamKind::Constitution {
+            let event: ConstitutionEvent = serde_json::from_str(&stored.data).map_err(|e| e.to_string())?;
+            self.constitution.evolve(&event, Time(stored.at), &stored.actor);
+            branches::of_constitution(&event, counts);
             return Ok(());
         }
         let id = AgentId::from_bits(stored.stream.bits);

@@ -4,8 +4,9 @@ use super::answers::What;
 use super::requests::SIGNALS;
 use super::world::World;
 use ephor_core::command::{Approve, Changes, Command, Decision};
+use ephor_core::constitution::{AdoptedFrom, ConstitutionCommand, Law};
 use ephor_core::event::{Actor, DecisionWord, OverrideWord, TextChanges};
-use ephor_core::id::{AgentId, ReviewId, TaskId};
+use ephor_core::id::{AgentId, AmendmentId, ReviewId, TaskId};
 use ephor_core::review::VoteWord;
 use ephor_core::spec::{ExecutionMode, GateKind, Priority};
 use ephor_core::status::Status;
@@ -13,10 +14,39 @@ use ephor_core::work::{EffectOutcome, Judgement};
 use serde_json::json;
 
 impl World {
+    /// Somebody wants another constitution, votes on one, or names another in the configuration.
+    fn amend(&mut self) {
+        let constitution = self.process.writer.constitution();
+        let open: Vec<_> = constitution.open().map(|open| open.proposed.clone()).collect();
+        let command = match (self.chance.below(4), self.chance.pick(&open).cloned()) {
+            (0..3, Some(open)) => {
+                let amendment = open.amendment;
+                let voter = self.chance.pick(&open.voters).map(|judge| judge.id.clone());
+                let vote =
+                    *self.chance.pick(&[VoteWord::Approve, VoteWord::Approve, VoteWord::Reject]).unwrap_or(&VoteWord::Abstain);
+                ConstitutionCommand::Vote { amendment, voter, vote, reason: String::new() }
+            }
+            (n, _) => {
+                let other = super::world::AMENDED.iter().filter(|text| constitution.paper().is_none_or(|p| *p.text != ***text));
+                let text = other.copied().next().unwrap_or_default();
+                let Some(paper) = Law::read(text).ok().and_then(|law| law.paper()) else { return };
+                let amendment = AmendmentId::new(self.now().0, self.chance.bytes());
+                match n {
+                    3 => ConstitutionCommand::Configure { paper, from: AdoptedFrom::File },
+                    _ => ConstitutionCommand::Propose { amendment, paper, reason: "because".into() },
+                }
+            }
+        };
+        self.ask(What::Amend { command });
+    }
+
     /// Somebody does something about some task.
     pub(super) fn person(&mut self) {
         if self.flowing && self.chance.percent(8) {
             return self.steer_flow();
+        }
+        if self.amending && self.chance.percent(6) {
+            return self.amend();
         }
         let Some(task) = self.some_task() else { return };
         let Some(status) = self.observer.task(task).map(|e| e.task.status()) else { return };

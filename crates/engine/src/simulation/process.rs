@@ -2,6 +2,7 @@
 
 use super::chance::Chance;
 use crate::clock::{self, Clock, EngineTime};
+use crate::house::House;
 use crate::intake::{Intake, Item};
 use crate::leases::{Lapsed, Leases};
 use crate::store::memory::MemoryStore;
@@ -71,7 +72,8 @@ impl Process {
         let time = EngineTime::begin(&*clock, clock::highest(&*reader)?);
         let leases = Arc::new(Mutex::new(Leases::default()));
         let (now, mono) = (time.now(&*clock), clock.mono_ms());
-        let mut writer = Writer::start(store, policy, Box::new(entropy), leases.clone(), CACHE_BYTES, now, mono)?;
+        let house = Arc::new(House::new(policy));
+        let mut writer = Writer::start(store, house, Box::new(entropy), leases.clone(), CACHE_BYTES, now, mono)?;
         writer.write_late();
         writer.snapshot_every = SNAPSHOT_EVERY;
         let intake = Intake::new(QUEUE_MAX);
@@ -108,7 +110,7 @@ impl Process {
         loop {
             let now = self.now();
             let rest = jobs.split_off(first.min(jobs.len()));
-            replies.extend(self.writer.batch(&mut jobs, now, self.clock.mono_ms())?);
+            replies.extend(self.decided(&mut jobs, now)?);
             if rest.is_empty() {
                 break;
             }
@@ -166,8 +168,17 @@ impl Process {
 
     pub(super) fn batch(&mut self, mut jobs: Jobs) -> Result<Vec<(Ticket, Reply)>, StoreError> {
         let now = self.now();
-        let mut replies = self.writer.batch(&mut jobs, now, self.clock.mono_ms())?;
+        let mut replies = self.decided(&mut jobs, now)?;
         replies.extend(self.writer.finish()?);
+        Ok(replies)
+    }
+
+    /// Goes on until none is left: what follows another constitution is a batch of its own.
+    fn decided(&mut self, jobs: &mut Jobs, now: Time) -> Result<Vec<(Ticket, Reply)>, StoreError> {
+        let mut replies = self.writer.batch(jobs, now, self.clock.mono_ms())?;
+        while !jobs.is_empty() {
+            replies.extend(self.writer.batch(jobs, now, self.clock.mono_ms())?);
+        }
         Ok(replies)
     }
 }

@@ -46,6 +46,21 @@ articles:
       - {at: [result], when: 'action.name == "write"', verdict: WARN, message: told}
 "#;
 
+/// The constitutions that another town goes back and forth between.
+pub(super) const AMENDED: [&str; 2] = [
+    "constitution: A town that changes its mind\narticles:\n  - {id: town, title: Town}\namendments: {debate: 5s, voting: 60s}\n",
+    r#"
+constitution: A town that has changed its mind
+articles:
+  - id: town
+    title: Town
+    rules:
+      - {at: [plan], when: 'plan.does(["check"])', verdict: DENY, message: nobody checks any more}
+      - {at: [admission], when: 'task.namespace == "other" && task.priority != "LOW"', verdict: ESCALATE, message: people look}
+      - {at: [plan], when: 'plan.does(["write"]) && plan.size > 3', verdict: WARN, message: much is written, risk: HIGH}
+"#,
+];
+
 /// Whether a town has that law.
 pub(super) fn asks(policy: &Policy) -> bool {
     policy.law.as_ref().is_some_and(|law| law.document().name == "A town")
@@ -71,6 +86,8 @@ pub(super) struct World {
     pub(super) talkative: bool,
     /// Whether somebody places holds and sets limits.
     pub(super) flowing: bool,
+    /// Whether somebody amends the constitution.
+    pub(super) amending: bool,
     /// What somebody noticed while acting.
     pub(super) wrong: Option<String>,
     /// Lapses that were seen but not told yet.
@@ -91,6 +108,10 @@ impl World {
         if seed % 4 == 3 {
             policy.law = Some(Arc::new(Law::read(TOWN).expect("the law of the town is one")));
             policy.approval_wait = WireDuration { ms: 120_000 };
+        }
+        let amending = seed % 4 == 1;
+        if amending {
+            policy.law = Some(Arc::new(Law::read(AMENDED[0]).expect("the law of the town is one")));
         }
         let policy = Arc::new(policy);
         let flowing = chance.percent(40);
@@ -113,6 +134,7 @@ impl World {
             calm: false,
             talkative: false,
             flowing,
+            amending,
             wrong: None,
             suspects: Vec::new(),
             keys: Vec::new(),

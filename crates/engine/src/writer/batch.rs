@@ -1,5 +1,6 @@
 //! A batch on its way: the tasks it touches and what is to be written, folded task by task.
 
+use super::amending::TouchedConstitution;
 use super::{ClaimsSoFar, Reply, Ticket, UniquesSoFar};
 use crate::ids::IdMap;
 use crate::leases::Granted;
@@ -27,6 +28,7 @@ pub(super) struct Batch {
     pub(super) order: Vec<TaskId>,
     pub(super) agents: BTreeMap<AgentId, TouchedAgent>,
     pub(super) namespaces: BTreeMap<Box<str>, TouchedNamespace>,
+    pub(super) constitution: Option<TouchedConstitution>,
     /// For each group, the one it was joined to.
     joined: Vec<GroupNo>,
     pub(super) guards: Vec<(GroupNo, Guard)>,
@@ -184,6 +186,7 @@ impl Batch {
             order: Vec::new(),
             agents: BTreeMap::new(),
             namespaces: BTreeMap::new(),
+            constitution: None,
             joined: Vec::new(),
             guards: Vec::new(),
             mail: Vec::new(),
@@ -203,9 +206,9 @@ impl Batch {
         }
     }
 
-    /// Whether it should take nothing more.
+    /// Whether it should take nothing more. What is decided by another law than before is written after that law.
     pub(super) fn is_full(&self) -> bool {
-        self.jobs >= JOBS_MAX
+        self.jobs >= JOBS_MAX || self.constitution.is_some()
     }
 
     /// Brings a task into the batch.

@@ -27,7 +27,8 @@ impl<S: Store> Writer<S> {
         }
         let events: usize = groups.iter().flat_map(|g| &g.changes).map(|c| c.events.len()).sum();
         // What is not about tasks alone is seldom, and simpler to know written before anything else is decided.
-        let tasks_alone = batch.agents.is_empty() && batch.namespaces.is_empty() && spoiled.is_empty();
+        let tasks_alone =
+            batch.agents.is_empty() && batch.namespaces.is_empty() && batch.constitution.is_none() && spoiled.is_empty();
         let mailed = batch.mail.iter().filter_map(|(_, mail)| mail.target.task()).collect();
         let (empty, transitions) = (groups.is_empty(), transitions(&groups));
         if !empty {
@@ -186,6 +187,19 @@ impl<S: Store> Writer<S> {
                 snapshot: None,
             });
         }
+        if let Some(touched) = batch.constitution.as_mut().filter(|touched| !touched.events.is_empty()) {
+            let at = place(roots[touched.group], &mut groups);
+            let row = Row { created_at: batch.now.0, ..Row::default() };
+            groups[at].changes.push(Change {
+                stream: super::amending::stream(),
+                follows: touched.follows,
+                events: std::mem::take(&mut touched.events),
+                row: (touched.follows == 0).then(|| row.into()),
+                mail_taken: Vec::new(),
+                blobs: Vec::new(),
+                snapshot: None,
+            });
+        }
         for (group, guard) in batch.guards.drain(..).filter(|(group, _)| !spoiled.contains_key(&roots[*group])) {
             let at = place(roots[group], &mut groups);
             groups[at].guards.push(guard);
@@ -199,13 +213,16 @@ impl<S: Store> Writer<S> {
 
     /// Everything but what contradicts the rules or was refused is written: memory follows.
     fn written(&mut self, underway: Underway, refused: HashSet<GroupNo>) {
-        let Underway { batch, tasks, wake, spoiled, .. } = underway;
+        let Underway { mut batch, tasks, wake, spoiled, .. } = underway;
         self.earliest_wake = self.earliest_wake.into_iter().chain(wake).min();
         let roots: Vec<GroupNo> = (0..batch.groups()).map(|g| batch.root(g)).collect();
         let stands = |group: GroupNo| !refused.contains(&roots[group]) && !spoiled.contains_key(&roots[group]);
         for (_, mail) in batch.mail.iter().filter(|(group, _)| stands(*group)) {
             self.mailbox.extend(mail.target.task().filter(|task| !self.quarantine.contains_key(task)));
         }
+        let touched = batch.constitution.take();
+        let amended = touched.as_ref().is_some_and(|touched| stands(touched.group));
+        self.amended(touched, amended);
         batch.stalls.iter().filter(|(group, ..)| stands(*group)).for_each(|(_, task, then)| then.tell(*task));
         let mut lost = HashMap::new();
         let mut ended = Vec::new();
@@ -308,6 +325,7 @@ impl<S: Store> Writer<S> {
 
     /// Nothing of a batch stands: its tasks are gone from memory with it, and what was noted about them is read again.
     pub(super) fn forget(&mut self) {
+        self.obey_as_before();
         self.ready.clear();
         self.turns.stale = true;
         self.parked.wake_those(|_| true);

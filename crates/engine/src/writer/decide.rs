@@ -96,6 +96,7 @@ impl<S: Store> Writer<S> {
                 Ok(done)
             }
             Job::Namespace { name, event, actor } => self.namespace(batch, ask, &name, &event, &actor),
+            Job::Constitution { command, actor } => self.amend(batch, ask, command, &actor),
             Job::Once(once) => {
                 // What it wraps counts.
                 batch.jobs -= 1;
@@ -641,7 +642,7 @@ fn salt(entropy: &mut dyn Entropy) -> [u8; 16] {
 }
 
 /// An event of a stream that is no task: without status and without words.
-fn plain_event(
+pub(super) fn plain_event(
     stream: StreamId,
     version: u64,
     previous: &[u8; 32],
@@ -753,6 +754,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::ApprovalAnswered { .. }
         | Event::ParamsChanged { .. }
         | Event::ResultJudged { .. }
+        | Event::JudgedAnew(_)
         | Event::GateOpened { .. }
         | Event::GateJudged(_)
         | Event::ReviewOpened(_)

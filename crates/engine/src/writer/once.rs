@@ -43,6 +43,7 @@ impl<S: Store> Writer<S> {
             | Job::Asked(_)
             | Job::Keep { .. }
             | Job::Many(_)
+            | Job::Constitution { .. }
             | Job::Claim(_)
             | Job::Once(_)
             | Job::Erase { .. } => return Ok(Err(Refusal::NoWork("tasks have terms of their own"))),

@@ -40,8 +40,12 @@ fn desk_of(policy: Policy) -> Desk {
     let policy = Arc::new(policy);
     let now = Time(START);
     let entropy = Box::new(SystemEntropy::default());
-    let writer = Writer::start(store.clone(), policy, entropy, leases, 1 << 20, now, 0).unwrap();
+    let writer = Writer::start(store.clone(), house_of(policy), entropy, leases, 1 << 20, now, 0).unwrap();
     Desk { writer, store, now, made: 0 }
+}
+
+fn house_of(policy: Arc<Policy>) -> Arc<House> {
+    Arc::new(House::new(policy))
 }
 
 fn ann() -> Actor {

@@ -1,18 +1,84 @@
-//! `ephor constitution`: looking at the rules that bind tasks, checking a document, trying it on examples. Needs no engine.
+//! `ephor constitution`: looking at the rules that bind tasks, checking a document, trying it on examples. What is about a house is in
+//! `amend`; the rest needs no engine.
 
+use super::amend::{self, Act};
 use super::failure::{Exit, Failure};
-use super::{Cx, table};
+use super::{Cx, table, words};
 use crate::api::{ApiError, Kind};
 use clap::Subcommand;
 use ephor_core::constitution::{DEFAULT, Flaw, Law, cases};
+use ephor_core::id::AmendmentId;
 use ephor_core::plan::Problem;
+use ephor_core::review::VoteWord;
+use ephor_core::time::WireTime;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConstitutionCommand {
-    /// Print the document that is in force here: the file named under `constitution` in ephor.yaml, else the shipped one
-    Show,
+    /// Print the document that is in force here: what the house says, else the file named under `constitution` in ephor.yaml, else the shipped one
+    Show {
+        /// Another version of it, by its number
+        version: Option<u32>,
+    },
+    /// Every version there was, and how it came into force
+    History,
+    /// What a document says otherwise than the one in force
+    Diff {
+        /// The document
+        file: PathBuf,
+        /// List live tasks about which it says otherwise, and what would follow
+        #[arg(long)]
+        impact: bool,
+    },
+    /// Make recorded decisions again by a document, and list those that flip
+    Replay {
+        /// The document
+        file: PathBuf,
+        /// Only tasks that were submitted since: 2026-01-31T00:00:00Z
+        #[arg(long, value_name = "TIME", value_parser = words::time)]
+        since: Option<WireTime>,
+    },
+    /// Propose another document; it is decided on the terms of the one in force
+    Propose {
+        /// The document
+        file: PathBuf,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Amendments, or one with its votes and its document
+    Amendments {
+        /// Which
+        amendment: Option<AmendmentId>,
+    },
+    /// Stand behind an amendment
+    Sponsor {
+        /// Which
+        amendment: AmendmentId,
+    },
+    /// Vote on an amendment
+    Vote {
+        /// Which
+        amendment: AmendmentId,
+        /// What
+        #[arg(value_parser = words::word::<VoteWord>)]
+        vote: VoteWord,
+        /// Why
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// Whose vote it is, where it is not yours
+        #[arg(long, value_name = "JUDGE")]
+        judge: Option<String>,
+    },
+    /// Take an amendment back that you proposed
+    Withdraw {
+        /// Which
+        amendment: AmendmentId,
+        /// Why
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
     /// Say what is wrong with a document, each with its line
     Check {
         /// The document
@@ -33,9 +99,20 @@ pub(super) enum ConstitutionCommand {
     },
 }
 
-pub(super) fn run(command: ConstitutionCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+pub(super) async fn run(command: ConstitutionCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     match command {
-        ConstitutionCommand::Show => show(cx),
+        ConstitutionCommand::Show { version: None } => show(cx).await,
+        ConstitutionCommand::Show { version: Some(number) } => amend::version(number, cx).await,
+        ConstitutionCommand::History => amend::history(cx).await,
+        ConstitutionCommand::Diff { file, impact } => amend::diff(&file, impact, cx).await,
+        ConstitutionCommand::Replay { file, since } => amend::replay(&file, since, cx).await,
+        ConstitutionCommand::Propose { file, reason } => amend::propose(&file, reason, cx).await,
+        ConstitutionCommand::Amendments { amendment } => amend::amendments(amendment, cx).await,
+        ConstitutionCommand::Sponsor { amendment } => amend::act(amendment, Act::Sponsor, cx).await,
+        ConstitutionCommand::Vote { amendment, vote, reason, judge } => {
+            amend::act(amendment, amend::vote(vote, judge, reason), cx).await
+        }
+        ConstitutionCommand::Withdraw { amendment, reason } => amend::act(amendment, Act::Withdraw(reason), cx).await,
         ConstitutionCommand::Check { file } => {
             let law = read(&file)?;
             tell(&law, cx);
@@ -46,7 +123,7 @@ pub(super) fn run(command: ConstitutionCommand, cx: &mut Cx<'_>) -> Result<Exit,
     }
 }
 
-fn text_of(file: &Path) -> Result<String, Failure> {
+pub(super) fn text_of(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| {
         let kind = if error.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Invalid };
         ApiError::new(kind, "FILE", format!("{}: {error}", file.display())).into()
@@ -54,7 +131,7 @@ fn text_of(file: &Path) -> Result<String, Failure> {
 }
 
 /// A document that is in order.
-fn read(file: &Path) -> Result<Law, Failure> {
+pub(super) fn read(file: &Path) -> Result<Law, Failure> {
     Law::read(&text_of(file)?).map_err(|flaws| refused(file, &flaws))
 }
 
@@ -64,11 +141,18 @@ fn refused(file: &Path, flaws: &[Flaw]) -> Failure {
     ApiError::invalid(format!("{}: the constitution cannot be used as it is", file.display()), problems).into()
 }
 
-fn show(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+/// The words of the document that is in force: as the house says, else as it will say once it starts.
+pub(super) async fn in_force(cx: &mut Cx<'_>) -> Result<String, Failure> {
+    if let Some(text) = amend::of_house(cx).await? {
+        return Ok(text);
+    }
     let config = cx.config()?;
-    let text = config.constitution.as_deref().map_or_else(|| Ok(DEFAULT.to_owned()), text_of)?;
-    let law =
-        Law::read(&text).map_err(|flaws| refused(config.constitution.as_deref().unwrap_or(Path::new("shipped")), &flaws))?;
+    config.constitution.as_deref().map_or_else(|| Ok(DEFAULT.to_owned()), text_of)
+}
+
+async fn show(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let text = in_force(cx).await?;
+    let law = Law::read(&text).map_err(|flaws| refused(Path::new("the document in force"), &flaws))?;
     if cx.output().is_json() {
         tell(&law, cx);
     } else {

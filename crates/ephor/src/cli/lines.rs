@@ -163,6 +163,15 @@ fn state(event: &EventView) -> Option<(String, Option<String>)> {
         "RESULT_JUDGED" => {
             say("JUDGED", (event.data.get("confirm") == Some(&true.into())).then(|| "a person looks at its result".into()))
         }
+        "JUDGED_ANEW" => {
+            let holds = |name: &str| event.data.get(name) == Some(&true.into());
+            let follows = match (holds("refused"), holds("review_owed")) {
+                (true, _) => Some("the constitution in force refuses it"),
+                (false, true) => Some("the council looks at it before it goes on"),
+                (false, false) => None,
+            };
+            say("JUDGED", follows.map(str::to_owned))
+        }
         "GATE_OPENED" => say("CHECKING", None),
         "GATE_JUDGED" => {
             let passed = event.data.get("passed") == Some(&true.into());

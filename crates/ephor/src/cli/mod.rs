@@ -4,6 +4,7 @@
 //! wrote is made inert before it is shown (`text::inert`).
 
 mod agent;
+mod amend;
 mod breaker;
 mod constitution;
 mod failure;
@@ -297,7 +298,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Plan(command) => plan::run(command, cx).await,
         Command::Review(command) => review::run(command, cx).await,
         Command::Schedule(command) => schedule::run(command, cx),
-        Command::Constitution(command) => constitution::run(command, cx),
+        Command::Constitution(command) => constitution::run(command, cx).await,
         Command::Inbox(args) => inbox::run(&args, cx).await,
         Command::Watch(args) => watch::run(args, cx).await,
         Command::Agent(command) => agent::run(command, cx).await,

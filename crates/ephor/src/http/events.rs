@@ -18,6 +18,7 @@ use axum::response::sse::Event as Told;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ephor_core::agent::AgentEvent;
+use ephor_core::constitution::ConstitutionEvent;
 use ephor_core::event::Event;
 use ephor_core::id::TaskId;
 use ephor_core::namespace::NamespaceEvent;
@@ -313,7 +314,7 @@ struct EventType {
     /// Its word: `ASSIGNED`.
     #[serde(rename = "type")]
     word: String,
-    /// Whose events these are: `task`, `agent` or `namespace`.
+    /// Whose events these are: `task`, `agent`, `namespace` or `constitution`.
     stream: &'static str,
     /// What it says.
     description: String,
@@ -328,8 +329,10 @@ async fn types() -> Json<Vec<EventType>> {
     let of = |stream, schema| {
         words(&json!(schema)).into_iter().map(move |(word, description, data)| EventType { word, stream, description, data })
     };
-    let types =
-        of("task", Event::schema()).chain(of("agent", AgentEvent::schema())).chain(of("namespace", NamespaceEvent::schema()));
+    let types = of("task", Event::schema())
+        .chain(of("agent", AgentEvent::schema()))
+        .chain(of("namespace", NamespaceEvent::schema()))
+        .chain(of("constitution", ConstitutionEvent::schema()));
     Json(types.collect())
 }
 

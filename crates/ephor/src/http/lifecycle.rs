@@ -16,5 +16,5 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 /// The statuses of a task, what may follow which, and how long each waits for what
 #[utoipa::path(get, path = "/api/v1/lifecycle", tag = "tasks", responses((status = 200, body = Vec<Stage>), Errors))]
 async fn lifecycle(State(server): State<Arc<Server>>) -> Json<Vec<Stage>> {
-    Json(lifecycle::lifecycle(server.engine().policy()))
+    Json(lifecycle::lifecycle(&server.engine().policy()))
 }

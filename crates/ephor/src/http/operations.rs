@@ -81,6 +81,17 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/api/v1/event-types", Read),
     ("GET", "/api/v1/lifecycle", Read),
     ("GET", "/api/v1/constitution", Read),
+    ("GET", "/api/v1/constitution/versions", Read),
+    ("GET", "/api/v1/constitution/versions/{number}", Read),
+    ("GET", "/api/v1/constitution/amendments", Read),
+    ("POST", "/api/v1/constitution/amendments", Decide),
+    ("GET", "/api/v1/constitution/amendments/{id}", Read),
+    ("POST", "/api/v1/constitution/amendments/{id}/sponsor", Decide),
+    ("POST", "/api/v1/constitution/amendments/{id}/vote", Decide),
+    ("POST", "/api/v1/constitution/amendments/{id}/withdraw", Decide),
+    // They read much and change nothing; what they tell is of every namespace.
+    ("POST", "/api/v1/constitution/impact", Decide),
+    ("POST", "/api/v1/constitution/replay", Decide),
     ("GET", "/api/v1/schedules/next", Read),
     ("GET", "/api/v1/tasks/{id}/logs", Read),
     ("POST", "/api/v1/agents", Work),
@@ -116,7 +127,13 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
 ];
 
 /// POSTs that take no `Idempotency-Key`, and why none is needed there; one that is sent is refused, for who sends it relies on it.
-const KEYLESS: [(&str, &str); 13] = [
+const KEYLESS: [(&str, &str); 19] = [
+    ("/api/v1/constitution/amendments", "the same document is not proposed twice while it is open"),
+    ("/api/v1/constitution/amendments/{id}/sponsor", "who stands behind an amendment does so once"),
+    ("/api/v1/constitution/amendments/{id}/vote", "the last word of each voter counts"),
+    ("/api/v1/constitution/amendments/{id}/withdraw", "what was taken back stays so"),
+    ("/api/v1/constitution/impact", "it changes nothing"),
+    ("/api/v1/constitution/replay", "it changes nothing"),
     ("/logout", "a session that is over stays so"),
     ("/api/v1/keys", "a key is shown once, and its name is not given again while it is in use"),
     ("/api/v1/agents/{id}/keys", "a key is shown once, and its name is not given again while it is in use"),

@@ -4,12 +4,15 @@ use super::list::Held;
 use super::look::{Look, store};
 use super::named::Within;
 use super::session::DATABASE;
-use super::{flow, keys};
+use super::{constitution, flow, keys};
 use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
 use ephor_core::ask::Ask;
+use ephor_core::constitution::{
+    AmendmentView, Candidate, ImpactReport, InForce, NewAmendment, NewVote, ReplayReport, VersionHead, VersionView,
+};
 use ephor_core::event::Actor;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease, Set, Standing};
-use ephor_core::id::{AgentId, HoldId, KeyId, TaskId};
+use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
@@ -20,7 +23,7 @@ use ephor_core::work::WorkKey;
 use ephor_engine::clock::{Clock, SystemClock};
 use ephor_engine::lock::Holder;
 use ephor_engine::query::{self, AsOf};
-use ephor_engine::{Engine, EngineError};
+use ephor_engine::{Engine, EngineError, judging};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -263,6 +266,67 @@ impl Api for LocalApi {
 
     fn lift_hold(&self, hold: HoldId) -> Answer<'_, HoldView> {
         Box::pin(async move { flow::lift(self.engine()?, hold, self.actor.clone()).await })
+    }
+
+    fn constitution(&self) -> Answer<'_, InForce> {
+        let engine = self.engine.clone();
+        self.looking(move |look| match engine {
+            Some(engine) => Ok(constitution::shown(engine.policy().law.as_deref(), &engine.constitution())),
+            None => constitution::read(&*look.reader).map(|(state, law)| constitution::shown(Some(&law), &state)),
+        })
+    }
+
+    fn constitution_versions(&self) -> Answer<'_, Vec<VersionHead>> {
+        self.looking(|look| Ok(constitution::read(&*look.reader)?.0.versions))
+    }
+
+    fn constitution_version(&self, number: u32) -> Answer<'_, VersionView> {
+        self.looking(move |look| constitution::version(&*look.reader, number))
+    }
+
+    fn amendments(&self) -> Answer<'_, Vec<AmendmentView>> {
+        let now = self.now();
+        self.looking(move |look| Ok(constitution::amendments(&constitution::read(&*look.reader)?.0, now)))
+    }
+
+    fn amendment(&self, id: AmendmentId) -> Answer<'_, AmendmentView> {
+        let now = self.now();
+        self.looking(move |look| constitution::amendment(&*look.reader, &constitution::read(&*look.reader)?.0, id, now))
+    }
+
+    fn propose_amendment(&self, wish: NewAmendment) -> Answer<'_, AmendmentView> {
+        Box::pin(async move { constitution::propose(self.engine()?, wish, self.actor.clone()).await })
+    }
+
+    fn sponsor_amendment(&self, id: AmendmentId) -> Answer<'_, AmendmentView> {
+        Box::pin(async move { constitution::sponsor(self.engine()?, id, self.actor.clone()).await })
+    }
+
+    fn vote_on_amendment(&self, id: AmendmentId, vote: NewVote) -> Answer<'_, AmendmentView> {
+        Box::pin(async move { constitution::vote(self.engine()?, id, vote, self.actor.clone()).await })
+    }
+
+    fn withdraw_amendment(&self, id: AmendmentId, reason: String) -> Answer<'_, AmendmentView> {
+        Box::pin(async move { constitution::withdraw(self.engine()?, id, reason, self.actor.clone()).await })
+    }
+
+    fn constitution_impact(&self, candidate: Candidate) -> Answer<'_, ImpactReport> {
+        let (engine, now) = (self.engine.clone(), self.now());
+        self.looking(move |look| {
+            let in_force = match engine {
+                Some(engine) => constitution::in_force(&engine)?,
+                None => constitution::read(&*look.reader)?.1,
+            };
+            let candidate = constitution::law_of(&candidate.document)?;
+            judging::impact(&*look.reader, &in_force, &candidate, now).map_err(store)
+        })
+    }
+
+    fn constitution_replay(&self, candidate: Candidate) -> Answer<'_, ReplayReport> {
+        self.looking(move |look| {
+            let since = candidate.since.map(|since| since.0);
+            judging::replay(&*look.reader, &constitution::law_of(&candidate.document)?, since).map_err(store)
+        })
     }
 
     fn limits(&self) -> Answer<'_, Vec<LimitView>> {

@@ -3,6 +3,7 @@
 
 mod api;
 mod check;
+pub(crate) mod constitution;
 pub(crate) mod flow;
 mod inbox;
 pub(crate) mod keys;

@@ -3,8 +3,11 @@
 use super::error::told;
 use crate::api::{Answer, Api, EventQuery, Page, TaskFilter};
 use ephor_core::ask::Ask;
+use ephor_core::constitution::{
+    AmendmentView, Candidate, ImpactReport, InForce, NewAmendment, NewVote, ReplayReport, VersionHead, VersionView,
+};
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
-use ephor_core::id::{AgentId, HoldId, KeyId, TaskId};
+use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::spec::Request;
@@ -224,6 +227,50 @@ impl Api for RemoteApi {
 
     fn lift_hold(&self, hold: HoldId) -> Answer<'_, HoldView> {
         self.asking(self.client.lift_hold(hold))
+    }
+
+    fn constitution(&self) -> Answer<'_, InForce> {
+        self.asking(self.client.constitution())
+    }
+
+    fn constitution_versions(&self) -> Answer<'_, Vec<VersionHead>> {
+        self.asking(self.client.constitution_versions())
+    }
+
+    fn constitution_version(&self, number: u32) -> Answer<'_, VersionView> {
+        self.asking(self.client.constitution_version(number))
+    }
+
+    fn amendments(&self) -> Answer<'_, Vec<AmendmentView>> {
+        self.asking(self.client.amendments())
+    }
+
+    fn amendment(&self, id: AmendmentId) -> Answer<'_, AmendmentView> {
+        self.asking(self.client.amendment(id))
+    }
+
+    fn propose_amendment(&self, wish: NewAmendment) -> Answer<'_, AmendmentView> {
+        self.asking(async move { self.client.propose_amendment(&wish).await })
+    }
+
+    fn sponsor_amendment(&self, id: AmendmentId) -> Answer<'_, AmendmentView> {
+        self.asking(self.client.sponsor_amendment(id))
+    }
+
+    fn vote_on_amendment(&self, id: AmendmentId, vote: NewVote) -> Answer<'_, AmendmentView> {
+        self.asking(async move { self.client.vote_on_amendment(id, &vote).await })
+    }
+
+    fn withdraw_amendment(&self, id: AmendmentId, reason: String) -> Answer<'_, AmendmentView> {
+        self.asking(async move { self.client.withdraw_amendment(id, &reason).await })
+    }
+
+    fn constitution_impact(&self, candidate: Candidate) -> Answer<'_, ImpactReport> {
+        self.asking(async move { self.client.constitution_impact(&candidate).await })
+    }
+
+    fn constitution_replay(&self, candidate: Candidate) -> Answer<'_, ReplayReport> {
+        self.asking(async move { self.client.constitution_replay(&candidate).await })
     }
 
     fn limits(&self) -> Answer<'_, Vec<LimitView>> {

@@ -39,7 +39,15 @@ impl Task {
             self.facts.plan = Some(planned.plan.clone());
         }
         self.stalled = false;
-        if self.escalated == Some(EscalationReason::NoPlan) {
+        for said in &planned.rulings {
+            if !self.facts.rulings.contains(said) {
+                self.facts.rulings.push(said.clone());
+            }
+        }
+        if self.escalated == Some(EscalationReason::Constitution) {
+            self.unjudge();
+        }
+        if matches!(self.escalated, Some(EscalationReason::NoPlan | EscalationReason::Constitution)) {
             self.settle_escalation();
         }
         self.ask_again();
@@ -203,6 +211,7 @@ impl Task {
         // A review that could not decide is asked again; a new scope is a new question.
         self.review_owed |= undecided && self.asked_last() == Some(Question::Admission);
         if decision == DecisionWord::ModifyScope {
+            self.unjudge();
             self.ask_again();
         }
         if !self.planned {
@@ -220,7 +229,7 @@ impl Task {
     }
 
     /// What was approved, or is being voted on, is no longer what would be done: the council is asked again.
-    pub(super) fn ask_again(&mut self) {
+    pub(in crate::task) fn ask_again(&mut self) {
         self.result_accepted = false;
         self.review_owed |= self.facts.review_owed;
         self.review = None;
@@ -261,7 +270,7 @@ impl Task {
                 if self.review.is_none() {
                     self.firm.clear(Timer::Review);
                 }
-                if undecided || self.escalated == Some(EscalationReason::Requested) {
+                if undecided || matches!(self.escalated, Some(EscalationReason::Requested | EscalationReason::Constitution)) {
                     self.settle_escalation();
                 }
             }

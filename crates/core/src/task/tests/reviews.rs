@@ -138,7 +138,10 @@ fn an_undecided_admission_is_asked_again_after_the_decision() {
     world.pass("24h");
     let text = TextChanges { description: Some("less".into()), ..TextChanges::default() };
     world.ann(Command::Decide(Box::new(Decision { word: DecisionWord::ModifyScope, text, council: false }))).unwrap();
-    assert_eq!((world.events(), world.status()), (vec!["ESCALATION_DECIDED", "REVIEW_OPENED"], Status::Deliberating));
+    assert_eq!(
+        (world.events(), world.status()),
+        (vec!["ESCALATION_DECIDED", "JUDGED_ANEW", "REVIEW_OPENED"], Status::Deliberating)
+    );
     world.overrule(OverrideWord::Approve, None).unwrap();
     assert_eq!((world.events(), world.status()), (vec!["OVERRIDDEN", "RELEASED"], Status::Scheduled));
 }
@@ -207,7 +210,7 @@ fn what_was_approved_and_then_changed_is_reviewed_again() {
     let item = world.claim(1, "work");
     let text = TextChanges { description: Some("more".into()), ..TextChanges::default() };
     world.ann(Command::Modify(Box::new(Changes { text, ..Changes::default() }))).unwrap();
-    assert_eq!((world.events(), world.status()), (vec!["MODIFIED", "REVIEW_OPENED"], Status::Deliberating));
+    assert_eq!((world.events(), world.status()), (vec!["MODIFIED", "JUDGED_ANEW", "REVIEW_OPENED"], Status::Deliberating));
     world.succeed(&item);
     assert_eq!(world.status(), Status::Deliberating, "the result is kept, but nothing follows from it yet");
     world.vote("ann", VoteWord::Approve).unwrap();

@@ -1,6 +1,7 @@
 //! Which rare branches an event shows.
 
 use crate::simulation::Counts;
+use ephor_core::constitution::{AmendmentOutcome, ConstitutionEvent};
 use ephor_core::event::{ApprovalWord, DecidedBy, EndReason, EscalationReason, Event, OverrideWord, SkipReason};
 use ephor_core::review::{Question, Verdict};
 use ephor_core::spec::ErrorClass;
@@ -26,6 +27,7 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::ApprovalAnswered { answer: ApprovalWord::Expired, .. } => "approval expired",
         Event::ParamsChanged { .. } => "action changed",
         Event::ResultJudged { confirm: true, .. } => "result to be confirmed",
+        Event::JudgedAnew(anew) if anew.review_owed => "reviewed because of an amendment",
         Event::GateJudged(judged) if !judged.passed => "gate failed",
         Event::GateJudged(judged) if &*judged.by == "agent" => "gate judged by agent",
         Event::GateJudged(judged) if &*judged.by == "person" => "gate judged by person",
@@ -44,6 +46,7 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::Escalated { reason: EscalationReason::NoPlan, .. } => "plan escalated or replaced at its limit",
         Event::Escalated { reason: EscalationReason::CompensationFailed, .. } => "compensation failed",
         Event::Escalated { reason: EscalationReason::HealingSpent, .. } => "healing spent",
+        Event::Escalated { reason: EscalationReason::Constitution, .. } => "refused by an amendment",
         Event::Escalated { .. } => "escalated",
         Event::EscalationDecided { by: DecidedBy::Council, .. } => "council decided",
         Event::EscalationDecided { by: DecidedBy::Policy, .. } => "house decided",
@@ -64,6 +67,17 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::Failed { reason: EndReason::DependencyFailed, .. } => "dependency failed",
         Event::LateReportKept { .. } => "late report kept",
         Event::Erased => "erased",
+        _ => return,
+    };
+    *counts.entry(branch).or_default() += 1;
+}
+
+/// The same for the constitution.
+pub(super) fn of_constitution(event: &ConstitutionEvent, counts: &mut Counts) {
+    let branch = match event {
+        ConstitutionEvent::AmendmentDecided { outcome: AmendmentOutcome::Adopted, .. } => "amendment adopted",
+        ConstitutionEvent::AmendmentDecided { outcome: AmendmentOutcome::Overtaken, .. } => "amendment overtaken",
+        ConstitutionEvent::AmendmentDecided { outcome: AmendmentOutcome::Rejected, .. } => "amendment rejected",
         _ => return,
     };
     *counts.entry(branch).or_default() += 1;

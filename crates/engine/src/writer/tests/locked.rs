@@ -7,7 +7,8 @@ use super::*;
 fn reopened(desk: Desk) -> Desk {
     let (leases, store) = (Arc::new(Mutex::new(Leases::default())), desk.store.crash());
     let entropy = Box::new(SystemEntropy::default());
-    let writer = Writer::start(store.clone(), desk.writer.policy.clone(), entropy, leases, 1 << 20, desk.now, 0).unwrap();
+    let writer =
+        Writer::start(store.clone(), super::house_of(desk.writer.policy.clone()), entropy, leases, 1 << 20, desk.now, 0).unwrap();
     Desk { writer, store, ..desk }
 }
 

@@ -57,7 +57,7 @@ impl Desk {
         let leases = Arc::new(Mutex::new(Leases::default()));
         let (policy, entropy) = (Arc::new(Policy::default()), Box::new(SystemEntropy::default()));
         let mono = (self.now.0 - START) as u64;
-        let writer = Writer::start(store.clone(), policy, entropy, leases, 1 << 20, self.now, mono).unwrap();
+        let writer = Writer::start(store.clone(), super::house_of(policy), entropy, leases, 1 << 20, self.now, mono).unwrap();
         Self { writer, store, ..self }
     }
 }

@@ -1,6 +1,7 @@
 //! The interface, asked without a socket.
 
 mod access;
+mod amendments;
 mod approvals;
 mod asked;
 mod batch;

@@ -373,7 +373,7 @@ async fn a_patch_that_changes_and_moves_does_both_in_one_commit_or_neither() {
 
     let moved = json!({"priority": "HIGH", "newStatus": "IN_PROGRESS", "actorId": "w", "expectedVersion": before.0});
     patch(moved.clone()).await.with(200);
-    assert_eq!(is().await, (before.0 + 2, json!("HIGH"), json!("IN_PROGRESS")));
+    assert_eq!(is().await, (before.0 + 3, json!("HIGH"), json!("IN_PROGRESS")));
     let events = desk.get(&format!("{task}/events?type=modified,assigned")).await.json();
     assert_eq!((&events[0]["type"], &events[1]["type"]), (&json!("MODIFIED"), &json!("ASSIGNED")));
     let commits = desk.engine.reader().commits(events[0]["position"].as_u64().unwrap() - 1, 1).unwrap();
