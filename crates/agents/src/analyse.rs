@@ -265,6 +265,7 @@ mod tests {
             description: String::new(),
             requirements: Vec::new(),
             model: None,
+            last_error: None,
             params: Map::new(),
             resources: Map::new(),
             may_act: true,

@@ -54,6 +54,13 @@ impl OutFolder {
         Self(folder)
     }
 
+    /// The real path of a file below it, where there is one.
+    pub(crate) fn find(&self, path: &str) -> Option<PathBuf> {
+        let root = fs::canonicalize(&self.0).ok()?;
+        let real = fs::canonicalize(root.join(relative(path).ok()?)).ok()?;
+        real.starts_with(&root).then_some(real)
+    }
+
     /// Writes a whole file or nothing: beside its place first, then moved there. Nothing is written unless `may_act`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! `http.request`: one HTTP request, bounded in every direction and blind to private networks.
 
 mod address;
+pub(crate) mod probe;
 
 use crate::confine::sha256;
 use crate::probe::cannot_look;

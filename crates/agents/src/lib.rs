@@ -8,6 +8,7 @@
 //! | `files.scan`, `files.read`, `files.write` | reads below the read roots, writes below the out folder ([`files`]) | no |
 //! | `links.check` | finds broken links in Markdown ([`links`]) | no |
 //! | `analyse` | says what to do about a failure ([`analyse`]) | no |
+//! | `gate.check` | judges the result of a step as its gate says ([`gate`]), as an agent of its own | no |
 //! | `echo`, `noop` | gives its parameters back; nothing ([`plain`]) | no |
 //!
 //! Writing below the out folder is no effect on the outside: it is Ephor's own place and a repeated write leaves the same.
@@ -21,6 +22,7 @@ pub mod analyse;
 mod blocking;
 mod confine;
 pub mod files;
+pub mod gate;
 mod glob;
 pub mod http;
 pub mod links;
@@ -43,6 +45,8 @@ pub struct Config {
     pub shell: shell::Config,
     /// The limits of `http.request`.
     pub http: http::Config,
+    /// What `gate.check` may do beyond them.
+    pub gates: gate::Config,
     /// Where `${secrets.NAME}` is looked up.
     pub secrets: secrets::Source,
 }
@@ -50,6 +54,7 @@ pub struct Config {
 /// The built-in agents.
 pub struct Builtin {
     agents: Vec<Arc<dyn Agent>>,
+    judges: Vec<Arc<dyn Agent>>,
 }
 
 impl Builtin {
@@ -60,29 +65,46 @@ impl Builtin {
     pub fn new(config: Config) -> Result<Self, http::NotReady> {
         let roots = confine::Roots::new(config.read_roots);
         let out = confine::OutFolder::new(config.out);
+        let shell = Arc::new(shell::Shell::new(config.shell, config.secrets.clone(), out.clone()));
+        let http = Arc::new(http::Http::new(config.http, config.secrets)?);
+        let gate = gate::Gate::new(config.gates, shell.clone(), http.clone(), roots.clone(), out.clone())?;
         let agents: Vec<Arc<dyn Agent>> = vec![
-            Arc::new(shell::Shell::new(config.shell, config.secrets.clone(), out.clone())),
-            Arc::new(http::Http::new(config.http, config.secrets)?),
+            shell.clone(),
+            http.clone(),
             Arc::new(template::Template::new(roots.clone(), out.clone())),
             Arc::new(files::Files::new(roots.clone(), out)),
             Arc::new(links::Links::new(roots)),
             Arc::new(plain::Plain),
             Arc::new(analyse::Analyst),
         ];
-        Ok(Self { agents })
+        Ok(Self { agents, judges: vec![Arc::new(gate)] })
     }
 
-    /// For a worker.
+    /// For a worker that does steps.
     pub fn agents(&self) -> Vec<Arc<dyn Agent>> {
         self.agents.clone()
     }
 
-    /// What they can do, sorted: the capabilities to register with.
-    pub fn capabilities(&self) -> Vec<String> {
-        let mut actions: Vec<_> = self.agents.iter().flat_map(|agent| agent.actions()).collect();
-        actions.sort();
-        actions
+    /// For a worker that judges, registered under another identity: whoever did a step never judges it.
+    pub fn judges(&self) -> Vec<Arc<dyn Agent>> {
+        self.judges.clone()
     }
+
+    /// What those that do steps can do, sorted: the capabilities to register with.
+    pub fn capabilities(&self) -> Vec<String> {
+        actions(&self.agents)
+    }
+
+    /// What those that judge can do, sorted.
+    pub fn judging(&self) -> Vec<String> {
+        actions(&self.judges)
+    }
+}
+
+fn actions(agents: &[Arc<dyn Agent>]) -> Vec<String> {
+    let mut actions: Vec<_> = agents.iter().flat_map(|agent| agent.actions()).collect();
+    actions.sort();
+    actions
 }
 
 #[cfg(test)]
@@ -106,8 +128,12 @@ mod tests {
                 limits: sandbox::Limits::default(),
             },
             http: http::Config::default(),
+            gates: gate::Config::default(),
             secrets: secrets::Source::default(),
         };
-        assert_eq!(Builtin::new(config).unwrap().capabilities(), ephor_core::matching::BUILT_IN);
+        let builtin = Builtin::new(config).unwrap();
+        let mut able = [builtin.capabilities(), builtin.judging()].concat();
+        able.sort();
+        assert_eq!(able, ephor_core::matching::BUILT_IN);
     }
 }

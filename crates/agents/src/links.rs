@@ -82,14 +82,13 @@ fn check(wanted: &Wanted, roots: &Roots, told: &Told) -> Result<Success, Failure
     let violations = broken.iter().map(|b| Violation {
         severity: Risk::Medium,
         rule: "links".into(),
-        message: format!("{}:{}: {}: {}", b.file, b.line, b.target, b.reason),
+        place: format!("{}:{}", b.file, b.line),
+        message: format!("{}: {}", b.target, b.reason),
     });
     let evidence = Judgement {
-        kind: GateKind::FunctionalTest,
-        passed: count == 0,
         score: Some(if links == 0 { 1.0 } else { 1.0 - f64::from(count) / f64::from(links) }),
         violations: violations.collect(),
-        recommendations: Vec::new(),
+        ..Judgement::of(GateKind::FunctionalTest, count == 0)
     };
     let output = json!({"broken": broken, "totals": totals, "skipped": walked.skipped, "truncated": walked.truncated});
     Ok(Success { output, evidence: vec![evidence], ..Success::default() })

@@ -1,5 +1,6 @@
 //! `shell.run`: a command in a sandbox, in a fresh folder, within limits.
 
+pub(crate) mod check;
 mod folder;
 mod output;
 

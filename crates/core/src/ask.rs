@@ -202,7 +202,7 @@ mod rules {
     use crate::event::Actor;
     use crate::plan::Problem;
     use crate::request::check_plan;
-    use crate::spec::{ExecutionMode, GateKind, Risk};
+    use crate::spec::{ExecutionMode, GateKind};
     use crate::work::{Judgement, Violation};
 
     impl Ask {
@@ -260,13 +260,12 @@ mod rules {
 
     /// A person's word as a judgement: the reason for a no is what was found wrong, for a yes a recommendation.
     fn confirmed(passed: bool, reason: String) -> Judgement {
-        let mut judgement =
-            Judgement { kind: GateKind::ManualReview, passed, score: None, violations: Vec::new(), recommendations: Vec::new() };
+        let mut judgement = Judgement::of(GateKind::ManualReview, passed);
         match (passed, reason.is_empty()) {
             (_, true) => {}
             (true, false) => judgement.recommendations.push(reason),
             (false, false) => {
-                judgement.violations.push(Violation { severity: Risk::default(), rule: String::new(), message: reason });
+                judgement.violations.push(Violation { message: reason, ..Violation::default() });
             }
         }
         judgement

@@ -97,6 +97,16 @@ impl Contents {
                 self.errors.insert(format!("step:{step}"), why.clone());
             }
             (Event::ApprovalAnswered { .. }, _) => {}
+            // What a gate found is why its step failed; what an advising one found stands in its event.
+            (Event::GateJudged(judged), words) => {
+                if !(judged.passed || judged.advisory) {
+                    let work = format!("step:{}", judged.step);
+                    match words {
+                        Some(Private::Text(why)) => self.errors.insert(work, why.clone()),
+                        Some(_) | None => self.errors.remove(&work),
+                    };
+                }
+            }
             (Event::Retried { .. }, _) => self.undone.clear(),
             (Event::ReviewOpened(opened), Some(Private::Changes(words))) if opened.proposal.is_some() => {
                 self.proposal = (**words).clone();

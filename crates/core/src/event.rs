@@ -883,7 +883,7 @@ pub struct GateJudged {
     /// How many violations there were.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub violations: u32,
-    /// By what: `evidence`, `metric`, `agent`, `person`, `limit`.
+    /// By what: `evidence`, `metric`, `agent`, `person`, `limit`, `override`; `check` where it could not be checked at all.
     pub by: Box<str>,
     /// Whether a failure only leaves a note.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -33,6 +33,7 @@ pub mod plan;
 pub mod planted;
 #[cfg(feature = "rules")]
 pub mod policy;
+pub mod quality;
 #[cfg(feature = "rules")]
 pub mod recurrence;
 #[cfg(feature = "rules")]

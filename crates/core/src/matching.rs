@@ -17,12 +17,13 @@ pub const CAPACITIES: [&str; 5] = ["cpu_cores", "memory_mb", "gpu_memory_mb", "n
 const MODEL_MAX: usize = 128;
 
 /// What the built-in agents can do, sorted; those of `ephor-agents` are compared with it by a test.
-pub const BUILT_IN: [&str; 10] = [
+pub const BUILT_IN: [&str; 11] = [
     "analyse",
     "echo",
     "files.read",
     "files.scan",
     "files.write",
+    "gate.check",
     "http.request",
     "links.check",
     "noop",

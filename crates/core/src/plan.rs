@@ -171,6 +171,9 @@ pub struct StepText {
     /// Other ways of doing it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<AlternativeSpec>,
+    /// How its gates are checked, by their place, references unresolved.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub gate_checks: Map<String, Value>,
 }
 
 /// Something wrong with a request: where, and what is allowed.
@@ -232,15 +235,7 @@ impl Step {
     pub fn confirm_by_person(&mut self) {
         let asked = self.gates.iter().any(|g| g.kind == GateKind::ManualReview && !g.advisory);
         if self.does() == Does::Work && !asked {
-            self.gates.push(GateSpec {
-                kind: GateKind::ManualReview,
-                metric: None,
-                threshold: None,
-                severity_threshold: None,
-                reviewer: None,
-                criteria: Vec::new(),
-                advisory: false,
-            });
+            self.gates.push(GateSpec::of(GateKind::ManualReview));
         }
     }
 

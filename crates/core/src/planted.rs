@@ -41,6 +41,8 @@ faults! {
     GateSkipped;
     /// Who did the work judges it.
     DoerJudges;
+    /// What whoever did the work says about it counts where a gate says how it is checked.
+    DoersWordCounts;
     /// Who submitted a task votes on it.
     AuthorVotes;
     /// A task that was born from another is nobody's.

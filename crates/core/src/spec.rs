@@ -1,8 +1,10 @@
 //! What people and programs write: a request, a plan, its steps. These are wire types and nothing more; `request` and
 //! `plan` check them and turn them into what a task lives by.
 
+mod check;
 mod words;
 
+pub use check::{Compare, GateCheck, Probe, Threshold};
 pub use words::RecurrenceKind;
 
 use crate::id::TaskId;
@@ -442,7 +444,7 @@ pub struct GateSpec {
     /// PERFORMANCE_TEST: the metric may not exceed it. Others: the score, from 0 to 1, may not fall below it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
-    /// SECURITY_SCAN: violations of this severity or above fail.
+    /// Violations of this severity or above fail: of a SECURITY_SCAN always (`LOW` where it is missing), of others where it is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity_threshold: Option<Risk>,
     /// MANUAL_REVIEW: who is asked.
@@ -454,6 +456,33 @@ pub struct GateSpec {
     /// Whether a failed check only leaves a note.
     #[serde(default, skip_serializing_if = "is_false")]
     pub advisory: bool,
+    /// How it is checked. Then only the agent that checks judges it, and no evidence in the report of the step does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Box<GateCheck>>,
+}
+
+/// What an agent must be able to do to judge gates that say how they are checked.
+pub const GATE_CHECK: &str = "gate.check";
+
+impl GateSpec {
+    /// A gate of this kind, and nothing more.
+    pub fn of(kind: GateKind) -> Self {
+        Self {
+            kind,
+            metric: None,
+            threshold: None,
+            severity_threshold: None,
+            reviewer: None,
+            criteria: Vec::new(),
+            advisory: false,
+            check: None,
+        }
+    }
+
+    /// What an agent must be able to do to judge it.
+    pub fn capability(&self) -> &'static str {
+        if self.check.is_some() { GATE_CHECK } else { self.kind.capability() }
+    }
 }
 
 /// The six kinds of quality gate (S1-57…62).
@@ -498,7 +527,7 @@ impl GateKind {
         }
     }
 
-    /// What an agent must be able to do to judge it.
+    /// What an agent must be able to do to judge it where it does not say how it is checked.
     pub fn capability(self) -> &'static str {
         match self {
             Self::CodeStyle => "gate.code_style",

@@ -516,6 +516,9 @@ pub struct GateView {
     pub kind: GateKind,
     /// Where it is.
     pub status: GateStatus,
+    /// Whether it says how it is checked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checked: bool,
     /// Who is asked, where it is a named person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reviewer: Option<String>,
@@ -535,6 +538,8 @@ pub enum GateStatus {
     Open,
     /// It let the result through.
     Passed,
+    /// It did not let the result of the last attempt through.
+    Failed,
 }
 
 /// A task in a list.

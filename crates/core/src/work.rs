@@ -121,6 +121,9 @@ pub struct WorkItem {
     pub model: Option<String>,
     /// The action's parameters, references resolved; `${secrets.NAME}` is left for the agent to resolve.
     pub params: Map<String, Value>,
+    /// Why the attempt before this one did not count: its failure, or what a gate found wrong with its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
     /// What it may use: the limits of the task, the step's own numbers, and what was allocated since, by name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub resources: Map<String, Value>,
@@ -140,7 +143,7 @@ pub struct WorkItem {
     /// What people said should be kept in mind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guidance: Vec<String>,
-    /// For a gate: the report to be judged. For an analysis: all that is known of the failure. For a plan: the request. For a compensation:
+    /// For a gate: the gate, the report to be judged and, in `params`, how it is checked where the gate says so. For an analysis: all that is known of the failure. For a plan: the request. For a compensation:
     /// which step it undoes, and what that step's result was.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub subject: Value,
@@ -353,10 +356,50 @@ pub struct Judgement {
     /// What would make it better.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recommendations: Vec<String>,
+    /// What it rests on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<GateEvidence>,
+}
+
+impl Judgement {
+    /// A judgement without anything found.
+    pub fn of(kind: crate::spec::GateKind, passed: bool) -> Self {
+        Self { kind, passed, score: None, violations: Vec::new(), recommendations: Vec::new(), evidence: Vec::new() }
+    }
+
+    /// What of it is structure: counts, severities, digests. What somebody wrote is private.
+    #[cfg(feature = "rules")]
+    pub(crate) fn without_words(&self) -> Self {
+        let bare = |v: &Violation| Violation { severity: v.severity, ..Violation::default() };
+        Self {
+            violations: self.violations.iter().map(bare).collect(),
+            evidence: self.evidence.iter().map(|e| GateEvidence { what: String::new(), ..e.clone() }).collect(),
+            ..Self { score: self.score, ..Self::of(self.kind, self.passed) }
+        }
+    }
+}
+
+/// One thing a judgement rests on: what was run, asked or read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct GateEvidence {
+    /// What was run, asked or read.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub what: String,
+    /// Of a command that ended by itself, how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Of a report, the SHA-256 of its bytes, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// How many bytes it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// One thing found wrong.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Violation {
     /// How bad.
@@ -365,8 +408,21 @@ pub struct Violation {
     /// Which rule.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rule: String,
-    /// What and where.
+    /// Where: a file with its line, a test, an address.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub place: String,
+    /// What.
     pub message: String,
+}
+
+impl Violation {
+    /// In one line: rule, place, message, as far as they are known.
+    #[cfg(feature = "rules")]
+    pub(crate) fn told(&self) -> String {
+        let rule = [self.rule.as_str(), self.place.as_str()].into_iter().filter(|part| !part.is_empty());
+        let head = rule.collect::<Vec<_>>().join(" at ");
+        if head.is_empty() { self.message.clone() } else { format!("{head}: {}", self.message) }
+    }
 }
 
 /// A way on after an attempt of the task failed (S1-115…119).

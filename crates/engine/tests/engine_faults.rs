@@ -237,13 +237,7 @@ impl Cycle {
                     Command::Vote { review: Some(review), judge, vote: VoteWord::Approve, confidence: None, reason: "so".into() };
                 stands(&engine.command(id, vote, Actor::agent(voter)).await?, tell);
             } else if let Some(step) = task.waiting().iter().find(|w| w.reason == "APPROVAL").and_then(|w| w.step.clone()) {
-                let judgement = Judgement {
-                    kind: GateKind::ManualReview,
-                    passed: true,
-                    score: None,
-                    violations: vec![],
-                    recommendations: vec![],
-                };
+                let judgement = Judgement::of(GateKind::ManualReview, true);
                 let confirm = Command::Confirm { step: step.into(), judgement };
                 stands(&engine.command(id, confirm, Actor::human("ann")).await?, tell);
             } else {

@@ -14,6 +14,7 @@ use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
+use ephor_core::quality::GateResult;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
 use ephor_core::time::{Time, WireTime};
@@ -86,6 +87,9 @@ pub trait Api: Send + Sync {
 
     /// Its effects on the outside.
     fn effects(&self, task: TaskId) -> Answer<'_, Vec<EffectView>>;
+
+    /// What its gates said: each judgement in order, then the gates nobody judged.
+    fn gates(&self, task: TaskId) -> Answer<'_, Vec<GateResult>>;
 
     /// What it waits for, most pressing first.
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>>;

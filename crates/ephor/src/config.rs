@@ -4,7 +4,7 @@
 mod edit;
 mod workers;
 
-pub(crate) use workers::BUILTIN;
+pub(crate) use workers::{BUILTIN, BUILTIN_GATES};
 
 use crate::api::{ApiError, Kind};
 use crate::cli::LimitArgs;
@@ -39,6 +39,8 @@ pub struct Config {
     pub monitoring: Monitoring,
     /// The file a server's log goes to, where it is not standard error.
     pub log_file: Option<PathBuf>,
+    /// Places in private networks that gates may ask, as `host:port`.
+    pub reach: Vec<String>,
     /// Agents a server knows from its start on.
     pub workers: Arc<[Registration]>,
     /// What the file says, to tell it from what stands by default.
@@ -94,6 +96,14 @@ struct Written {
     workers: Vec<workers::Worker>,
     constitution: Option<PathBuf>,
     log: WrittenLog,
+    gates: WrittenGates,
+}
+
+/// The section `gates` as it is written.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenGates {
+    reach: Vec<String>,
 }
 
 /// The section `log` as it is written.
@@ -206,9 +216,12 @@ impl Config {
         if said.is_null() {
             return Ok(Self::default());
         }
-        let Written { mut policy, limits, monitoring, workers, constitution, log } = from_yaml(text)?;
+        let Written { mut policy, limits, monitoring, workers, constitution, log, gates } = from_yaml(text)?;
         if log.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
             return Err("log.file is empty; name a file, or leave it out".into());
+        }
+        if let Some(place) = gates.reach.iter().find(|place| !is_place(place)) {
+            return Err(format!("gates.reach: {place:?} does not read HOST:PORT, as localhost:8080"));
         }
         let workers = workers::registrations(workers)?.into();
         let says = |section: &str, key: &str| said.get(section).is_some_and(|section| section.get(key).is_some());
@@ -250,6 +263,7 @@ impl Config {
             constitution,
             limits,
             log_file: log.file,
+            reach: gates.reach,
             workers,
             said,
         })
@@ -321,8 +335,19 @@ impl Config {
             value: self.log_file.as_ref().map(|file| file.display().to_string()),
             said: self.log_file.is_some(),
         };
-        watched.chain(of_house).chain([law, log]).chain(workers).collect()
+        let reach = Setting {
+            name: "gates.reach".into(),
+            value: (!self.reach.is_empty()).then(|| self.reach.join(", ")),
+            said: !self.reach.is_empty(),
+        };
+        watched.chain(of_house).chain([law, log, reach]).chain(workers).collect()
     }
+}
+
+/// Whether a text names a host and a port.
+fn is_place(text: &str) -> bool {
+    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    text.rsplit_once(':').is_some_and(|(host, at)| !host.is_empty() && !host.contains('/') && port(at))
 }
 
 fn object<T: Serialize>(value: &T) -> Map<String, Value> {

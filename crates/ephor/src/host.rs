@@ -160,6 +160,8 @@ pub struct Workshop {
     pub read: Vec<PathBuf>,
     /// The folder they write below.
     pub out: PathBuf,
+    /// Places in private networks that gates may ask, as `host:port`.
+    pub reach: Vec<String>,
 }
 
 /// One thing that was checked.

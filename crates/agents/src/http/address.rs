@@ -46,6 +46,16 @@ pub(super) fn check(url: &Url, allow_private: bool) -> Result<(), Failure> {
     }
 }
 
+/// Whether an address may be reached.
+pub(super) fn may_be_reached(ip: IpAddr, allow_private: bool) -> bool {
+    allow_private || is_public(ip)
+}
+
+/// The refusal of a name that leads into a private network.
+pub(super) fn private(name: &str) -> Failure {
+    Failure::final_(ErrorClass::Refused, Private(name.into()).to_string())
+}
+
 /// The refusal inside of a failed request, if that is why it failed.
 pub(super) fn refused(error: &reqwest::Error) -> Option<String> {
     let mut cause = error.source();

@@ -93,7 +93,7 @@ impl Folder {
 
     /// The real path of a file the command left. It may be a link, and a link may lead anywhere: only below the work folder
     /// it counts.
-    fn inside(&self, path: &str) -> Result<PathBuf, Failure> {
+    pub(super) fn inside(&self, path: &str) -> Result<PathBuf, Failure> {
         let real = fs::canonicalize(self.work().join(relative(path)?)).map_err(|e| failure(path, &e))?;
         if real.starts_with(self.work()) {
             return Ok(real);

@@ -45,11 +45,13 @@ impl Place {
                 limits: Limits { timeout_ms: 20_000, memory_bytes: 256 << 20, address_bytes: 1 << 30, ..Limits::default() },
             },
             http: http::Config { allow_private: true, ..http::Config::default() },
+            gates: ephor_agents::gate::Config::default(),
             secrets: secrets::Source { env: |name| (name == "EPHOR_SECRET_TOKEN").then(|| TOKEN.into()), file: None },
         };
         change(&mut config);
         let builtin = Builtin::new(config).unwrap();
-        Self { dir, capabilities: builtin.capabilities(), agents: builtin.agents() }
+        let agents = builtin.agents().into_iter().chain(builtin.judges()).collect();
+        Self { dir, capabilities: builtin.capabilities(), agents }
     }
 
     pub(crate) fn agent(&self, action: &str) -> Arc<dyn Agent> {

@@ -1,6 +1,7 @@
 //! Gates on offer, held and judged.
 
 use super::{Board, Lease, Offer, OpenGate};
+use crate::spec::GateSpec;
 
 impl Board {
     /// Asks somebody to judge a gate.
@@ -20,7 +21,7 @@ impl Board {
 
     fn gate_key(&self, i: u32) -> &'static str {
         let open = self.gates.get(&i).map_or(0, |g| g.gate);
-        self.steps[i as usize].gates.get(usize::from(open)).map_or("gate", |g| g.kind.capability())
+        self.steps[i as usize].gates.get(usize::from(open)).map_or("gate", GateSpec::capability)
     }
 
     /// Grants a gate.

@@ -2,9 +2,9 @@
 
 use super::{Compensation, Problem, STEPS_MAX, Step, StepText, WORD_MAX, blank, check_retry, is_word, sorted};
 use crate::matching::{demands, is_model};
-use crate::spec::{CompensationSpec, StepSpec};
+use crate::spec::{CompensationSpec, GateSpec, StepSpec};
 use crate::time::{Time, WireDuration};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// How deep groups may nest.
@@ -64,7 +64,7 @@ impl<'a> Layout<'a> {
                 queue_ms: spec.queue_timeout.map(|d| d.ms),
                 lease_ms: spec.heartbeat_timeout.map(|d| d.ms),
                 retry: spec.retry_policy.clone(),
-                gates: spec.gates.clone(),
+                gates: spec.gates.iter().map(without_words).collect(),
                 optional: spec.optional,
                 on_unknown: spec.on_unknown,
                 acts: spec.acts,
@@ -86,6 +86,7 @@ impl<'a> Layout<'a> {
                 resources: spec.resources.clone(),
                 undo_params: spec.compensation.as_ref().map(|c| c.params.clone()).unwrap_or_default(),
                 alternatives: spec.alternatives.clone(),
+                gate_checks: checks(&spec.gates),
             });
             self.wanted.push(&spec.depends_on);
             before = Some(index);
@@ -146,6 +147,11 @@ impl<'a> Layout<'a> {
         self.check_recovery(spec, &at);
         if spec.gates.len() > GATES_MAX {
             self.problem(at("gates"), format!("at most {GATES_MAX}"));
+        }
+        for (n, gate) in spec.gates.iter().enumerate() {
+            for (field, why) in gate.check.iter().flat_map(|check| check.problems(gate.kind)) {
+                self.problem(at(&format!("gates[{n}].{field}")), why);
+            }
         }
         if spec.depends_on.len() > NEEDS_MAX {
             self.problem(at("depends_on"), format!("at most {NEEDS_MAX}"));
@@ -273,6 +279,17 @@ impl<'a> Layout<'a> {
             |outer: u32, inner: u32| std::iter::successors(Some(inner), |i| self.steps[*i as usize].parent).any(|i| i == outer);
         holds(a, b) || holds(b, a)
     }
+}
+
+/// A gate without the words of its check: that there is one is structure, how it is done is what somebody wrote.
+fn without_words(gate: &GateSpec) -> GateSpec {
+    GateSpec { check: gate.check.as_ref().map(|_| Box::default()), ..gate.clone() }
+}
+
+/// How gates are checked, by their place.
+fn checks(gates: &[GateSpec]) -> Map<String, Value> {
+    let checked = gates.iter().enumerate().filter_map(|(n, gate)| Some((n, gate.check.as_ref()?)));
+    checked.filter_map(|(n, check)| Some((n.to_string(), serde_json::to_value(check).ok()?))).collect()
 }
 
 fn compensation(spec: &CompensationSpec) -> Compensation {

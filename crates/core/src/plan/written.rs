@@ -1,7 +1,7 @@
 //! A plan that was laid out, written down again: for whoever refines it.
 
 use super::{Compensation, Plan, Step, StepText};
-use crate::spec::{CompensationSpec, PlanSpec, StepSpec};
+use crate::spec::{CompensationSpec, GateSpec, PlanSpec, StepSpec};
 use crate::time::WireDuration;
 
 /// The plan as somebody could have written it. Read again it is laid out the same way: what `sequential` meant stands in `depends_on`.
@@ -46,7 +46,7 @@ fn alone(step: &Step, text: &StepText) -> StepSpec {
         queue_timeout: lasts(step.queue_ms),
         heartbeat_timeout: lasts(step.lease_ms),
         retry_policy: step.retry.clone(),
-        gates: step.gates.clone(),
+        gates: step.gates.iter().enumerate().map(|(n, gate)| checked_by(gate, n, text)).collect(),
         optional: step.optional,
         on_unknown: step.on_unknown,
         acts: step.acts,
@@ -59,6 +59,12 @@ fn alone(step: &Step, text: &StepText) -> StepSpec {
         external_id: word(&step.external_id),
         ..StepSpec::default()
     }
+}
+
+/// A gate with the words of its check.
+fn checked_by(gate: &GateSpec, n: usize, text: &StepText) -> GateSpec {
+    let words = text.gate_checks.get(&n.to_string()).and_then(|check| serde_json::from_value(check.clone()).ok());
+    GateSpec { check: gate.check.as_ref().map(|bare| words.unwrap_or_else(|| bare.clone())), ..gate.clone() }
 }
 
 fn undone_by(undo: &Compensation, text: &StepText) -> CompensationSpec {
@@ -84,7 +90,7 @@ mod tests {
              "alternatives": [{"on": ["TIMEOUT"], "action": "z"}]},
             {"id": "g", "sequential": true, "steps": [
                 {"action": "y", "for_each": "[1, 2]", "when": "true", "optional": true, "on_unknown": "probe", "acts": true},
-                {"action": "z", "depends_on": ["a"], "gates": [{"kind": "CODE_STYLE"}], "queue_timeout": "1m"}]},
+                {"action": "z", "depends_on": ["a"], "gates": [{"kind": "CODE_STYLE"}, {"kind": "FUNCTIONAL_TEST", "check": {"command": "true", "junit": "r.xml"}}], "queue_timeout": "1m"}]},
             {"action": "w", "external_id": "E", "estimate": "1h", "heartbeat_timeout": "9s", "start_timeout": "8s"},
         ]}))
         .unwrap();

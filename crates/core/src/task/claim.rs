@@ -9,7 +9,7 @@ use crate::event::{ApprovalWord, Assigned, EscalationReason, Event, Failed};
 use crate::id::EffectId;
 use crate::matching::{fits, is_special};
 use crate::planted::{self, Fault};
-use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnUnknown};
+use crate::spec::{Autonomy, ErrorClass, ExecutionMode, GateSpec, OnUnknown};
 use crate::work::{EffectOutcome, EffectProbe, WorkItem, WorkKey};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -28,11 +28,18 @@ impl Task {
         let params = match offer {
             Offer::Step(i) => self.params(i),
             Offer::Undo => self.undo_params(),
-            Offer::Gate(_) | Offer::Plan | Offer::Analysis => Ok(Default::default()),
+            Offer::Gate(i) => self.check_params(i),
+            Offer::Plan | Offer::Analysis => Ok(Default::default()),
         };
         let params = match params {
             Ok(params) => params,
             Err(why) => {
+                if let Offer::Gate(i) = offer {
+                    return Ok(Decided {
+                        drafts: vec![self.cannot_check(i, &why, cx)],
+                        answer: Err(Refusal::NoWork("its check refers to nothing")),
+                    });
+                }
                 // Parameters that refer to nothing cannot be handed out, and trying again cannot help.
                 let failed = Failed {
                     work,
@@ -155,6 +162,7 @@ impl Task {
             description: text.description.clone(),
             requirements: text.requirements.clone(),
             model: None,
+            last_error: None,
             params: Default::default(),
             resources: Default::default(),
             may_act: self.may_act(),
@@ -184,11 +192,13 @@ impl Task {
                 item.approved_args =
                     approval.filter(|a| a.answer == Some(ApprovalWord::Approved)).map(|a| a.args_digest.to_string());
                 item.probes = self.probes(&step.path);
+                item.last_error = self.step_error(i);
             }
             Offer::Gate(i) => {
                 let step = &self.board.steps[i as usize];
                 let gate = self.board.gates.get(&i).and_then(|g| step.gates.get(usize::from(g.gate)));
-                item.action = gate.map_or("gate", |g| g.kind.capability()).to_owned();
+                item.action = gate.map_or("gate", GateSpec::capability).to_owned();
+                item.params = self.check_params(i).unwrap_or_default();
                 let result = self.contents.outputs.get(&self.step_name(i)).map(|s| &**s);
                 item.subject = serde_json::json!({"gate": gate, "step": step.path, "result": result});
             }

@@ -4,7 +4,7 @@ use super::{Decided, Draft, LATE_MAX, Task};
 use crate::command::{Answer, CheckedPlan, Command, Context, Refusal};
 use crate::constitution::{Judged, Ruling};
 use crate::event::{ActorKind, EndReason, Event, Parent, Planned, Private};
-use crate::gate;
+use crate::gate::{self, Found};
 use crate::id::ReviewId;
 use crate::plan::Problem;
 use crate::planted::{self, Fault};
@@ -265,7 +265,10 @@ impl Task {
         };
         let spec = &self.board.steps[i as usize].gates[usize::from(open.gate)];
         let found = gate::weigh(spec, judgement);
-        Ok(self.judged(i, open.gate, found.passed, found.score, found.violations, "person", cx).into())
+        // A person says why in a sentence, for a yes as for a no.
+        let words = judgement.violations.iter().map(|v| &v.message).chain(&judgement.recommendations);
+        let why = words.map(String::as_str).collect::<Vec<_>>().join("; ");
+        Ok(self.judged(i, open.gate, Found { by: "person", why, ..found }, cx).into())
     }
 
     /// A word about an attempt that no longer counts: kept as evidence, never applied.

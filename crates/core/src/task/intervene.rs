@@ -6,6 +6,7 @@ use crate::command::{Changes, Context, Refusal};
 use crate::event::{
     ActorKind, Allocation, EndReason, EscalationReason, Event, Modified, OverrideWord, Private, SkipReason, TextChanges,
 };
+use crate::gate::Found;
 use crate::review::Question;
 use crate::spec::Priority;
 use crate::status::{BlockReason, Status, StepStatus};
@@ -154,7 +155,7 @@ impl Task {
             }
             (OverrideWord::PassGate, Some(i), _) if self.board.gates.contains_key(&i) => {
                 let gate = self.board.gates.get(&i).map_or(0, |g| g.gate);
-                vec![self.judged(i, gate, true, None, 0, "override", cx)]
+                vec![self.judged(i, gate, Found::yes("override"), cx)]
             }
             (OverrideWord::Compensated, ..) => {
                 return Err(self.not_now("declare this step undone in", "only what is undone next, and nobody works on, can be"));

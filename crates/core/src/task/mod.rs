@@ -23,6 +23,7 @@ mod escalation;
 mod evolve;
 mod facts;
 mod forecast;
+mod gates;
 mod healing;
 mod intervene;
 mod next;

@@ -5,7 +5,7 @@ use super::{Draft, Task};
 use crate::command::Context;
 use crate::event::{Actor, EndReason, EscalationReason, Event, Failed, GateJudged, Planned, Private, ReviewOpened, SkipReason};
 use crate::expr;
-use crate::gate;
+use crate::gate::{self, Found};
 use crate::id::{ReviewId, TaskId};
 use crate::plan::{Does, Plan, STEPS_MAX};
 use crate::recurrence;
@@ -169,7 +169,7 @@ impl Task {
             Timer::Approval(i) => return self.approval_over(i),
             Timer::Gate(i) => {
                 let gate = self.board.gates.get(&i)?.gate;
-                self.judged(i, gate, false, None, 0, "limit", cx)
+                self.judged(i, gate, Found::no("limit", "nobody judged its result in time"), cx)
             }
         };
         Some(draft)
@@ -322,41 +322,24 @@ impl Task {
         let step = &self.board.steps[i as usize];
         let n = self.board.cell(i).gate;
         let Some(spec) = step.gates.get(usize::from(n)) else {
-            return self.judged(i, n, true, None, 0, "evidence", cx);
+            return self.judged(i, n, Found::yes("evidence"), cx);
         };
         let success = self.contents.outputs.get(&self.step_name(i));
         if let Some(found) = success.and_then(|s| gate::judge(spec, s)) {
-            return self.judged(i, n, found.passed, found.score, found.violations, found.by, cx);
+            return self.judged(i, n, found, cx);
         }
         let wait = if spec.kind == GateKind::ManualReview { cx.policy.review_wait.ms } else { cx.policy.gate_wait.ms };
         Draft::new(Event::GateOpened { step: step.path.clone(), gate: n, limit_at: cx.now.plus(wait) })
     }
 
     /// A gate's judgement, and when the step is tried again where it was a no.
-    #[allow(clippy::too_many_arguments)] // The parts of one judgement; a struct for one caller more would only rename them.
-    pub(super) fn judged(
-        &self,
-        i: u32,
-        gate: u16,
-        passed: bool,
-        score: Option<f64>,
-        violations: u32,
-        by: &str,
-        cx: &Context<'_>,
-    ) -> Draft {
+    pub(super) fn judged(&self, i: u32, gate: u16, found: Found, cx: &Context<'_>) -> Draft {
+        let Found { passed, score, violations, by, why } = found;
         let step = &self.board.steps[i as usize];
         let advisory = step.gates.get(usize::from(gate)).is_some_and(|g| g.advisory);
         let retry_at = if passed || advisory { None } else { self.retry_at(i, ErrorClass::GateFailed, true, None, cx.now) };
-        Draft::new(Event::GateJudged(Box::new(GateJudged {
-            step: step.path.clone(),
-            gate,
-            passed,
-            score,
-            violations,
-            by: by.into(),
-            advisory,
-            retry_at,
-        })))
+        let judged = GateJudged { step: step.path.clone(), gate, passed, score, violations, by: by.into(), advisory, retry_at };
+        Draft::because(Event::GateJudged(Box::new(judged)), &why)
     }
 
     /// An attempt that ran into a limit.

@@ -63,9 +63,9 @@ impl Task {
             | None => cell.trouble.unwrap_or_default(),
         };
         let message = match self.contents.errors.get(&format!("step:{}", step.path)) {
-            Some(message) if class != ErrorClass::GateFailed => message.clone(),
-            _ if class == ErrorClass::GateFailed => "a gate did not let its result through".to_owned(),
-            _ => return None,
+            Some(message) => message.clone(),
+            None if class == ErrorClass::GateFailed => "a gate did not let its result through".to_owned(),
+            None => return None,
         };
         Some(LastError {
             step: Some(step.path.to_string()),

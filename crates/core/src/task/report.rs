@@ -6,7 +6,7 @@ use super::{Decided, Draft, Task};
 use crate::command::{CheckedPlan, Context, Refusal};
 use crate::constitution::Ruling;
 use crate::event::{Actor, ActorKind, Event, Failed, Private, Succeeded};
-use crate::gate;
+use crate::gate::{self, Found};
 use crate::id::AgentId;
 use crate::planted::{self, Fault};
 use crate::policy::backoff_ms;
@@ -191,13 +191,13 @@ impl Task {
             work,
             attempt,
             metrics: Default::default(),
-            evidence: vec![without_words(judgement)],
+            evidence: vec![judgement.without_words()],
             unguarded: Vec::new(),
         };
         let success = Success { evidence: vec![judgement.clone()], ..Success::default() };
         vec![
             Draft::with(Event::AttemptSucceeded(Box::new(ended)), Private::Success(Arc::new(success))),
-            self.judged(i, gate, found.passed, found.score, found.violations, "agent", cx),
+            self.judged(i, gate, Found { by: "agent", ..found }, cx),
         ]
         .into()
     }
@@ -225,7 +225,7 @@ fn succeeded(work: WorkKey, attempt: u32, success: Success, unguarded: Vec<Box<s
         let why = format!("has {size} bytes; allowed are {OUTPUT_MAX}. Keep the rest in a file and name it");
         return Err(invalid("output", &why));
     }
-    let evidence = success.evidence.iter().map(without_words).collect();
+    let evidence = success.evidence.iter().map(Judgement::without_words).collect();
     let succeeded = Succeeded { work, attempt, metrics: success.metrics.clone(), evidence, unguarded };
     Ok(Draft::with(Event::AttemptSucceeded(Box::new(succeeded)), Private::Success(Arc::new(success))).into())
 }
@@ -233,17 +233,4 @@ fn succeeded(work: WorkKey, attempt: u32, success: Success, unguarded: Vec<Box<s
 /// Whether a word about an attempt may come from here: an agent speaks for nobody else.
 pub(super) fn may_speak_for(actor: &Actor, holder: AgentId) -> bool {
     actor.kind != ActorKind::Ai || *actor.id == *holder.to_string() || planted::is(Fault::ForeignAgent)
-}
-
-/// A judgement without what was written: rules and messages are private, counts and severities are structure.
-fn without_words(judgement: &Judgement) -> Judgement {
-    Judgement {
-        recommendations: Vec::new(),
-        violations: judgement
-            .violations
-            .iter()
-            .map(|v| crate::work::Violation { severity: v.severity, rule: String::new(), message: String::new() })
-            .collect(),
-        ..judgement.clone()
-    }
 }

@@ -5,7 +5,7 @@ use crate::board::Offer;
 use crate::id::{AgentId, PlanId};
 use crate::plan::{Plan, Step};
 use crate::recurrence;
-use crate::spec::{Affinity, GateSpec, RecurrenceKind, RetryPolicy};
+use crate::spec::{Affinity, ErrorClass, GateSpec, RecurrenceKind, RetryPolicy};
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::{Time, WireDuration, WireTime};
 use crate::timers::Timer;
@@ -231,13 +231,17 @@ impl Task {
         let cell = self.board.cell(i);
         let open = self.board.gates.get(&i).is_some_and(|g| usize::from(g.gate) == n);
         let passed = cell.status == StepStatus::Completed || (cell.status == StepStatus::Checking && n < usize::from(cell.gate));
+        let again = matches!(cell.status, StepStatus::Assigned | StepStatus::Running | StepStatus::Checking);
+        let failed = cell.trouble == Some(ErrorClass::GateFailed) && n == usize::from(cell.gate) && !again;
         GateView {
             kind: spec.kind,
             status: match (passed, open) {
                 (true, _) => GateStatus::Passed,
                 (false, true) => GateStatus::Open,
+                (false, false) if failed => GateStatus::Failed,
                 (false, false) => GateStatus::Pending,
             },
+            checked: spec.check.is_some(),
             reviewer: spec.reviewer.clone(),
             until: self.soft.get(Timer::Gate(i)).filter(|_| open).map(WireTime),
         }

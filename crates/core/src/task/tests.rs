@@ -13,6 +13,7 @@ mod doubts;
 mod effects;
 mod failures;
 mod flow;
+mod gate_table;
 mod gates;
 mod given_back;
 mod healing;

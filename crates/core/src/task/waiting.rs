@@ -175,12 +175,12 @@ impl Task {
                 }
                 (false, None) if self.soft.get(Timer::GateRetry(*i)).is_some() => Waiting {
                     until: self.soft.get(Timer::GateRetry(*i)).map(WireTime),
-                    ..at(*i, "RETRY", format!("who should {} gave it back; it is asked for again", spec.kind.capability()))
+                    ..at(*i, "RETRY", format!("who should {} gave it back; it is asked for again", spec.capability()))
                 },
                 (false, None) => Waiting {
                     until,
-                    act: Some(who_could(spec.kind.capability())),
-                    ..at(*i, "NO_AGENT", format!("no agent able to {} has come for its gate", spec.kind.capability()))
+                    act: Some(who_could(spec.capability())),
+                    ..at(*i, "NO_AGENT", format!("no agent able to {} has come for its gate", spec.capability()))
                 },
             });
         }
@@ -217,10 +217,9 @@ impl Task {
                 (Some(lease), _) => list.push(at(i, "RUNNING", format!("attempt {} is with {}", lease.attempt, lease.agent))),
                 (None, StepStatus::Retrying) => {
                     let until = self.soft.get(Timer::StepRetry(i)).map(WireTime);
-                    list.push(Waiting {
-                        until,
-                        ..at(i, "RETRY", format!("{} attempts have failed; it is tried again", cell.failures))
-                    });
+                    let last = self.step_error(i).map(|why| format!(" ({})", crate::request::one_line(&why))).unwrap_or_default();
+                    let what = format!("{} attempts have failed{last}; it is tried again", cell.failures);
+                    list.push(Waiting { until, ..at(i, "RETRY", what) });
                 }
                 (None, StepStatus::Running) => {
                     let until = self.soft.get(Timer::StepWait(i)).map(WireTime);

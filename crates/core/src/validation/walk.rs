@@ -118,6 +118,9 @@ impl Looker<'_> {
                 for (n, text) in gate.criteria.iter().enumerate() {
                     self.text(&criteria.item(n), text, Stands::InProse, Says::Nothing);
                 }
+                if let Some(Ok(Value::Object(check))) = gate.check.as_ref().map(serde_json::to_value) {
+                    self.params(&at.in_field("check"), None, &check);
+                }
             }
             if depth < DEPTH_MAX {
                 self.steps(&at.in_field("steps"), &step.steps, depth + 1);

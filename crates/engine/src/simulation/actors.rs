@@ -417,7 +417,7 @@ impl World {
                 let kind = serde_json::from_value(item.subject["gate"]["kind"].clone()).unwrap_or(GateKind::CodeStyle);
                 let passed = self.calm || self.chance.percent(70);
                 let score = (self.calm || self.chance.percent(80)).then_some(if passed { 0.9 } else { 0.2 });
-                Outcome::Judged(Judgement { kind, passed, score, violations: Vec::new(), recommendations: Vec::new() })
+                Outcome::Judged(Judgement { score, ..Judgement::of(kind, passed) })
             }
             WorkKey::Plan => Outcome::Proposed(Box::new(self.proposal())),
             WorkKey::Analysis => Outcome::Advised(match self.chance.below(10) {
@@ -451,13 +451,7 @@ impl World {
         for kind in [GateKind::CodeStyle, GateKind::FunctionalTest, GateKind::SecurityScan, GateKind::ManualReview] {
             if self.chance.percent(30) {
                 let passed = self.calm || self.chance.percent(60);
-                success.evidence.push(Judgement {
-                    kind,
-                    passed,
-                    score: Some(0.8),
-                    violations: Vec::new(),
-                    recommendations: Vec::new(),
-                });
+                success.evidence.push(Judgement { score: Some(0.8), ..Judgement::of(kind, passed) });
             }
         }
         success

@@ -217,13 +217,8 @@ impl World {
         let waiting = self.observer.task(task).map(|e| e.task.waiting()).unwrap_or_default();
         let Some(step) = waiting.iter().find(|w| w.reason == "APPROVAL").and_then(|w| w.step.clone()) else { return };
         let passed = self.calm || self.chance.percent(70);
-        let judgement = Judgement {
-            kind: GateKind::ManualReview,
-            passed,
-            score: Some(if passed { 1.0 } else { 0.0 }),
-            violations: Vec::new(),
-            recommendations: Vec::new(),
-        };
+        let judgement =
+            Judgement { score: Some(if passed { 1.0 } else { 0.0 }), ..Judgement::of(GateKind::ManualReview, passed) };
         self.person_asks(task, Command::Confirm { step: step.into(), judgement });
     }
 

@@ -9,8 +9,14 @@ use serde_json::{Map, Value, json};
 /// What agents can do.
 pub(super) const SKILLS: [&str; 4] = ["work", "build", "write", "check"];
 /// The gates an agent can judge.
-pub(super) const GATES: [&str; 5] =
-    ["gate.code_style", "gate.security_scan", "gate.performance_test", "gate.functional_test", "gate.integration_test"];
+pub(super) const GATES: [&str; 6] = [
+    "gate.check",
+    "gate.code_style",
+    "gate.security_scan",
+    "gate.performance_test",
+    "gate.functional_test",
+    "gate.integration_test",
+];
 const KINDS: [&str; 6] =
     ["CODE_STYLE", "SECURITY_SCAN", "PERFORMANCE_TEST", "FUNCTIONAL_TEST", "INTEGRATION_TEST", "MANUAL_REVIEW"];
 /// The signals tasks wait for.
@@ -312,6 +318,10 @@ fn gate(chance: &mut Chance) -> Value {
     }
     if chance.percent(20) {
         gate["advisory"] = json!(true);
+    }
+    if gate["kind"] != "MANUAL_REVIEW" && chance.percent(25) {
+        let command = if chance.percent(80) { "true" } else { "echo ${output.nothing}" };
+        gate["check"] = json!({"command": command});
     }
     gate
 }

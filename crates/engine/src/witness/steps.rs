@@ -464,8 +464,9 @@ impl Steps {
         let spoken = step.evidence.iter().any(|e| e.kind == spec.kind && e.passed);
         let measured = spec.metric.as_ref().and_then(|m| step.metrics.get(&**m)).and_then(serde_json::Value::as_f64);
         let allowed = match &*judged.by {
-            "evidence" => spec.kind != GateKind::ManualReview && spoken,
-            "metric" => measured.zip(spec.threshold).is_some_and(|(m, t)| m <= t),
+            // What whoever did the step says counts for nothing where the gate says how it is checked.
+            "evidence" => spec.kind != GateKind::ManualReview && spec.check.is_none() && spoken,
+            "metric" => spec.check.is_none() && measured.zip(spec.threshold).is_some_and(|(m, t)| m <= t),
             "agent" => spec.kind != GateKind::ManualReview && step.said == Some(true),
             "person" => by_person,
             "override" => by_person && overruled,

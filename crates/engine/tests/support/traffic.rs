@@ -173,13 +173,7 @@ impl Crew {
                 let vote = Command::Vote { review: Some(review), judge, vote, confidence: None, reason: "so".into() };
                 self.ask(id, vote, Actor::agent(*voter)).await?;
             } else if let Some(step) = task.waiting().iter().find(|w| w.reason == "APPROVAL").and_then(|w| w.step.clone()) {
-                let judgement = Judgement {
-                    kind: GateKind::ManualReview,
-                    passed: true,
-                    score: None,
-                    violations: vec![],
-                    recommendations: vec![],
-                };
+                let judgement = Judgement::of(GateKind::ManualReview, true);
                 self.ask(id, Command::Confirm { step: step.into(), judgement }, Actor::human("ann")).await?;
             } else if task.status() == Status::Escalated {
                 let decision = Decision {

@@ -318,7 +318,7 @@ async fn lend(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         capabilities: args.capabilities,
         // A folder of this process: two of them on one machine do not meet.
         work: std::env::temp_dir().join(format!("ephor-agent-{}", std::process::id())),
-        workshop: Workshop { agents: args.concurrency, read, out },
+        workshop: Workshop { agents: args.concurrency, read, out, reach: cx.config()?.reach },
     };
     let work = lending.work.clone();
     let mut lent = cx.host.lend(&cx.place(), lending).await?;

@@ -11,6 +11,7 @@ use ephor_core::event::{Actor, SCHEMA};
 use ephor_core::id::{AgentId, ClaimId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::policy::Policy;
+use ephor_core::quality::GateResult;
 use ephor_core::spec::{ErrorClass, Request};
 use ephor_core::status::Status;
 use ephor_core::task::Task;
@@ -314,6 +315,10 @@ impl Api for World {
 
     fn effects(&self, task: TaskId) -> Answer<'_, Vec<EffectView>> {
         ready(self.with(task, Task::effect_views))
+    }
+
+    fn gates(&self, _: TaskId) -> Answer<'_, Vec<GateResult>> {
+        ready(Ok(Vec::new()))
     }
 
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {

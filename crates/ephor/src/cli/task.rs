@@ -2,6 +2,7 @@
 
 mod args;
 mod export;
+mod gates;
 mod look;
 
 pub(super) use args::WatchArgs;
@@ -198,6 +199,11 @@ pub(super) enum TaskCommand {
         #[arg(value_parser = |text: &str| Ok::<_, String>(words::value_of(text)))]
         payload: Option<Value>,
     },
+    /// Show what its quality gates said
+    Gates {
+        /// The task
+        task: String,
+    },
     /// Show its effects on the outside, or say what became of one
     Effects {
         /// The task
@@ -280,6 +286,7 @@ pub(super) async fn run(args: TaskArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure
             ask(&task, Ask::SettleEffect { effect, outcome }, cx).await
         }
         TaskCommand::Effects { task, .. } => look::effects(&task, cx).await,
+        TaskCommand::Gates { task } => gates::show(&task, cx).await,
         TaskCommand::Export(args) => export::export(&args, cx).await,
         TaskCommand::Archive { task } => ask(&task, Ask::Archive, cx).await,
         TaskCommand::Erase { task } => {

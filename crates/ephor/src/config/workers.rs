@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const WORKERS_MAX: usize = 1_000;
 /// The name of the built-in agents of a server's own process, which nobody else goes by.
 pub(crate) const BUILTIN: &str = "builtin";
+/// The same for those that judge: whoever does a step does not judge it.
+pub(crate) const BUILTIN_GATES: &str = "builtin.gates";
 
 /// An agent as the file says it.
 #[derive(Deserialize)]
@@ -47,7 +49,7 @@ pub(super) fn registrations(said: Vec<Worker>) -> Result<Vec<Registration>, Stri
         if id.is_empty() || id.len() > 256 || id.chars().any(char::is_control) {
             return Err(format!("workers[{i}].id is {id:?}; allowed are 1 to 256 bytes without control characters"));
         }
-        if id == BUILTIN || id.parse::<AgentId>().is_ok() {
+        if id == BUILTIN || id == BUILTIN_GATES || id.parse::<AgentId>().is_ok() {
             return Err(format!("workers[{i}].id is {id:?}, which names an agent of the server's own; choose another name"));
         }
         if !names.insert(id.clone()) {

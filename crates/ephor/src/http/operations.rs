@@ -37,6 +37,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/api/v1/tasks/{id}/result", Read),
     ("GET", "/api/v1/tasks/{id}/reviews", Read),
     ("GET", "/api/v1/tasks/{id}/effects", Read),
+    ("GET", "/api/v1/tasks/{id}/gates", Read),
     ("GET", "/api/v1/tasks/{id}/waiting", Read),
     ("GET", "/api/v1/inbox", Read),
     ("GET", "/api/v1/tasks/{id}/inbox", Read),

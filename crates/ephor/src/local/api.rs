@@ -15,6 +15,7 @@ use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease, Set, 
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
+use ephor_core::quality::GateResult;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
 use ephor_core::time::{Time, WireTime};
@@ -191,6 +192,10 @@ impl Api for LocalApi {
 
     fn effects(&self, task: TaskId) -> Answer<'_, Vec<EffectView>> {
         self.looking(move |look| Ok(look.task(task)?.effect_views()))
+    }
+
+    fn gates(&self, task: TaskId) -> Answer<'_, Vec<GateResult>> {
+        self.looking(move |look| super::gates::gates(&look.task(task)?, &*look.reader))
     }
 
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {

@@ -5,6 +5,7 @@ mod api;
 mod check;
 pub(crate) mod constitution;
 pub(crate) mod flow;
+pub(crate) mod gates;
 mod inbox;
 pub(crate) mod keys;
 mod list;

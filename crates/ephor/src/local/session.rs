@@ -5,10 +5,10 @@ use super::look::{Look, store};
 use super::transport::InProcess;
 use super::{check, selftest};
 use crate::api::{Answer, Api, ApiError, Kind};
-use crate::config::{BUILTIN, Config};
+use crate::config::{BUILTIN, BUILTIN_GATES, Config};
 use crate::host::{Check, Host, Lending, Lent, Migration, MigrationView, Need, Place, Served, Serving, Session, Workshop};
 use crate::remote;
-use ephor_agents::{Builtin, http, sandbox, secrets, shell};
+use ephor_agents::{Builtin, gate, http, sandbox, secrets, shell};
 use ephor_core::agent::Registration;
 use ephor_core::event::Actor;
 use ephor_core::policy::Policy;
@@ -206,7 +206,7 @@ fn look_at(database: &Path, namespace: Option<String>) -> Result<LocalSession, A
     let look = Look { reader: reader(database)? };
     let unmanned = Some(database.to_owned());
     let api = LocalApi { look, engine: None, actor: Actor::human(OPERATOR), namespace, unmanned };
-    Ok(LocalSession { api, crew: None })
+    Ok(LocalSession { api, crew: Vec::new() })
 }
 
 pub(super) async fn start(database: &Path, place: &Place) -> Result<LocalSession, ApiError> {
@@ -217,7 +217,7 @@ pub(super) async fn start(database: &Path, place: &Place) -> Result<LocalSession
     let look = Look { reader: engine.reader() };
     let unmanned = Some(database.to_owned());
     let api = LocalApi { look, engine: Some(engine), actor: Actor::human(OPERATOR), namespace, unmanned };
-    Ok(LocalSession { api, crew: None })
+    Ok(LocalSession { api, crew: Vec::new() })
 }
 
 /// The built-in agents, with what they may touch; `work` is where the folders of shell commands are made and removed.
@@ -238,6 +238,7 @@ pub(crate) fn builtin(work: &Path, workshop: Workshop) -> Result<Builtin, ApiErr
             limits: sandbox::Limits::default(),
         },
         http: http::Config::default(),
+        gates: gate::Config { reach: workshop.reach },
         secrets: secrets::Source::default(),
     };
     Builtin::new(config).map_err(|e| broken(&e))
@@ -246,7 +247,7 @@ pub(crate) fn builtin(work: &Path, workshop: Workshop) -> Result<Builtin, ApiErr
 /// The engine, and whoever works for it in this process.
 pub(super) struct LocalSession {
     pub(super) api: LocalApi,
-    crew: Option<Crew>,
+    crew: Vec<Crew>,
 }
 
 /// How long the built-in agents may take to end their work.
@@ -262,7 +263,7 @@ pub(super) enum Patience {
 const SHORT_DRAIN_MS: u64 = 3_000;
 const SHORT_GRACE_MS: u64 = 2_000;
 
-/// The built-in agents at work.
+/// Built-in agents at work under one identity.
 struct Crew {
     drain: oneshot::Sender<()>,
     worker: JoinHandle<worker::Drained>,
@@ -279,27 +280,33 @@ impl LocalSession {
         let engine = self.engine();
         let concurrency = workshop.agents;
         let builtin = builtin(&database.parent().unwrap_or(Path::new(".")).join("work"), workshop)?;
-        let registration = Registration {
-            name: BUILTIN.into(),
-            role: Some("the built-in agents of this process".into()),
-            capabilities: builtin.capabilities().into_iter().map(Into::into).collect(),
-            external_id: Some(BUILTIN.into()),
-            in_process: true,
-            ..Registration::default()
-        };
-        let id = engine.register(None, registration, Actor::settle()).await.map_err(|e| super::api::trouble(e, None))?;
-        let mut options = worker::Options::new(id);
-        options.concurrency = concurrency.unwrap_or(options.concurrency);
-        if patience == Patience::Short {
-            (options.drain_ms, options.grace_ms) = (SHORT_DRAIN_MS, SHORT_GRACE_MS);
+        let steps = (BUILTIN, "the built-in agents of this process", builtin.capabilities(), builtin.agents());
+        // Under an identity of their own: whoever did a step does not judge it.
+        let gates = (BUILTIN_GATES, "judges results as their gates say", builtin.judging(), builtin.judges());
+        for (name, role, capabilities, agents) in [steps, gates] {
+            let registration = Registration {
+                name: name.into(),
+                role: Some(role.into()),
+                capabilities: capabilities.into_iter().map(Into::into).collect(),
+                external_id: Some(name.into()),
+                in_process: true,
+                ..Registration::default()
+            };
+            let id = engine.register(None, registration, Actor::settle()).await.map_err(|e| super::api::trouble(e, None))?;
+            let mut options = worker::Options::new(id);
+            options.concurrency = concurrency.unwrap_or(options.concurrency);
+            if patience == Patience::Short {
+                (options.drain_ms, options.grace_ms) = (SHORT_DRAIN_MS, SHORT_GRACE_MS);
+            }
+            let claims = engine.clone();
+            let transport = Arc::new(InProcess::new(engine.clone(), id));
+            let worker = Worker::new(transport, options, agents, move || claims.new_claim_id());
+            let (drain, drained) = oneshot::channel::<()>();
+            // Dropped without a word it is as good as told.
+            let worker = tokio::spawn(worker.run(async move { drop(drained.await) }));
+            self.crew.push(Crew { drain, worker });
         }
-        let claims = engine.clone();
-        let worker = Worker::new(Arc::new(InProcess::new(engine, id)), options, builtin.agents(), move || claims.new_claim_id());
-        let (drain, drained) = oneshot::channel::<()>();
-        // Dropped without a word it is as good as told.
-        let worker = tokio::spawn(worker.run(async move { drop(drained.await) }));
         self.api.unmanned = None;
-        self.crew = Some(Crew { drain, worker });
         Ok(())
     }
 }
@@ -307,14 +314,17 @@ impl LocalSession {
 impl LocalSession {
     /// Lets the built-in agents end their work and go.
     pub(super) async fn dismiss(&mut self) {
-        let Some(Crew { drain, worker }) = self.crew.take() else { return };
-        drop(drain);
-        match worker.await {
-            Ok(drained) if drained.unreported > 0 => {
-                tracing::warn!(unreported = drained.unreported, "attempts ended without a report; they are offered again");
+        let (drains, workers): (Vec<_>, Vec<_>) = self.crew.drain(..).map(|Crew { drain, worker }| (drain, worker)).unzip();
+        // All are told at once; then each is waited for.
+        drop(drains);
+        for worker in workers {
+            match worker.await {
+                Ok(drained) if drained.unreported > 0 => {
+                    tracing::warn!(unreported = drained.unreported, "attempts ended without a report; they are offered again");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "the worker panicked"),
             }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the worker panicked"),
         }
     }
 }

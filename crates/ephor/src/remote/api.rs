@@ -10,6 +10,7 @@ use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
+use ephor_core::quality::GateResult;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
 use ephor_core::time::{Time, WireTime};
@@ -178,6 +179,10 @@ impl Api for RemoteApi {
 
     fn effects(&self, task: TaskId) -> Answer<'_, Vec<EffectView>> {
         self.about(task, async |client, task| client.effects(&task).await)
+    }
+
+    fn gates(&self, task: TaskId) -> Answer<'_, Vec<GateResult>> {
+        self.about(task, async |client, task| client.gates(&task).await)
     }
 
     fn waiting(&self, task: TaskId) -> Answer<'_, Vec<Waiting>> {

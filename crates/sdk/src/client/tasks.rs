@@ -8,6 +8,7 @@ use super::wire::{Accepted, EventFilter, Page, Progress, TaskCounts, TaskFilter}
 use super::{Client, ClientError};
 use ephor_core::id::TaskId;
 use ephor_core::inbox::{Asked, InboxFilter};
+use ephor_core::quality::GateResult;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
 use ephor_core::time::WireTime;
@@ -203,6 +204,14 @@ impl Client {
     /// The server's no, or that it could not be reached.
     pub async fn effects(&self, task: &str) -> Result<Vec<EffectView>, ClientError> {
         self.of(task, "effects").await
+    }
+
+    /// What its gates said: each judgement in order, then the gates nobody judged.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn gates(&self, task: &str) -> Result<Vec<GateResult>, ClientError> {
+        self.of(task, "gates").await
     }
 
     /// What it waits for, most pressing first.

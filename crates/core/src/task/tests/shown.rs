@@ -93,7 +93,7 @@ fn a_gate_that_says_no_is_told_as_that() {
     let evidence = vec![judgement(json!({"kind": "FUNCTIONAL_TEST", "passed": false}))];
     world.report(&item, Outcome::Succeeded(Success { evidence, ..Success::default() })).unwrap();
     let error = world.task.view().last_error.unwrap();
-    assert_eq!((error.class, error.message.as_str()), (ErrorClass::GateFailed, "a gate did not let its result through"));
+    assert_eq!((error.class, error.message.as_str()), (ErrorClass::GateFailed, "FUNCTIONAL_TEST: it did not pass"));
 }
 
 #[test]

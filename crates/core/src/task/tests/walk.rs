@@ -264,12 +264,9 @@ fn outcome(rng: &mut Rng, world: &World, work: &WorkKey) -> Outcome {
         ErrorClass::RateLimit,
         ErrorClass::OutOfMemory,
     ];
-    let judgement = |rng: &mut Rng| Judgement {
-        kind: *rng.pick(&GATES),
-        passed: !rng.one_in(3),
-        score: (!rng.one_in(3)).then_some(0.7),
-        violations: Vec::new(),
-        recommendations: Vec::new(),
+    let judgement = |rng: &mut Rng| {
+        let (kind, passed) = (*rng.pick(&GATES), !rng.one_in(3));
+        Judgement { score: (!rng.one_in(3)).then_some(0.7), ..Judgement::of(kind, passed) }
     };
     match (rng.below(12), work) {
         (0, _) => Outcome::Cancelled,

@@ -1,21 +1,16 @@
 //! What is known of the quality of a result: what gates said, and which of its requirements somebody judged.
 
 use crate::api::ApiError;
-use crate::local::store;
+use crate::local::gates::{judged, specs};
 use ephor_core::event::Event;
+use ephor_core::quality::GateResult;
 use ephor_core::review::{Question, Verdict};
-use ephor_core::spec::{GateKind, GateSpec};
 use ephor_core::task::Task;
-use ephor_core::time::{Time, WireTime};
 use ephor_core::view::ReviewView;
-use ephor_engine::query;
 use ephor_engine::store::Reader;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-
-/// How many events are read at once.
-const PAGE: u32 = 1_000;
 
 /// What the gates of a task said, in order, and what that means for its requirements.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,34 +18,9 @@ pub(super) struct QualityReport {
     /// Whether every gate that was judged last let its step through and no requirement is unmet; null where nothing was judged.
     passed: Option<bool>,
     /// Each judgement.
-    gates: Vec<GateFinding>,
+    gates: Vec<GateResult>,
     /// Each requirement and acceptance criterion.
     requirements: Vec<RequirementFinding>,
-}
-
-/// One judgement.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct GateFinding {
-    /// Which step, by path.
-    step: String,
-    /// Which of its gates.
-    gate: u16,
-    /// Which kind of gate; missing where the plan was replaced since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<GateKind>,
-    /// Whether it let the result through.
-    passed: bool,
-    /// From 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    score: Option<f64>,
-    /// How many violations there were.
-    violations: u32,
-    /// By what: `evidence`, `metric`, `agent`, `person`, `limit`, `override`.
-    by: String,
-    /// Whether a failure only leaves a note.
-    advisory: bool,
-    /// When.
-    at: WireTime,
 }
 
 /// What is known of one requirement.
@@ -89,43 +59,6 @@ enum Finding {
     NotJudged,
 }
 
-/// What the gates of a task said, in order. It stands in its events; nobody needs those of a task without gates.
-pub(super) fn gates(task: &Task, reader: &dyn Reader) -> Result<Vec<GateFinding>, ApiError> {
-    let specs = specs(task);
-    let mut gates: Vec<GateFinding> = Vec::new();
-    let mut more = !specs.is_empty();
-    let mut after = 0;
-    while more {
-        let page = reader.stream_events(task.id.into(), after, PAGE).map_err(store)?;
-        more = page.len() == PAGE as usize;
-        for stored in page {
-            after = stored.version;
-            if stored.kind != "GATE_JUDGED" {
-                continue;
-            }
-            if let (Event::GateJudged(judged), _) = query::event(&stored).map_err(store)? {
-                gates.push(GateFinding {
-                    kind: specs.get(&(&*judged.step, judged.gate)).map(|spec| spec.kind),
-                    step: judged.step.into(),
-                    gate: judged.gate,
-                    passed: judged.passed,
-                    score: judged.score,
-                    violations: judged.violations,
-                    by: judged.by.into(),
-                    advisory: judged.advisory,
-                    at: WireTime(Time(stored.at)),
-                });
-            }
-        }
-    }
-    Ok(gates)
-}
-
-/// The gates of its plan, by step and place.
-fn specs(task: &Task) -> BTreeMap<(&str, u16), &GateSpec> {
-    task.steps().flat_map(|step| (0..).zip(&step.gates).map(|(n, spec)| ((&*step.path, n), spec))).collect()
-}
-
 /// The lowest score the gates of each step gave when they were judged last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scores(BTreeMap<(String, u16), Option<f64>>);
@@ -133,7 +66,7 @@ pub(super) struct Scores(BTreeMap<(String, u16), Option<f64>>);
 impl Scores {
     /// Those of a task as it is now.
     pub(super) fn of(task: &Task, reader: &dyn Reader) -> Result<Self, ApiError> {
-        Ok(Self(gates(task, reader)?.into_iter().map(|found| ((found.step, found.gate), found.score)).collect()))
+        Ok(Self(judged(task, reader)?.into_iter().map(|found| ((found.step, found.gate), found.score)).collect()))
     }
 
     /// Something has happened.
@@ -153,11 +86,11 @@ impl Scores {
 impl QualityReport {
     /// What is known of the quality of a task's result.
     pub(super) fn of(task: &Task, reader: &dyn Reader, reviews: &[ReviewView]) -> Result<Self, ApiError> {
-        let gates = gates(task, reader)?;
-        let last: BTreeMap<(&str, u16), &GateFinding> = gates.iter().map(|g| ((&*g.step, g.gate), g)).collect();
+        let gates = judged(task, reader)?;
+        let last: BTreeMap<(&str, u16), &GateResult> = gates.iter().map(|g| ((&*g.step, g.gate), g)).collect();
         let result = reviews.iter().rev().find(|review| review.question == Question::Result);
         let specs = specs(task);
-        let judged = |kind: RequirementKind, requirement: &String| {
+        let found = |kind: RequirementKind, requirement: &String| {
             let (mut finding, mut by) = (Finding::NotJudged, Vec::new());
             for (place, spec) in &specs {
                 let Some(said) = last.get(place).filter(|_| spec.criteria.iter().any(|criterion| same(criterion, requirement)))
@@ -177,8 +110,8 @@ impl QualityReport {
             RequirementFinding { requirement: requirement.clone(), kind, finding, by }
         };
         let text = &task.contents.text;
-        let own = text.requirements.iter().map(|r| judged(RequirementKind::Requirement, r));
-        let accepted = text.acceptance_criteria.iter().map(|r| judged(RequirementKind::AcceptanceCriterion, r));
+        let own = text.requirements.iter().map(|r| found(RequirementKind::Requirement, r));
+        let accepted = text.acceptance_criteria.iter().map(|r| found(RequirementKind::AcceptanceCriterion, r));
         let requirements: Vec<RequirementFinding> = own.chain(accepted).collect();
         let something = !last.is_empty() || requirements.iter().any(|r| r.finding != Finding::NotJudged);
         let passed = last.values().all(|g| g.passed || g.advisory) && requirements.iter().all(|r| r.finding != Finding::Unmet);

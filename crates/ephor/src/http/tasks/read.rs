@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use ephor_core::id::TaskId;
 use ephor_core::matching::Candidate;
 use ephor_core::plan::Problem as FieldProblem;
+use ephor_core::quality::GateResult;
 use ephor_core::status::Status;
 use ephor_core::task::Task;
 use ephor_core::time::WireTime;
@@ -37,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .routes(routes!(result))
         .routes(routes!(reviews))
         .routes(routes!(effects))
+        .routes(routes!(gates))
         .routes(routes!(waiting))
         .routes(routes!(candidates))
         .routes(routes!(allowed))
@@ -162,6 +164,15 @@ async fn reviews(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) ->
     responses((status = 200, body = Vec<EffectView>), Errors))]
 async fn effects(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) -> Result<Json<Vec<EffectView>>, ApiError> {
     side(&server, task, Task::effect_views).await.map(Json)
+}
+
+/// What the gates of its steps said: each judgement in order, then the gates nobody judged
+#[utoipa::path(get, path = "/api/v1/tasks/{id}/gates", tag = "tasks", params(("id" = String, Path, description = "The task")),
+    responses((status = 200, body = Vec<GateResult>), Errors))]
+async fn gates(State(server): State<Arc<Server>>, TaskPath(task): TaskPath) -> Result<Json<Vec<GateResult>>, ApiError> {
+    let reader = server.engine().reader();
+    let look = server.look().clone();
+    blocking(move || crate::local::gates::gates(&look.task(task)?, &*reader)).await.map(Json)
 }
 
 /// What it waits for, most pressing first
