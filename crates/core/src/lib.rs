@@ -16,6 +16,7 @@ pub mod contents;
 pub mod event;
 #[cfg(feature = "rules")]
 pub mod expr;
+pub mod figures;
 pub mod flow;
 #[cfg(feature = "rules")]
 pub mod gate;

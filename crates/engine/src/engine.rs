@@ -937,7 +937,7 @@ impl Inner {
     /// nobody is answered.
     fn write<S: Store>(&self, mut writer: Writer<S>) {
         let mut answers = HashMap::new();
-        let mut dirty = false;
+        let (mut dirty, mut commits) = (false, 0);
         let ended = loop {
             let patience = match (writer.has_more(), writer.next_deadline()) {
                 (true, _) if writer.is_hampered() => Some(HAMPERED),
@@ -976,6 +976,7 @@ impl Inner {
                 }
                 let before = self.position.send_replace(writer.position());
                 dirty |= before != writer.position();
+                commits += u64::from(before != writer.position());
                 answer(replies, &mut answers);
                 if through {
                     return Ok(());
@@ -994,7 +995,7 @@ impl Inner {
             if let Some(at) = writer.take_earliest_wake() {
                 self.ticker.ring_at(at);
             }
-            *self.gauges.lock().unwrap_or_else(PoisonError::into_inner) = writer.gauges();
+            *self.gauges.lock().unwrap_or_else(PoisonError::into_inner) = Gauges { commits, ..writer.gauges() };
         };
         let why = match ended {
             Some(error) => {

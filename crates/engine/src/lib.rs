@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod engine;
 mod examine;
 pub mod feed;
+pub mod figures;
 pub mod flow;
 mod house;
 mod ids;
@@ -33,7 +34,7 @@ mod worklog;
 mod writer;
 
 pub use directory::TrackRecord;
-pub use engine::{Done, Engine, EngineError, Idempotency, Settings, Terms};
+pub use engine::{Done, Engine, EngineError, Gauges, Idempotency, Settings, Terms};
 pub use leases::LeaseView;
 pub use submitter::Submitter;
 pub use worklog::WorkLog;

@@ -55,6 +55,19 @@ pub trait Reader: Send + Sync {
     /// Events after a position, in order, at most `limit`. With `stream`, only that stream's.
     fn events(&self, after: u64, limit: u32, stream: Option<StreamId>) -> Result<Vec<StoredEvent>, StoreError>;
 
+    /// The same events without what people and agents wrote, for those who count: with where they belong, and with their structure where
+    /// they are of one of the wanted kinds.
+    fn facts(&self, after: u64, limit: u32, wanted: &[&str]) -> Result<Vec<Fact>, StoreError> {
+        let events = self.events(after, limit, None)?.into_iter().map(|event| {
+            let row = self.listed(event.stream, &Filter::default())?.map(|listed| listed.row).unwrap_or_default();
+            let data = if wanted.contains(&&*event.kind) { event.data } else { String::new() };
+            let StoredEvent { position, stream, at, kind, before, after, .. } = event;
+            let Row { namespace, task_type, created_at, .. } = row;
+            Ok(Fact { position, stream, at, kind, before, after, data, namespace, task_type, created_at })
+        });
+        events.collect()
+    }
+
     /// A stream's events after a version, in order, at most `limit`.
     fn stream_events(&self, stream: StreamId, after_version: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
 
@@ -432,6 +445,31 @@ pub struct StoredEvent {
     pub private: Option<PrivatePart>,
     /// Its hash.
     pub hash: [u8; 32],
+}
+
+/// An event as those see it who count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// Its place among all events.
+    pub position: u64,
+    /// Whose it is.
+    pub stream: StreamId,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// Its word.
+    pub kind: String,
+    /// The status before.
+    pub before: Option<Status>,
+    /// The status after.
+    pub after: Option<Status>,
+    /// The structure, JSON; empty where its kind is not wanted.
+    pub data: String,
+    /// Where its task belongs; empty for other streams.
+    pub namespace: String,
+    /// The type of its task; empty for other streams.
+    pub task_type: String,
+    /// When its task was born; 0 for other streams.
+    pub created_at: i64,
 }
 
 /// A stream in a list.

@@ -668,6 +668,7 @@ impl<S: Store> Writer<S> {
             ready: self.ready.len() + self.turns.lanes.len(),
             leases: self.leases().len(),
             parked: self.parked.len(),
+            commits: 0,
         }
     }
 }
@@ -696,6 +697,8 @@ pub struct Gauges {
     pub leases: usize,
     /// Agents waiting for work.
     pub parked: usize,
+    /// Commits since the start, as whoever drives the writer counts them.
+    pub commits: u64,
 }
 
 /// A set of task ids that come up often in signatures here.

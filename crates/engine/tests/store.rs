@@ -58,6 +58,7 @@ suite! {
     an_erasure_stands_or_falls_with_its_group
     what_has_not_ended_cannot_be_erased
     events_can_be_read_from_any_position_of_all_or_of_one_stream
+    who_counts_sees_the_same_events_without_their_words
     lists_are_newest_first_and_every_filter_narrows_them
     streams_of_a_kind_come_in_order_of_birth
     it_is_known_when_a_stream_was_touched_and_who_was_born_before
@@ -522,6 +523,28 @@ fn events_can_be_read_from_any_position_of_all_or_of_one_stream(mut kit: Kit) {
     }
     let versions = kit.reader.stream_events(task(3), 17, 2).unwrap();
     assert_eq!(versions.iter().map(|event| event.version).collect::<Vec<_>>(), [18, 19]);
+}
+
+fn who_counts_sees_the_same_events_without_their_words(mut kit: Kit) {
+    kit.commit([1, 2].map(|n| group([birth(n)])));
+    let secret = confided("told", PrivateBody::Inline(b"a secret".to_vec()));
+    let long = NewEvent { kind: "PLANNED", data: format!("\"{}\"", "long ".repeat(5_000)), ..event("long") };
+    kit.write(group([Change { events: vec![secret, long.clone()], ..change(task(1), 1, &[]) }]));
+    let namespace = StreamId { kind: StreamKind::Namespace, ..task(9) };
+    kit.write(group([Change { row: Some(Arc::new(Row::default())), ..change(namespace, 0, &["made"]) }]));
+    let (events, row) = (kit.reader.events(0, 9, None).unwrap(), row(Status::Scheduled));
+    for (wanted, told) in [([].as_slice(), false), (&[long.kind], true)] {
+        let facts = kit.reader.facts(0, 9, wanted).unwrap();
+        assert_eq!(facts.len(), events.len());
+        for (fact, event) in facts.iter().zip(&events) {
+            assert_eq!((fact.position, fact.stream, fact.at, &fact.kind), (event.position, event.stream, event.at, &event.kind));
+            assert_eq!((fact.before, fact.after), (event.before, event.after));
+            assert_eq!(fact.data, if told && event.kind == long.kind { event.data.clone() } else { String::new() });
+            let known = if fact.stream == namespace { ("", "", 0) } else { (&*row.namespace, &*row.task_type, row.created_at) };
+            assert_eq!((&*fact.namespace, &*fact.task_type, fact.created_at), known);
+        }
+    }
+    assert_eq!(kit.reader.facts(2, 1, &[]).unwrap()[0].position, 3);
 }
 
 fn lists_are_newest_first_and_every_filter_narrows_them(mut kit: Kit) {

@@ -9,6 +9,7 @@ use ephor_core::command::Refusal;
 use ephor_core::constitution::{
     AmendmentView, Candidate, ImpactReport, InForce, NewAmendment, NewVote, ReplayReport, VersionHead, VersionView,
 };
+use ephor_core::figures::Figures;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
@@ -17,7 +18,7 @@ use ephor_core::plan::Problem;
 use ephor_core::quality::GateResult;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
-use ephor_core::time::{Time, WireTime};
+use ephor_core::time::{Time, WireDuration, WireTime};
 use ephor_core::view::{EffectView, EventView, OutputView, PlanView, ReviewView, StepView, TaskRow, TaskView, Waiting};
 pub use ephor_sdk::client::{Page, TaskFilter};
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,12 @@ pub trait Api: Send + Sync {
     /// Events after a position, in order. Where there is none yet and `wait_ms` is given, waits that long for the first: asking again
     /// with the last position follows the feed, without a gap and without a double.
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>>;
+
+    /// Figures about what was done and what stands.
+    fn figures(&self, _wanted: FiguresQuery) -> Answer<'_, Figures> {
+        let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "figures are not taken here");
+        Box::pin(std::future::ready(Err(error)))
+    }
 
     /// Keys, in the order they were made; revoked and expired ones too.
     fn keys(&self) -> Answer<'_, Vec<KeyView>> {
@@ -224,6 +231,15 @@ fn no_constitution<'a, T: Send + 'a>() -> Answer<'a, T> {
 fn no_flow<'a, T: Send + 'a>() -> Answer<'a, T> {
     let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "holds and limits are not looked after here");
     Box::pin(std::future::ready(Err(error)))
+}
+
+/// Which figures are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FiguresQuery {
+    /// Only of this namespace.
+    pub namespace: Option<String>,
+    /// Over how long; a day where it is missing.
+    pub window: Option<WireDuration>,
 }
 
 /// Which events are wanted.

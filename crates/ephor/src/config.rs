@@ -2,8 +2,10 @@
 //! counts as stalled, and which agents a server knows from its start on. What the file leaves out stands as it does without one; the environment outranks it, a flag both.
 
 mod edit;
+mod watch;
 mod workers;
 
+pub use watch::{Percent, Thresholds, Watch};
 pub(crate) use workers::{BUILTIN, BUILTIN_GATES};
 
 use crate::api::{ApiError, Kind};
@@ -47,7 +49,7 @@ pub struct Config {
     said: Value,
 }
 
-/// When waiting work counts as stalled, and what follows (S2-56…61).
+/// When waiting work counts as stalled, and what follows (S2-56…61); what a server watches of itself (S1-129…133).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Monitoring {
@@ -59,11 +61,17 @@ pub struct Monitoring {
     pub pending_timeout_seconds: u64,
     /// What follows: `log_only`, `mark_stalled`, `reassign` or `escalate`.
     pub escalation_strategy: StallStrategy,
+    /// How often a server looks at what runs.
+    pub progress_interval: WireDuration,
+    /// How far back figures reach.
+    pub metrics_retention: WireDuration,
+    /// Beyond what it warns.
+    pub alert_thresholds: Thresholds,
 }
 
 impl Default for Monitoring {
     fn default() -> Self {
-        Self::of(&Policy::default())
+        Self::of(&Policy::default(), Watch::default())
     }
 }
 
@@ -76,13 +84,22 @@ impl Monitoring {
         ("escalation_strategy", "what follows: log_only, mark_stalled, reassign or escalate"),
     ];
 
-    fn of(policy: &Policy) -> Self {
+    fn of(policy: &Policy, watch: Watch) -> Self {
         Self {
             enabled: policy.stall_watch,
             check_interval_seconds: policy.check_interval.ms / 1_000,
             pending_timeout_seconds: policy.stall_after.ms / 1_000,
             escalation_strategy: policy.stall_strategy,
+            progress_interval: watch.progress_interval,
+            metrics_retention: watch.metrics_retention,
+            alert_thresholds: watch.alert_thresholds,
         }
+    }
+
+    /// What a server watches of itself.
+    pub fn watch(&self) -> Watch {
+        let Self { progress_interval, metrics_retention, alert_thresholds, .. } = self.clone();
+        Watch { progress_interval, metrics_retention, alert_thresholds }
     }
 }
 
@@ -235,6 +252,10 @@ impl Config {
                 return Err(format!("monitoring.{key} and policy.{own} are one number; give one of them"));
             }
         }
+        let watch = monitoring.as_ref().map(Monitoring::watch).unwrap_or_default();
+        if let Some(problem) = watch.problem() {
+            return Err(problem);
+        }
         if let Some(monitoring) = monitoring {
             let seconds = |key: &str, seconds: u64| match seconds {
                 1..=31_536_000 => Ok(WireDuration { ms: seconds * 1_000 }),
@@ -258,7 +279,7 @@ impl Config {
         }
         Ok(Self {
             file: None,
-            monitoring: Monitoring::of(&policy),
+            monitoring: Monitoring::of(&policy, watch),
             policy: Arc::new(policy),
             constitution,
             limits,
@@ -308,6 +329,16 @@ impl Config {
             let said = self.says("monitoring", key) || self.says("policy", own(key));
             Some(of("monitoring", key, monitoring.get(*key)?, said))
         });
+        let own_watch = ["progress_interval", "metrics_retention"].into_iter().filter_map(|key| {
+            let said = self.says("monitoring", key);
+            Some(of("monitoring", key, monitoring.get(key)?, said))
+        });
+        let thresholds = object(&self.monitoring.alert_thresholds);
+        let own_thresholds = thresholds.iter().map(|(key, value)| {
+            let said = self.said.get("monitoring").and_then(|said| said.get("alert_thresholds")).and_then(|said| said.get(key));
+            of("monitoring.alert_thresholds", key, value, said.is_some())
+        });
+        let own_watch: Vec<Setting> = own_watch.chain(own_thresholds).collect();
         let rest = policy.iter().filter(|(key, _)| !shared.contains(&key.as_str()));
         let workers = self.workers.iter().map(|worker| Setting {
             name: format!("workers.{}", worker.external_id.as_deref().unwrap_or_default()),
@@ -340,7 +371,7 @@ impl Config {
             value: (!self.reach.is_empty()).then(|| self.reach.join(", ")),
             said: !self.reach.is_empty(),
         };
-        watched.chain(of_house).chain([law, log, reach]).chain(workers).collect()
+        watched.chain(own_watch).chain(of_house).chain([law, log, reach]).chain(workers).collect()
     }
 }
 
@@ -388,6 +419,12 @@ mod tests {
             (default.enabled, default.check_interval_seconds, default.pending_timeout_seconds, default.escalation_strategy),
             (true, 300, 3_600, StallStrategy::LogOnly)
         );
+        let text = "monitoring:\n  progress_interval: 5s\n  alert_thresholds:\n    error_rate_warning: 12.5%\n";
+        let watch = Config::from_text(text).unwrap().monitoring.watch();
+        let thresholds = Thresholds { error_rate_warning: watch.alert_thresholds.error_rate_warning, ..Thresholds::default() };
+        assert_eq!(thresholds.error_rate_warning.part(), 0.125);
+        let interval = WireDuration { ms: 5_000 };
+        assert_eq!(watch, Watch { progress_interval: interval, alert_thresholds: thresholds, ..Watch::default() });
     }
 
     #[test]
@@ -440,6 +477,8 @@ mod tests {
             ("policy:\n  lease: 10ms\n", ["policy.lease", "10ms", "500ms"]),
             ("policy:\n  confidence_min: 3\n", ["policy.confidence_min", "3", "0 to 1"]),
             ("monitoring:\n  pending_timeout_seconds: 0\n", ["pending_timeout_seconds", "is 0", "1 to 31536000"]),
+            ("monitoring:\n  progress_interval: 1ms\n", ["progress_interval", "1ms", "1s to 1h"]),
+            ("monitoring:\n  alert_thresholds:\n    memory_warning: much\n", ["line 3", "much", "80%"]),
             ("policy:\n  stall_after: 5m\nmonitoring:\n  pending_timeout_seconds: 9\n", ["stall_after", "one number", "pending"]),
         ] {
             let why = Config::from_text(text).unwrap_err();

@@ -181,7 +181,8 @@ fn a_task_is_created_watched_paused_approved_and_cancelled_and_the_page_outlives
     for (width, theme) in [(2560, "light"), (1280, "dark"), (768, "light"), (320, "dark")] {
         browser.resize(width, 900);
         browser.run("document.documentElement.dataset.theme = arguments[0]", json!([theme]));
-        for path in ["/", "/tasks", &at, "/inbox", "/agents", "/council", "/constitution", "/flow", "/admin", "/new"] {
+        for path in ["/", "/tasks", &at, "/inbox", "/agents", "/council", "/constitution", "/figures", "/flow", "/admin", "/new"]
+        {
             let open = "history.pushState(null, '', arguments[0]); dispatchEvent(new PopStateEvent('popstate'))";
             browser.run(open, json!([path]));
             let shown = format!("document.querySelector('main').dataset.page === '{path}'");

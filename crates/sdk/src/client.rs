@@ -22,6 +22,7 @@ mod asks;
 mod call;
 mod constitution;
 mod error;
+mod figures;
 mod flow;
 mod sse;
 mod stream;

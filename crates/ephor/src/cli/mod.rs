@@ -33,6 +33,7 @@ mod table;
 mod task;
 mod terminal;
 mod text;
+mod top;
 mod watch;
 mod why;
 mod words;
@@ -141,6 +142,8 @@ enum Command {
     Inbox(inbox::InboxArgs),
     /// Follow tasks to their end, or everything as it happens
     Watch(watch::AllArgs),
+    /// How things go: tasks, agents, what waits and what is beyond its threshold
+    Top(top::TopArgs),
     /// Register agents, look at them, lend those of this machine
     #[command(subcommand)]
     Agent(agent::AgentCommand),
@@ -301,6 +304,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Constitution(command) => constitution::run(command, cx).await,
         Command::Inbox(args) => inbox::run(&args, cx).await,
         Command::Watch(args) => watch::run(args, cx).await,
+        Command::Top(args) => top::run(args, cx).await,
         Command::Agent(command) => agent::run(command, cx).await,
         Command::Api(args) => raw::run(args, cx).await,
         Command::Profile(command) => profile::run(command, cx),

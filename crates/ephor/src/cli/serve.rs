@@ -88,6 +88,7 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
         workshop,
         executions_poll_s,
         safe_mode: args.safe_mode,
+        watch: config.monitoring.watch(),
         workers: config.workers,
     };
     let served = cx.host.serve(&cx.house()?, serving).await?;

@@ -13,8 +13,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 /// Addresses of pages. All of them are one document, that reads its own address; a test compares them with those its script knows.
-pub(crate) const PAGES: &[&str] =
-    &["/", "/tasks", "/tasks/{id}", "/new", "/inbox", "/agents", "/agents/{id}", "/council", "/constitution", "/flow", "/admin"];
+pub(crate) const PAGES: &[&str] = &[
+    "/",
+    "/tasks",
+    "/tasks/{id}",
+    "/new",
+    "/inbox",
+    "/agents",
+    "/agents/{id}",
+    "/council",
+    "/constitution",
+    "/figures",
+    "/flow",
+    "/admin",
+];
 /// Where what the pages are made of is found.
 pub(crate) const ASSETS: &str = "/ui/{*file}";
 
@@ -65,6 +77,7 @@ pub(crate) const FILES: &[(&str, &str, &str)] = assets! {
     "pages/agents.js": SCRIPT,
     "pages/council.js": SCRIPT,
     "pages/constitution.js": SCRIPT,
+    "pages/figures.js": SCRIPT,
     "pages/flow.js": SCRIPT,
     "pages/admin.js": SCRIPT,
 };

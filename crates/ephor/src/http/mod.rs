@@ -17,6 +17,7 @@ mod crash;
 mod dashboard;
 mod errors;
 mod events;
+mod figures;
 mod flow;
 mod guard;
 mod health;
@@ -73,6 +74,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(events::routes())
         .merge(lifecycle::routes())
         .merge(constitution::routes())
+        .merge(figures::routes())
         .merge(schedules::routes());
     openapi::complete(all.get_openapi_mut());
     all

@@ -13,6 +13,8 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/health/ready", Read),
     ("GET", "/login", Open),
     ("POST", "/logout", Open),
+    ("GET", "/metrics", Read),
+    ("GET", "/api/v1/admin/metrics", Read),
     ("GET", "/api/v1/me", Read),
     ("GET", "/api/v1/keys", Keys),
     ("POST", "/api/v1/keys", Keys),
@@ -125,6 +127,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("PATCH", "/api/executions/{id}", Steer),
     ("POST", "/api/executions/{id}/events", Work),
     ("GET", "/api/executions/{id}/events", Read),
+    ("GET", "/api/admin/metrics", Read),
 ];
 
 /// POSTs that take no `Idempotency-Key`, and why none is needed there; one that is sent is refused, for who sends it relies on it.

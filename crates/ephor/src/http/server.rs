@@ -5,6 +5,8 @@ use super::limits::{Limits, Meter, Place};
 use super::listen;
 use super::streams::Streams;
 use crate::api::{Api, ApiError, Kind};
+use crate::config::Watch;
+use crate::local::figures::Tally;
 use crate::local::{LocalApi, Look, keys};
 use ephor_engine::Engine;
 use std::collections::BTreeMap;
@@ -34,12 +36,15 @@ pub struct ServeOptions {
     pub limits: Option<Limits>,
     /// How often agents of plan executions are to ask for work, in seconds; that interface is switched off where it is missing.
     pub executions_poll_s: Option<u32>,
+    /// What it watches of itself.
+    pub watch: Watch,
 }
 
 impl ServeOptions {
     /// On an address, with this token for the operator.
     pub fn new(listen: SocketAddr, operator_token: String) -> Self {
-        Self { listen, hosts: Vec::new(), operator_token, limits: None, executions_poll_s: Some(POLL_INTERVAL_S) }
+        let (limits, executions_poll_s, watch) = (None, Some(POLL_INTERVAL_S), Watch::default());
+        Self { listen, hosts: Vec::new(), operator_token, limits, executions_poll_s, watch }
     }
 }
 
@@ -57,12 +62,14 @@ pub(crate) struct Server {
     stopping: watch::Receiver<bool>,
     streams: Streams,
     executions_poll_s: Option<u32>,
+    tally: Tally,
 }
 
 impl Server {
     /// A server over an engine that listens there, until `stopping` turns true.
     pub(crate) fn new(engine: Engine, options: ServeOptions, listen: SocketAddr, stopping: watch::Receiver<bool>) -> Self {
         let limits = options.limits.unwrap_or_else(|| Limits::on(listen));
+        let tally = Tally::new(options.watch, engine.position());
         Self {
             look: Look { reader: engine.reader() },
             engine,
@@ -75,6 +82,7 @@ impl Server {
             meter: Meter::new(limits),
             stopping,
             executions_poll_s: options.executions_poll_s,
+            tally,
         }
     }
 
@@ -86,6 +94,27 @@ impl Server {
     /// What can be read.
     pub(crate) fn look(&self) -> &Look {
         &self.look
+    }
+
+    /// Its figures.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Looks after its own figures until it stops, so that what goes beyond a threshold is told also where nobody asks.
+    async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stopping() => return,
+                () = tokio::time::sleep(self.tally.interval()) => {}
+            }
+            let server = self.clone();
+            let looked = crate::local::blocking(move || server.tally.look(&server.engine)).await;
+            if let Err(error) = looked {
+                tracing::warn!(%error, "figures could not be taken");
+            }
+        }
     }
 
     /// Who holds a stream open.
@@ -220,7 +249,9 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Running, Api
     server.keys = Keys::new(keys);
     let login = format!("http://{}/login?code={}", visited(address), server.sessions.link()?);
     let limits = server.meter.limits().clone();
-    let serving = tokio::spawn(listen::run(listener, super::router(Arc::new(server)), limits, stopping));
+    let server = Arc::new(server);
+    tokio::spawn(server.clone().watch());
+    let serving = tokio::spawn(listen::run(listener, super::router(server), limits, stopping));
     Ok(Running { address, login, stop, serving })
 }
 

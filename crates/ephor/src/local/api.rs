@@ -1,16 +1,19 @@
 //! `Api` over the engine in this process, or over a store that another engine has open: then only looking works.
 
+use super::figures::{Scope, Tally};
 use super::list::Held;
 use super::look::{Look, store};
 use super::named::Within;
 use super::session::DATABASE;
 use super::{constitution, flow, keys};
-use crate::api::{Answer, Api, ApiError, EventQuery, Kind, Page, TaskFilter};
+use crate::api::{Answer, Api, ApiError, EventQuery, FiguresQuery, Kind, Page, TaskFilter};
+use crate::config::Watch;
 use ephor_core::ask::Ask;
 use ephor_core::constitution::{
     AmendmentView, Candidate, ImpactReport, InForce, NewAmendment, NewVote, ReplayReport, VersionHead, VersionView,
 };
 use ephor_core::event::Actor;
+use ephor_core::figures::Figures;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease, Set, Standing};
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
@@ -251,6 +254,15 @@ impl Api for LocalApi {
             })?;
             Ok(keys::revoke(self.engine()?, known, self.actor.clone()).await?.view())
         })
+    }
+
+    fn figures(&self, mut wanted: FiguresQuery) -> Answer<'_, Figures> {
+        let (engine, now) = (self.engine.clone(), self.now());
+        if wanted.namespace.is_none() {
+            wanted.namespace.clone_from(&self.namespace);
+        }
+        let scope = Scope { namespace: wanted.namespace.clone(), bound: false };
+        self.looking(move |look| Tally::new(Watch::default(), 0).figures(&look, engine.as_ref(), now, &wanted, &scope))
     }
 
     fn holds(&self) -> Answer<'_, Vec<HoldView>> {

@@ -4,6 +4,7 @@
 mod api;
 mod check;
 pub(crate) mod constitution;
+pub(crate) mod figures;
 pub(crate) mod flow;
 pub(crate) mod gates;
 mod inbox;

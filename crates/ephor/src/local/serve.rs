@@ -49,6 +49,7 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
         hosts: serving.hosts,
         limits: serving.limits,
         executions_poll_s: serving.executions_poll_s,
+        watch: serving.watch,
         ..ServeOptions::new(serving.listen, operator_token)
     };
     let running = http::serve(session.engine(), options).await?;

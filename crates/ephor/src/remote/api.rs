@@ -1,11 +1,12 @@
 //! `Api` over a client.
 
 use super::error::told;
-use crate::api::{Answer, Api, EventQuery, Page, TaskFilter};
+use crate::api::{Answer, Api, EventQuery, FiguresQuery, Page, TaskFilter};
 use ephor_core::ask::Ask;
 use ephor_core::constitution::{
     AmendmentView, Candidate, ImpactReport, InForce, NewAmendment, NewVote, ReplayReport, VersionHead, VersionView,
 };
+use ephor_core::figures::Figures;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::inbox::{Asked, InboxFilter};
@@ -204,6 +205,10 @@ impl Api for RemoteApi {
                 _ => self.follow(wanted).await,
             }
         })
+    }
+
+    fn figures(&self, wanted: FiguresQuery) -> Answer<'_, Figures> {
+        self.asking(async move { self.client.figures(wanted.namespace.as_deref(), wanted.window).await })
     }
 
     fn keys(&self) -> Answer<'_, Vec<KeyView>> {

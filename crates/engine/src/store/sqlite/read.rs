@@ -1,11 +1,12 @@
 //! The connections that read: a few, each for one caller at a time. SQLite's log lets them see whole commits and never wait.
 
 use super::rows::{
-    EVENT, ROW, UNIQUE, int, read_event, read_mail, read_row, read_status, read_stream, read_telemetry, read_u64, read_unique,
-    value,
+    EVENT, ROW, UNIQUE, int, read_event, read_fact, read_mail, read_row, read_status, read_stream, read_telemetry, read_u64,
+    read_unique, value,
 };
 use super::*;
 use crate::codec::GENESIS;
+use crate::store::Fact;
 use ephor_core::id::StreamKind;
 use ephor_core::spec::Risk;
 use ephor_core::status::Status;
@@ -176,6 +177,13 @@ impl Reader for SqliteReader {
              where e.position > ?1 order by e.position limit ?2"
         );
         all(&db, &sql, params![int(after), limit], read_event)
+    }
+
+    fn facts(&self, after: u64, limit: u32, wanted: &[&str]) -> Result<Vec<Fact>, StoreError> {
+        let sql = "select e.position, s.kind, s.id, e.at, e.kind, e.status_before, e.status_after, s.namespace, s.task_type,
+             s.created_at, e.data
+             from events e cross join streams s on s.no = e.stream where e.position > ?1 order by e.position limit ?2";
+        all(&self.connection(), sql, params![int(after), limit], |row| read_fact(row, wanted))
     }
 
     fn stream_events(&self, stream: StreamId, after_version: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use crate::codec;
-use crate::store::{MailRow, NewEvent, PrivateBody, PrivatePart, Row, StoredEvent, Telemetry, UniqueRow};
+use crate::store::{Fact, MailRow, NewEvent, PrivateBody, PrivatePart, Row, StoredEvent, Telemetry, UniqueRow};
 use ephor_core::id::{StreamId, StreamKind};
 use ephor_core::spec::{Autonomy, Risk};
 use ephor_core::status::Status;
@@ -163,11 +163,7 @@ fn read_columns(row: &rusqlite::Row<'_>) -> Result<StoredEvent, StoreError> {
     let stream = read_stream(row, 1)?;
     let version = read_u64(row, 3)?;
     let wrong = |why: String| corrupt(stream, version, why);
-    let data = match row.get_ref(10)? {
-        ValueRef::Text(text) => String::from_utf8(text.to_vec()).map_err(|_| wrong("its data is not text".into()))?,
-        ValueRef::Blob(packed) => codec::decompress(packed).map_err(wrong)?,
-        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => return Err(wrong("its data is a number".into())),
-    };
+    let data = read_data(row, 10).map_err(wrong)?;
     Ok(StoredEvent {
         position: read_u64(row, 0)?,
         stream,
@@ -182,6 +178,42 @@ fn read_columns(row: &rusqlite::Row<'_>) -> Result<StoredEvent, StoreError> {
         private: read_private(row).map_err(|e| wrong(format!("its private part: {e}")))?,
         hash: row.get(15).map_err(|e| wrong(format!("its hash: {e}")))?,
     })
+}
+
+/// An event for those who count; of tasks alone it is told where they belong.
+pub(super) fn read_fact(row: &rusqlite::Row<'_>, wanted: &[&str]) -> Result<Fact, StoreError> {
+    let stream = read_stream(row, 1)?;
+    let wrong = |why: String| corrupt(stream, 0, why);
+    let kind: String = row.get(4)?;
+    let data = match wanted.contains(&&*kind) {
+        true => read_data(row, 10).map_err(wrong)?,
+        false => String::new(),
+    };
+    let (namespace, task_type, created_at) = match stream.kind {
+        StreamKind::Task => (row.get(7)?, row.get(8)?, row.get(9)?),
+        _ => (String::new(), String::new(), 0),
+    };
+    Ok(Fact {
+        position: read_u64(row, 0)?,
+        stream,
+        at: row.get(3)?,
+        before: read_status(row, 5).map_err(wrong)?,
+        after: read_status(row, 6).map_err(wrong)?,
+        kind,
+        data,
+        namespace,
+        task_type,
+        created_at,
+    })
+}
+
+/// The structure of an event, unpacked.
+fn read_data(row: &rusqlite::Row<'_>, column: usize) -> Result<String, String> {
+    match row.get_ref(column).map_err(|e| e.to_string())? {
+        ValueRef::Text(text) => String::from_utf8(text.to_vec()).map_err(|_| "its data is not text".into()),
+        ValueRef::Blob(packed) => codec::decompress(packed),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => Err("its data is a number".into()),
+    }
 }
 
 fn read_private(row: &rusqlite::Row<'_>) -> Result<Option<PrivatePart>, rusqlite::Error> {

@@ -6,6 +6,7 @@ mod agents;
 mod create;
 mod history;
 mod list;
+mod metrics;
 mod patch;
 mod report;
 mod shown;
@@ -35,11 +36,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .merge(patch::routes())
         .merge(report::routes())
         .merge(history::routes())
+        .merge(metrics::routes())
 }
 
 /// Whether a path belongs to this interface, which may be switched off.
 pub(super) fn is_execution(path: &str) -> bool {
-    path.starts_with("/api/executions") || path.starts_with("/api/agents")
+    ["/api/executions", "/api/agents", "/api/admin"].iter().any(|own| path.starts_with(own))
 }
 
 /// What an agent is called here: its own name for itself, else its id.

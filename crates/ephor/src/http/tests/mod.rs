@@ -9,6 +9,7 @@ mod contract;
 mod crash;
 mod dashboard;
 mod desk;
+mod figures;
 mod flow;
 mod generated;
 mod house;
