@@ -1,6 +1,6 @@
 //! `http.request`: one HTTP request, bounded in every direction and blind to private networks.
 
-mod address;
+pub mod address;
 pub(crate) mod probe;
 
 use crate::confine::sha256;
@@ -55,7 +55,7 @@ impl Default for Config {
 /// The TLS library could not start.
 #[derive(Debug, thiserror::Error)]
 #[error("http.request is not available: {0}")]
-pub struct NotReady(#[source] reqwest::Error);
+pub struct NotReady(#[source] pub(crate) reqwest::Error);
 
 /// `http.request {method, url, headers, body | json, timeout, max_bytes, expect_status: [200, 204]}` → `{status, url, headers,
 /// body, bytes, truncated}`; a JSON answer is given as JSON.

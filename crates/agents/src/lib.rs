@@ -26,6 +26,7 @@ pub mod gate;
 mod glob;
 pub mod http;
 pub mod links;
+pub mod outgoing;
 pub mod plain;
 mod probe;
 pub mod sandbox;

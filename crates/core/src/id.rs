@@ -43,6 +43,8 @@ kinds! {
     HoldKind HoldId "hold";
     /// Names an amendment of the constitution.
     AmendmentKind AmendmentId "amendment";
+    /// Names a subscription to messages over HTTP.
+    WebhookKind WebhookId "webhook";
 }
 
 /// A typed id; compare, sort and print it, nothing else.

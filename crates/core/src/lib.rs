@@ -50,4 +50,5 @@ mod timers;
 #[cfg(feature = "rules")]
 pub mod validation;
 pub mod view;
+pub mod webhook;
 pub mod work;

@@ -20,6 +20,7 @@ mod leases;
 mod live;
 pub mod lock;
 mod matching;
+pub mod outbox;
 pub mod query;
 mod ready;
 mod sealed;

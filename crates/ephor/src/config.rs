@@ -2,9 +2,11 @@
 //! counts as stalled, and which agents a server knows from its start on. What the file leaves out stands as it does without one; the environment outranks it, a flag both.
 
 mod edit;
+mod hooks;
 mod watch;
 mod workers;
 
+pub use hooks::Hooks;
 pub use watch::{Percent, Thresholds, Watch};
 pub(crate) use workers::{BUILTIN, BUILTIN_GATES};
 
@@ -45,6 +47,8 @@ pub struct Config {
     pub reach: Vec<String>,
     /// Agents a server knows from its start on.
     pub workers: Arc<[Registration]>,
+    /// How a server tells others over HTTP.
+    pub hooks: Hooks,
     /// What the file says, to tell it from what stands by default.
     said: Value,
 }
@@ -113,6 +117,7 @@ struct Written {
     workers: Vec<workers::Worker>,
     constitution: Option<PathBuf>,
     log: WrittenLog,
+    webhooks: Hooks,
     gates: WrittenGates,
 }
 
@@ -233,7 +238,7 @@ impl Config {
         if said.is_null() {
             return Ok(Self::default());
         }
-        let Written { mut policy, limits, monitoring, workers, constitution, log, gates } = from_yaml(text)?;
+        let Written { mut policy, limits, monitoring, workers, constitution, log, gates, webhooks: hooks } = from_yaml(text)?;
         if log.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
             return Err("log.file is empty; name a file, or leave it out".into());
         }
@@ -251,6 +256,9 @@ impl Config {
             if says("monitoring", key) && says("policy", own) {
                 return Err(format!("monitoring.{key} and policy.{own} are one number; give one of them"));
             }
+        }
+        if let Some(problem) = hooks.problem() {
+            return Err(problem);
         }
         let watch = monitoring.as_ref().map(Monitoring::watch).unwrap_or_default();
         if let Some(problem) = watch.problem() {
@@ -286,6 +294,7 @@ impl Config {
             log_file: log.file,
             reach: gates.reach,
             workers,
+            hooks,
             said,
         })
     }
@@ -371,7 +380,12 @@ impl Config {
             value: (!self.reach.is_empty()).then(|| self.reach.join(", ")),
             said: !self.reach.is_empty(),
         };
-        watched.chain(own_watch).chain(of_house).chain([law, log, reach]).chain(workers).collect()
+        let hooks = self.hooks.values().map(|(key, value)| Setting {
+            name: format!("webhooks.{key}"),
+            value: Some(value),
+            said: self.says("webhooks", key),
+        });
+        watched.chain(own_watch).chain(of_house).chain([law, log, reach]).chain(hooks).chain(workers).collect()
     }
 }
 

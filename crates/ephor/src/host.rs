@@ -121,6 +121,8 @@ pub struct Serving {
     pub executions_poll_s: Option<u32>,
     /// Whether everything is held from the start.
     pub safe_mode: bool,
+    /// How it tells others over HTTP.
+    pub hooks: crate::config::Hooks,
     /// What it watches of itself.
     pub watch: crate::config::Watch,
     /// Agents it knows from its start on, each with a name of its own.

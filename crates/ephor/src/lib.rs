@@ -11,6 +11,7 @@ pub mod import;
 pub mod local;
 pub mod logs;
 pub mod remote;
+pub mod webhooks;
 
 /// The examples in the documentation compile and run.
 #[cfg(doctest)]

@@ -121,6 +121,7 @@ pub fn mask(text: &str) -> Cow<'_, str> {
 static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
     let parts = [
         r"(?P<own>ephor_[a-z]+_)[0-9a-f]{8,}",
+        r"(?P<hook>whsec_)[A-Za-z0-9+/=]{8,}",
         r#"(?P<header>(?i:\b(?:proxy-)?authorization|\b(?:set-)?cookie|\bx-api-key)(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?)[^"'\\\r\n]+"#,
         r"(?P<scheme>(?i:\b(?:bearer|basic)\s+))[A-Za-z0-9._~+/=-]{8,}",
         r#"(?P<field>(?i:\b[a-z_-]*(?:password|passwd|secret|token|api[_-]?key))(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?)[^\s"'\\&,;}]+"#,
@@ -131,7 +132,7 @@ static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 fn masked(found: &Captures<'_>) -> String {
-    let kept = ["own", "header", "scheme", "field"].iter().find_map(|name| found.name(name));
+    let kept = ["own", "hook", "header", "scheme", "field"].iter().find_map(|name| found.name(name));
     format!("{}{MASK}", kept.map_or("", |part| part.as_str()))
 }
 
@@ -160,6 +161,7 @@ mod tests {
     fn what_must_not_be_seen_is_masked() {
         for (text, shown) in [
             ("key ephor_key_0123456789abcdef used", "key ephor_key_*** used"),
+            ("signed with whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "signed with whsec_***"),
             ("authorization: Digest abc, def", "authorization: ***"),
             (r#"{"Cookie":"a=b; c=d","n":1}"#, r#"{"Cookie":"***","n":1}"#),
             ("got Bearer abcdefgh12345 from", "got Bearer *** from"),

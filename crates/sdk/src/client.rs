@@ -28,6 +28,7 @@ mod sse;
 mod stream;
 mod tasks;
 mod views;
+mod webhooks;
 mod wire;
 
 pub use error::{ClientError, Problem};

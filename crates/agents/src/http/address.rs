@@ -12,10 +12,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[error("{0} is a private address; `allow_private` is off")]
 struct Private(String);
 
-/// Resolves names, and forgets the private addresses among what it found. The connection is made to what is checked here, so
+/// A resolver of names that forgets the private addresses among what it found. The connection is made to what is checked here, so
 /// a name that changes its mind gains nothing.
-pub(super) struct Guard {
-    pub(super) allow_private: bool,
+pub struct Guard {
+    /// Whether they may be reached all the same.
+    pub allow_private: bool,
 }
 
 impl Resolve for Guard {
@@ -33,7 +34,10 @@ impl Resolve for Guard {
 }
 
 /// Refuses what is no HTTP address, and private addresses written as numbers, which no resolver sees.
-pub(super) fn check(url: &Url, allow_private: bool) -> Result<(), Failure> {
+///
+/// # Errors
+/// REFUSED, with what is wrong.
+pub fn check(url: &Url, allow_private: bool) -> Result<(), Failure> {
     let no = |message: String| Err(Failure::final_(ErrorClass::Refused, message));
     if !matches!(url.scheme(), "http" | "https") {
         return no(format!("only http and https are spoken, not {}", url.scheme()));
@@ -57,7 +61,7 @@ pub(super) fn private(name: &str) -> Failure {
 }
 
 /// The refusal inside of a failed request, if that is why it failed.
-pub(super) fn refused(error: &reqwest::Error) -> Option<String> {
+pub fn refused(error: &reqwest::Error) -> Option<String> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(private) = error.downcast_ref::<Private>() {

@@ -35,6 +35,7 @@ mod terminal;
 mod text;
 mod top;
 mod watch;
+mod webhook;
 mod why;
 mod words;
 
@@ -153,6 +154,9 @@ enum Command {
     /// Make keys, list them, take them back
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Tell others over HTTP what happens to tasks
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Keep work back, and let it go on
     #[command(subcommand)]
     Hold(flow::HoldCommand),
@@ -313,6 +317,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Man(args) => papers::man(&args, Cli::command(), cx),
         Command::Breaker(command) => breaker::run(command, cx).await,
         Command::Key(command) => key::run(command, cx).await,
+        Command::Webhook(command) => webhook::run(command, cx).await,
         Command::Hold(command) => flow::hold(command, cx).await,
         Command::Kill(args) => flow::kill(args, cx).await,
         Command::Limit(command) => flow::limit(command, cx).await,

@@ -89,6 +89,7 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
         executions_poll_s,
         safe_mode: args.safe_mode,
         watch: config.monitoring.watch(),
+        hooks: config.hooks,
         workers: config.workers,
     };
     let served = cx.host.serve(&cx.house()?, serving).await?;

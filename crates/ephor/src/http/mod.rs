@@ -36,6 +36,7 @@ mod server;
 mod sse;
 mod streams;
 mod tasks;
+mod webhooks;
 mod words;
 mod work;
 
@@ -75,6 +76,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(lifecycle::routes())
         .merge(constitution::routes())
         .merge(figures::routes())
+        .merge(webhooks::routes())
         .merge(schedules::routes());
     openapi::complete(all.get_openapi_mut());
     all

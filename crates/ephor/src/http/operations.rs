@@ -1,7 +1,7 @@
 //! Every operation and the permission it needs: the one table to read when asking who may do what. A route that is not in it is
 //! refused to everybody, and a test compares it with the OpenAPI document in both directions.
 
-use super::auth::Permission::{self, Decide, Keys, Open, Read, Steer, Submit, Work};
+use super::auth::Permission::{self, Decide, Hooks, Keys, Open, Read, Steer, Submit, Work};
 use super::dashboard;
 use axum::http::Method;
 use std::collections::HashMap;
@@ -19,6 +19,15 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/api/v1/keys", Keys),
     ("POST", "/api/v1/keys", Keys),
     ("DELETE", "/api/v1/keys/{id}", Keys),
+    ("GET", "/api/v1/webhooks", Hooks),
+    ("POST", "/api/v1/webhooks", Hooks),
+    ("GET", "/api/v1/webhooks/{id}", Hooks),
+    ("DELETE", "/api/v1/webhooks/{id}", Hooks),
+    ("POST", "/api/v1/webhooks/{id}/pause", Hooks),
+    ("POST", "/api/v1/webhooks/{id}/resume", Hooks),
+    ("POST", "/api/v1/webhooks/{id}/test", Hooks),
+    ("GET", "/api/v1/webhooks/{id}/deliveries", Hooks),
+    ("POST", "/api/v1/webhooks/{id}/deliveries/{delivery}/redeliver", Hooks),
     // Whoever steers may keep work back; to let it go on is a decision.
     ("GET", "/api/v1/holds", Read),
     ("POST", "/api/v1/holds", Steer),
@@ -131,7 +140,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
 ];
 
 /// POSTs that take no `Idempotency-Key`, and why none is needed there; one that is sent is refused, for who sends it relies on it.
-const KEYLESS: [(&str, &str); 19] = [
+const KEYLESS: [(&str, &str); 24] = [
     ("/api/v1/constitution/amendments", "the same document is not proposed twice while it is open"),
     ("/api/v1/constitution/amendments/{id}/sponsor", "who stands behind an amendment does so once"),
     ("/api/v1/constitution/amendments/{id}/vote", "the last word of each voter counts"),
@@ -141,6 +150,11 @@ const KEYLESS: [(&str, &str); 19] = [
     ("/logout", "a session that is over stays so"),
     ("/api/v1/keys", "a key is shown once, and its name is not given again while it is in use"),
     ("/api/v1/agents/{id}/keys", "a key is shown once, and its name is not given again while it is in use"),
+    ("/api/v1/webhooks", "a secret is shown once, and a name is not given again while it is in use"),
+    ("/api/v1/webhooks/{id}/pause", "one that is paused stays so"),
+    ("/api/v1/webhooks/{id}/resume", "one that goes on goes on"),
+    ("/api/v1/webhooks/{id}/test", "a message is sent as often as it is asked for"),
+    ("/api/v1/webhooks/{id}/deliveries/{delivery}/redeliver", "a message is sent as often as it is asked for"),
     ("/api/v1/breakers/reset", "who is trusted already stays so"),
     ("/api/v1/agents/{id}/work/claim", "a claim said again with its `claim_id` gets the same work"),
     ("/api/v1/agents/{id}/work/heartbeat", "a sign of life may be given twice"),

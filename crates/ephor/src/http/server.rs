@@ -8,6 +8,7 @@ use crate::api::{Api, ApiError, Kind};
 use crate::config::Watch;
 use crate::local::figures::Tally;
 use crate::local::{LocalApi, Look, keys};
+use crate::webhooks::{HookOptions, Webhooks};
 use ephor_engine::Engine;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -38,13 +39,15 @@ pub struct ServeOptions {
     pub executions_poll_s: Option<u32>,
     /// What it watches of itself.
     pub watch: Watch,
+    /// How it tells others.
+    pub hooks: HookOptions,
 }
 
 impl ServeOptions {
     /// On an address, with this token for the operator.
     pub fn new(listen: SocketAddr, operator_token: String) -> Self {
-        let (limits, executions_poll_s, watch) = (None, Some(POLL_INTERVAL_S), Watch::default());
-        Self { listen, hosts: Vec::new(), operator_token, limits, executions_poll_s, watch }
+        let (executions_poll_s, watch, hooks) = (Some(POLL_INTERVAL_S), Watch::default(), HookOptions::default());
+        Self { listen, hosts: Vec::new(), operator_token, limits: None, executions_poll_s, watch, hooks }
     }
 }
 
@@ -63,6 +66,7 @@ pub(crate) struct Server {
     streams: Streams,
     executions_poll_s: Option<u32>,
     tally: Tally,
+    webhooks: Arc<Webhooks>,
 }
 
 impl Server {
@@ -72,6 +76,7 @@ impl Server {
         let tally = Tally::new(options.watch, engine.position());
         Self {
             look: Look { reader: engine.reader() },
+            webhooks: Arc::new(Webhooks::new(engine.clone(), options.hooks)),
             engine,
             listen,
             hosts: options.hosts,
@@ -96,6 +101,11 @@ impl Server {
         &self.look
     }
 
+    /// Who is told of what over HTTP.
+    pub(crate) fn webhooks(&self) -> &Arc<Webhooks> {
+        &self.webhooks
+    }
+
     /// Its figures.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
@@ -106,7 +116,7 @@ impl Server {
         loop {
             tokio::select! {
                 biased;
-                () = self.stopping() => return,
+                () = self.stopping() => return self.webhooks.stop(),
                 () = tokio::time::sleep(self.tally.interval()) => {}
             }
             let server = self.clone();
@@ -250,6 +260,7 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Running, Api
     let login = format!("http://{}/login?code={}", visited(address), server.sessions.link()?);
     let limits = server.meter.limits().clone();
     let server = Arc::new(server);
+    server.webhooks.start().await?;
     tokio::spawn(server.clone().watch());
     let serving = tokio::spawn(listen::run(listener, super::router(server), limits, stopping));
     Ok(Running { address, login, stop, serving })

@@ -50,6 +50,7 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
         limits: serving.limits,
         executions_poll_s: serving.executions_poll_s,
         watch: serving.watch,
+        hooks: (&serving.hooks).into(),
         ..ServeOptions::new(serving.listen, operator_token)
     };
     let running = http::serve(session.engine(), options).await?;

@@ -24,6 +24,8 @@ pub(crate) enum Permission {
     Decide,
     /// To make and revoke keys.
     Keys,
+    /// To say who is told of what over HTTP.
+    Hooks,
 }
 
 impl Permission {
@@ -37,6 +39,7 @@ impl Permission {
             Self::Work => "to work as an agent",
             Self::Decide => "to decide",
             Self::Keys => "to make and revoke keys",
+            Self::Hooks => "to look after webhooks",
         }
     }
 }
@@ -49,7 +52,7 @@ pub(crate) fn permissions(role: Role) -> &'static [Permission] {
         Role::Operator => &[Read, Submit, Steer],
         Role::Approver => &[Read, Decide],
         Role::Agent => &[Read, Work],
-        Role::Admin => &[Read, Submit, Steer, Work, Decide, Keys],
+        Role::Admin => &[Read, Submit, Steer, Work, Decide, Keys, Hooks],
     }
 }
 

@@ -21,12 +21,14 @@ mod matrix;
 mod names;
 mod planexe;
 mod reassign;
+mod receiver;
 mod recovery;
 mod rows;
 mod shown;
 mod streams;
 mod tasks;
 mod trust;
+mod webhooks;
 mod work;
 
 use super::documented;
