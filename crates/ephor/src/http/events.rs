@@ -8,24 +8,24 @@ use super::case;
 use super::errors::Errors;
 use super::query::{Query, Words};
 use super::server::Server;
-use super::sse::{self, Source};
+use super::sse::{self, Source, Told};
+use super::stream::Known;
 use super::tasks::{TaskPath, limit, link};
 use crate::api::{Api, ApiError, EventQuery, Kind};
 use crate::local::blocking;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
-use axum::response::sse::Event as Told;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use ephor_core::agent::AgentEvent;
 use ephor_core::constitution::ConstitutionEvent;
 use ephor_core::event::Event;
-use ephor_core::id::TaskId;
+use ephor_core::id::{StreamId, TaskId};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::view::EventView;
 use ephor_engine::feed::Feed;
-use ephor_engine::store::Reader;
+use ephor_engine::store::{Reader, StoredEvent};
 use pages::{Narrowed, downwards, upwards};
 use rows::{EventRow, Form, Place};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -51,7 +51,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
 
 /// From where on events are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
+pub(crate) enum After {
     Position(u64),
     /// From now on.
     Latest,
@@ -191,7 +191,8 @@ async fn tell(
             Some(task) => engine.feed_of(task, after),
             None => engine.feed(after),
         };
-        let following = Following { feed, reader: engine.reader(), narrowed, heard, case: case.clone(), ready: VecDeque::new() };
+        let (reader, only, known) = (engine.reader(), Vec::new(), Known::new());
+        let following = Following { feed, reader, narrowed, heard, case: case.clone(), only, known, ready: VecDeque::new() };
         return Ok(sse::respond(server, permit, following));
     }
     let limit = limit(wanted.limit)?.unwrap_or(crate::local::PAGE) as usize;
@@ -232,15 +233,62 @@ pub(crate) async fn all_of(
     .await
 }
 
+/// Events behind a position, as they were recorded: of all tasks, or of some. Of those that are known up to a version only what follows it.
+#[expect(clippy::too_many_arguments, reason = "each narrows what is told, as the parameters of the query do")]
+pub(super) fn follow(
+    server: &Server,
+    who: &Principal,
+    case: &case::Wanted,
+    types: Vec<String>,
+    actor: Option<String>,
+    after: u64,
+    only: Vec<TaskId>,
+    known: Known,
+) -> Result<Following, ApiError> {
+    let form = Form::of(None, &types)?;
+    if form == Form::Rows {
+        let why = "rows of the older interface are told at GET /api/v1/events";
+        return Err(ApiError::invalid("the query was refused", vec![FieldProblem::new("type", why)]));
+    }
+    let engine = server.engine();
+    let feed = match only[..] {
+        [task] => engine.feed_of(task, after),
+        _ => engine.feed(after),
+    };
+    let only = only.into_iter().map(Into::into).collect();
+    let narrowed = Narrowed::new(form, types, actor, who);
+    Ok(Following {
+        feed,
+        reader: engine.reader(),
+        narrowed,
+        heard: None,
+        case: case.clone(),
+        only,
+        known,
+        ready: VecDeque::new(),
+    })
+}
+
 /// A stream of events.
-struct Following {
+pub(super) struct Following {
     feed: Feed,
     reader: Arc<dyn Reader>,
     narrowed: Narrowed,
     /// The last row that was heard before the line was lost: it and those before it do not come again.
     heard: Option<Place>,
     case: case::Wanted,
+    /// Only of these tasks; of all where none is named.
+    only: Vec<StreamId>,
+    /// Up to which version some tasks are known.
+    known: Known,
     ready: VecDeque<Told>,
+}
+
+impl Following {
+    fn wants(&self, stored: &StoredEvent) -> bool {
+        let told = |(task, version): &(TaskId, u64)| StreamId::from(*task) == stored.stream && stored.version <= *version;
+        (self.only.is_empty() || self.only.contains(&stored.stream)) && !self.known.iter().any(told)
+    }
 }
 
 impl Source for Following {
@@ -257,7 +305,7 @@ impl Source for Following {
                     return None;
                 }
             };
-            for stored in &page {
+            for stored in page.iter().filter(|stored| self.wants(stored)).collect::<Vec<_>>() {
                 match self.narrowed.shown(&*self.reader, stored) {
                     Ok(shown) => {
                         let heard = self.heard;
@@ -301,7 +349,7 @@ impl Shown {
         match self {
             Self::Event(view) => {
                 let data = serde_json::to_string(view).expect("an event is plain data");
-                Told::default().id(view.position.to_string()).event(&view.kind).data(data)
+                Told::new(&view.kind, view.position, data)
             }
             Self::Row(row) => row.told(case),
         }

@@ -104,11 +104,16 @@ fn is_meant(server: &Server, request: &Request) -> Result<(), ApiError> {
             .because("name it with --allow-host, or use the address it listens on"));
     }
     match text(header::ORIGIN) {
-        Some(origin) if !request.method().is_safe() && !server.answers_to(origin.split("://").last().unwrap_or_default()) => {
+        Some(origin) if is_more_than_a_look(request) && !server.answers_to(origin.split("://").last().unwrap_or_default()) => {
             Err(ApiError::new(Kind::Forbidden, "ORIGIN_NOT_ALLOWED", format!("pages of {origin} may not do this")))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a page of another site must not ask this: what changes something, and a WebSocket, whose answers the browser would let it read.
+fn is_more_than_a_look(request: &Request) -> bool {
+    !request.method().is_safe() || request.headers().contains_key(header::UPGRADE)
 }
 
 /// Who it is, by what they show, and from where.
@@ -134,7 +139,7 @@ fn principal(server: &Server, request: &Request) -> Result<Principal, ApiError> 
 /// A browser sends its cookie along for whatever page asks, also for one on another port of this machine: what changes something has to
 /// come from a page of this server.
 fn own_page(request: &Request) -> Result<(), ApiError> {
-    if request.method().is_safe() {
+    if !is_more_than_a_look(request) {
         return Ok(());
     }
     let text = |name| request.headers().get(name).and_then(|v| v.to_str().ok());

@@ -33,7 +33,9 @@ mod problem;
 mod query;
 mod schedules;
 mod server;
+mod socket;
 mod sse;
+mod stream;
 mod streams;
 mod tasks;
 mod webhooks;
@@ -73,6 +75,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(work::routes())
         .merge(planexe::routes())
         .merge(events::routes())
+        .merge(stream::routes())
         .merge(lifecycle::routes())
         .merge(constitution::routes())
         .merge(figures::routes())

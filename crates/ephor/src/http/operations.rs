@@ -90,6 +90,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("PUT", "/api/v1/payloads", Work),
     ("GET", "/api/v1/payloads/{payload}", Read),
     ("GET", "/api/v1/events", Read),
+    ("GET", "/api/v1/stream", Read),
     ("GET", "/api/v1/event-types", Read),
     ("GET", "/api/v1/lifecycle", Read),
     ("GET", "/api/v1/constitution", Read),
@@ -136,6 +137,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("PATCH", "/api/executions/{id}", Steer),
     ("POST", "/api/executions/{id}/events", Work),
     ("GET", "/api/executions/{id}/events", Read),
+    ("GET", "/api/executions/{id}/stream", Read),
     ("GET", "/api/admin/metrics", Read),
 ];
 

@@ -18,10 +18,33 @@ use tokio::time::Instant;
 /// How long a stream is silent at most.
 pub(crate) const TICK: Duration = Duration::from_secs(5);
 
+/// Something that is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// What it is.
+    pub(crate) event: String,
+    /// By what somebody goes on behind it.
+    pub(crate) id: String,
+    /// What it says, as JSON.
+    pub(crate) data: String,
+}
+
+impl Told {
+    pub(crate) fn new(event: impl Into<String>, id: impl ToString, data: String) -> Self {
+        Self { event: event.into(), id: id.to_string(), data }
+    }
+}
+
+impl From<Told> for Event {
+    fn from(Told { event, id, data }: Told) -> Self {
+        Self::default().id(id).event(event).data(data)
+    }
+}
+
 /// Something that tells events for as long as somebody listens.
 pub(crate) trait Source: Send + 'static {
     /// The next event; `None` when there will be no more. May be dropped while it waits, and asked again.
-    fn next(&mut self) -> impl Future<Output = Option<Event>> + Send;
+    fn next(&mut self) -> impl Future<Output = Option<Told>> + Send;
 
     /// The position up to which everything was told.
     fn position(&self) -> u64;
@@ -61,7 +84,7 @@ pub(crate) fn respond(server: Arc<Server>, permit: Permit, source: impl Source) 
                 return Some((Ok::<_, Infallible>(event), (server, permit, source, Instant::now() + TICK)));
             }
         };
-        Some((Ok(event), (server, permit, source, tick)))
+        Some((Ok(Event::from(event)), (server, permit, source, tick)))
     });
     let mut response = Sse::new(told).into_response();
     // What stands between must neither keep nor change what is told.

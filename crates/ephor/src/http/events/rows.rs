@@ -3,8 +3,8 @@
 
 use crate::api::ApiError;
 use crate::http::case::{self, Wanted};
+use crate::http::sse::Told;
 use axum::http::HeaderMap;
-use axum::response::sse::Event as Told;
 use ephor_core::event::ActorKind;
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::status::Status;
@@ -133,7 +133,7 @@ impl EventRow {
         if wanted.is_camel() {
             case::to_camel(&mut data);
         }
-        Told::default().id(&self.id).event(self.event_type).data(data.to_string())
+        Told::new(self.event_type, &self.id, data.to_string())
     }
 }
 

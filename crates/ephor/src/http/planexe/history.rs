@@ -57,7 +57,7 @@ struct Wanted {
 
 /// Something that happened to an execution.
 #[derive(Serialize, ToSchema)]
-struct ExecutionEvent {
+pub(super) struct ExecutionEvent {
     /// Its id: its place among all events of the server.
     event_id: String,
     /// Its place among those of the execution, from 1.
@@ -110,11 +110,7 @@ async fn history(
 ) -> Result<(HeaderMap, Json<Vec<ExecutionEvent>>), ApiError> {
     let limit = limit(wanted.limit)?.unwrap_or(PAGE) as usize;
     let offset = offset(wanted.offset)? as usize;
-    if let Some(word) = wanted.r#type.as_deref().filter(|word| !task_words().iter().any(|kind| is_type(kind, word))) {
-        let some = "task_started, task_complete, task_error, task_blocked, execution_paused, execution_completed";
-        let why = format!("{word:?} is no type of event; there are {some} and others, and those of GET /api/v1/event-types");
-        return Err(ApiError::invalid("the query was refused", vec![FieldProblem::new("type", why)]));
-    }
+    checked_type(wanted.r#type.as_deref())?;
     let (events, next) = blocking(move || {
         let found = server.look().task(task)?;
         let reader = server.engine().reader();
@@ -168,7 +164,7 @@ impl Page<'_> {
                 }
                 upper = stored.version;
                 looked_at += 1;
-                if !self.fits(&stored)? {
+                if !fits(self.names, self.wanted.r#type.as_deref(), self.wanted.task_id.as_deref(), &stored)? {
                     continue;
                 }
                 match skip {
@@ -182,23 +178,42 @@ impl Page<'_> {
         }
         Ok((page, None))
     }
+}
 
-    fn fits(&self, stored: &StoredEvent) -> Result<bool, ApiError> {
-        if self.wanted.r#type.as_deref().is_some_and(|wanted| !is_type(&stored.kind, wanted)) {
-            return Ok(false);
-        }
-        let Some(name) = &self.wanted.task_id else { return Ok(true) };
-        let about = event_view(stored)?.step();
-        // A plan that was replaced since may no longer know the step; its path does.
-        Ok(about.is_some_and(|path| match self.names.step(name) {
-            Some(step) => *step.path == *path,
-            None => path == *name || self.names.of_path(&path) == *name,
-        }))
+/// That there are such events.
+pub(super) fn checked_type(wanted: Option<&str>) -> Result<(), ApiError> {
+    let Some(word) = wanted.filter(|word| !task_words().iter().any(|kind| is_type(kind, word))) else { return Ok(()) };
+    let some = "task_started, task_complete, task_error, task_blocked, execution_paused, execution_completed";
+    let why = format!("{word:?} is no type of event; there are {some} and others, and those of GET /api/v1/event-types");
+    Err(ApiError::invalid("the query was refused", vec![FieldProblem::new("type", why)]))
+}
+
+/// Whether an event is of a type, and about a task, where either is named.
+pub(super) fn fits(names: &Names<'_>, wanted: Option<&str>, task: Option<&str>, stored: &StoredEvent) -> Result<bool, ApiError> {
+    if wanted.is_some_and(|wanted| !is_type(&stored.kind, wanted)) {
+        return Ok(false);
     }
+    let Some(name) = task else { return Ok(true) };
+    let about = event_view(stored)?.step();
+    // A plan that was replaced since may no longer know the step; its path does.
+    Ok(about.is_some_and(|path| match names.step(name) {
+        Some(step) => *step.path == *path,
+        None => path == *name || names.of_path(&path) == *name,
+    }))
 }
 
 impl ExecutionEvent {
-    fn of(server: &Server, names: &Names<'_>, execution: &str, event: EventView) -> Self {
+    /// Its word.
+    pub(super) fn word(&self) -> &str {
+        &self.event_type
+    }
+
+    /// When it happened.
+    pub(super) fn at(&self) -> WireTime {
+        self.timestamp
+    }
+
+    pub(super) fn of(server: &Server, names: &Names<'_>, execution: &str, event: EventView) -> Self {
         let given_to = event.text("agent").and_then(|agent| agent.parse().ok());
         let by = if event.actor_type == ActorKind::Ai { event.actor_id.parse().ok() } else { None };
         let output = event.private.get("success").and_then(|success| success.get("output")).cloned();

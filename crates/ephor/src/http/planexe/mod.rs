@@ -10,6 +10,7 @@ mod metrics;
 mod patch;
 mod report;
 mod shown;
+mod stream;
 mod words;
 mod work;
 
@@ -37,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .merge(report::routes())
         .merge(history::routes())
         .merge(metrics::routes())
+        .merge(stream::routes())
 }
 
 /// Whether a path belongs to this interface, which may be switched off.

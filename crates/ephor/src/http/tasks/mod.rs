@@ -22,6 +22,7 @@ pub(crate) use create::belongs;
 pub(crate) use list::{limit, link, opened, sealed, within};
 pub(crate) use older::{RELEASE_AFTER_MS, SILENCE_MS};
 pub(crate) use path::{NARROWING, TaskPath, names_a_task};
+pub(crate) use progress::{Followed, followed};
 pub(crate) use steer::carry_out_all;
 pub(crate) use terms::Terms;
 

@@ -6,12 +6,11 @@ use crate::api::{ApiError, Kind};
 use crate::http::auth::Caller;
 use crate::http::errors::Errors;
 use crate::http::server::Server;
-use crate::http::sse::{self, Source};
+use crate::http::sse::{self, Source, Told};
 use crate::local::{blocking, store};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::sse::Event as Told;
 use axum::response::{IntoResponse, Response};
 use ephor_core::id::TaskId;
 use ephor_core::status::{Status, StepStatus};
@@ -145,19 +144,22 @@ async fn progress(
     }
     sse::last_event_id(&headers)?;
     let permit = server.streams().open(&who.name)?;
+    let own = server.clone();
+    let source = blocking(move || followed(&own, task)).await?;
+    Ok(sse::respond(server, permit, source))
+}
+
+/// A task as a source of its progress. Blocks.
+pub(crate) fn followed(server: &Server, task: TaskId) -> Result<Followed, ApiError> {
     let engine = server.engine().clone();
     // First the place, then the task: what comes between is told once more, and changes nothing.
     let position = engine.position();
     let reader = engine.reader();
-    let read = blocking(move || {
-        let read = query::task(&*reader, task, AsOf::Now).map_err(store)?;
-        read.map(|task| Ok((Scores::of(&task, &*reader)?, task))).transpose()
-    })
-    .await?;
-    let (scores, task) = read.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {task}")))?;
+    let read = query::task(&*reader, task, AsOf::Now).map_err(store)?;
+    let task = read.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {task}")))?;
+    let scores = Scores::of(&task, &*reader)?;
     let feed = engine.feed_of(task.id, position);
-    let source = Followed { engine, feed, task, scores, told: None, next_at: Instant::now(), over: false };
-    Ok(sse::respond(server, permit, source))
+    Ok(Followed { engine, feed, task, scores, told: None, next_at: Instant::now(), over: false })
 }
 
 impl TaskProgress {
@@ -227,7 +229,7 @@ impl TaskProgress {
 }
 
 /// A task that is followed: kept as it is, and brought forward event by event.
-struct Followed {
+pub(crate) struct Followed {
     engine: Engine,
     feed: Feed,
     task: Task,
@@ -266,7 +268,7 @@ impl Source for Followed {
                 self.over = ended;
                 let data = serde_json::to_string(&now).expect("progress is plain data");
                 self.told = Some(now);
-                return Some(Told::default().event("progress").id(self.feed.position().to_string()).data(data));
+                return Some(Told::new("progress", self.feed.position(), data));
             }
             if ended {
                 return None;

@@ -25,6 +25,7 @@ mod receiver;
 mod recovery;
 mod rows;
 mod shown;
+mod sockets;
 mod streams;
 mod tasks;
 mod trust;
