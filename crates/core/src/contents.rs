@@ -98,14 +98,12 @@ impl Contents {
             }
             (Event::ApprovalAnswered { .. }, _) => {}
             // What a gate found is why its step failed; what an advising one found stands in its event.
-            (Event::GateJudged(judged), words) => {
-                if !(judged.passed || judged.advisory) {
-                    let work = format!("step:{}", judged.step);
-                    match words {
-                        Some(Private::Text(why)) => self.errors.insert(work, why.clone()),
-                        Some(_) | None => self.errors.remove(&work),
-                    };
-                }
+            (Event::GateJudged(judged), words) if !(judged.passed || judged.advisory) => {
+                let work = format!("step:{}", judged.step);
+                match words {
+                    Some(Private::Text(why)) => self.errors.insert(work, why.clone()),
+                    Some(_) | None => self.errors.remove(&work),
+                };
             }
             (Event::Retried { .. }, _) => self.undone.clear(),
             (Event::ReviewOpened(opened), Some(Private::Changes(words))) if opened.proposal.is_some() => {

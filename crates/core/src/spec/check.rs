@@ -73,7 +73,7 @@ impl GateCheck {
         if self.command.is_some() && !self.argv.is_empty() {
             wrong("check", "give either command or argv");
         }
-        if !self.runs() && !(self.env.is_empty() && self.exit_codes.is_empty()) {
+        if !(self.runs() || self.env.is_empty() && self.exit_codes.is_empty()) {
             wrong("check", "env and exit_codes belong to a command");
         }
         if self.json.is_some() && self.thresholds.is_empty() {
