@@ -35,6 +35,7 @@ pub mod planted;
 #[cfg(feature = "rules")]
 pub mod policy;
 pub mod quality;
+pub mod receipt;
 #[cfg(feature = "rules")]
 pub mod recurrence;
 #[cfg(feature = "rules")]

@@ -23,6 +23,7 @@ mod matching;
 pub mod outbox;
 pub mod query;
 mod ready;
+pub mod receipt;
 mod sealed;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;

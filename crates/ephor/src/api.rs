@@ -111,6 +111,12 @@ pub trait Api: Send + Sync {
         Box::pin(std::future::ready(Err(error)))
     }
 
+    /// The receipt of a task, as text to be kept byte by byte.
+    fn receipt(&self, _task: TaskId) -> Answer<'_, String> {
+        let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "receipts are not written here");
+        Box::pin(std::future::ready(Err(error)))
+    }
+
     /// Keys, in the order they were made; revoked and expired ones too.
     fn keys(&self) -> Answer<'_, Vec<KeyView>> {
         no_keys()

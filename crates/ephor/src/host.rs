@@ -26,6 +26,11 @@ pub trait Host: Send + Sync {
     /// Checks the chains of a database, and that they pass through a head that was kept elsewhere, where one is given.
     fn verify<'a>(&'a self, place: &'a Place, kept: Option<[u8; 32]>) -> Answer<'a, Vec<Check>>;
 
+    /// Checks a receipt by its bytes alone, and that a head that was kept elsewhere is one of its commits, where one is given.
+    fn verify_receipt<'a>(&'a self, _: Vec<u8>, _: Option<[u8; 32]>) -> Answer<'a, Vec<Check>> {
+        NoEngine::none()
+    }
+
     /// A short life of a task from end to end, in a database of its own that is removed afterwards.
     fn selftest(&self) -> Answer<'_, Vec<Check>>;
 

@@ -75,6 +75,36 @@ fn a_head_that_was_kept_says_whether_the_log_still_passes_through_it() {
 }
 
 #[test]
+fn a_receipt_is_checked_without_its_database_and_links_to_it() {
+    let house = House::new();
+    std::fs::write(house.path("job.yaml"), "title: Say it\nplan:\n  steps:\n    - {action: echo, params: {text: hello}}\n")
+        .unwrap();
+    assert!(house.run(&["run", "job.yaml"]).status.success());
+    let written = house.run(&["audit", "export", "@last", "receipt.json"]);
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    let piped = house.run(&["audit", "export", "@last"]).stdout;
+    assert_eq!(std::fs::read(house.path("receipt.json")).unwrap(), piped);
+    // The database passes through its last commit.
+    let through = house.json(&["audit", "verify", "--receipt", "receipt.json", "--json"]);
+    assert!(through[0]["detail"].as_str().unwrap().contains("through the head that was kept"), "{through}");
+    // Elsewhere, where there is no database.
+    let other = House::new();
+    std::fs::write(other.path("receipt.json"), &piped).unwrap();
+    let checks = other.json(&["audit", "verify", "receipt.json", "--json"]);
+    assert!(checks[0]["detail"].as_str().unwrap().contains("which is COMPLETED"), "{checks}");
+    assert!(checks.as_array().unwrap().iter().any(|check| check["name"] == "not known from it"), "{checks}");
+    let head = checks[0]["detail"].as_str().unwrap().rsplit(' ').next().unwrap();
+    assert_eq!(other.run(&["audit", "verify", "receipt.json", "--head", head]).status.code(), Some(0));
+    assert_eq!(other.run(&["audit", "verify", "receipt.json", "--head", &"0".repeat(64)]).status.code(), Some(1));
+    std::fs::write(other.path("receipt.json"), text(&piped).replacen("HUMAN/operator", "HUMAN/operatoR", 1)).unwrap();
+    let changed = other.run(&["audit", "verify", "receipt.json"]);
+    assert_eq!(changed.status.code(), Some(1));
+    let changed = text(&changed.stdout);
+    assert!(changed.contains("summary.") || changed.contains("event 1"), "{changed}");
+    assert_eq!(other.run(&["audit", "verify", "missing.json"]).status.code(), Some(3));
+}
+
+#[test]
 fn the_limits_of_a_server_are_set_and_shown_with_their_units() {
     let house = House::new();
     let shown =

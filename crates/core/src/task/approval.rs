@@ -122,13 +122,25 @@ impl Task {
 
     /// What an answer is bound to, and the digest of the parameters alone.
     fn digest_of(&self, i: u32, params: &Map<String, Value>, cx: &Context<'_>) -> (Box<str>, Box<str>) {
+        self.digest_under(i, params, cx.policy.law.as_ref().map(|law| law.digest()))
+    }
+
+    /// The same under a constitution of this digest.
+    fn digest_under(&self, i: u32, params: &Map<String, Value>, law: Option<&str>) -> (Box<str>, Box<str>) {
         let step = &self.board.steps[i as usize];
         let own = self.contents.steps().get(i as usize).map(|words| words.description.as_str());
         let description = own.filter(|own| !own.is_empty()).unwrap_or(&self.contents.text.description);
         let args = args_digest(&Value::Object(params.clone()));
-        let law = cx.policy.law.as_ref().map(|law| law.digest());
         let all = json!([self.id, step.path, step.action, description, step.model, self.plan_version, law, args]);
         (args_digest(&all).into(), args.into())
+    }
+
+    /// What an answer about a step would be bound to as the task is now, under a constitution of this digest, and the digest of its
+    /// parameters alone; `None` where there is no such step, or a reference among its parameters cannot be followed. For whoever checks
+    /// a recorded answer.
+    pub fn bound_to(&self, step: &str, law: Option<&str>) -> Option<(Box<str>, Box<str>)> {
+        let i = self.board.find(step)?;
+        Some(self.digest_under(i, &self.params(i).ok()?, law))
     }
 
     /// A person's answer.

@@ -5,21 +5,33 @@ use super::failure::{Exit, Failure};
 use super::style::{Hue, step_mark};
 use super::table::{self, cell, column};
 use super::{Cx, Output};
-use crate::host::{Check, Migration, MigrationView};
+use crate::host::{Check, Migration, MigrationView, Need};
 use clap::Subcommand;
+use ephor_core::receipt::Receipt;
 use ephor_core::status::StepStatus;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// Check that no event was changed, added or taken away
+    /// Write the receipt of a task: what was planned, decided and done, with the events it follows from
+    ///
+    /// One document, to be kept byte by byte. `ephor audit verify FILE` checks it without a database.
+    Export {
+        /// The task
+        task: String,
+        /// The file to write; standard output where it is missing
+        file: Option<PathBuf>,
+    },
+    /// Check that no event was changed, added or taken away: in a database, or in a receipt without one
     ///
     /// What was cut off at the end is seen with a head that was kept elsewhere: the one this command printed then.
     Verify {
+        /// A receipt to check instead of a database
+        file: Option<PathBuf>,
         /// A head that was kept: 64 hexadecimal digits
         #[arg(long, value_name = "HASH", value_parser = head, conflicts_with = "receipt")]
         head: Option<Head>,
-        /// A file in which such a head stands, for example what this command printed then
+        /// A file in which such a head stands, for example what this command printed then, or a receipt of a task of this database
         #[arg(long, value_name = "FILE")]
         receipt: Option<PathBuf>,
     },
@@ -45,13 +57,42 @@ pub(super) async fn doctor(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn audit(command: AuditCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let AuditCommand::Verify { head, receipt } = command;
+    let (file, head, receipt) = match command {
+        AuditCommand::Export { task, file } => return export(&task, file.as_deref(), cx).await,
+        AuditCommand::Verify { file, head, receipt } => (file, head, receipt),
+    };
     let kept = match receipt {
         Some(file) => Some(head_in(&file)?),
         None => head,
     };
-    let checks = cx.host.verify(&cx.place(), kept.map(|head| head.0)).await?;
+    let kept = kept.map(|head| head.0);
+    let checks = match file {
+        Some(file) => {
+            let bytes = std::fs::read(&file).map_err(|error| Failure::file(&file, &error))?;
+            cx.host.verify_receipt(bytes, kept).await?
+        }
+        None => cx.host.verify(&cx.place(), kept).await?,
+    };
     Ok(tell(&checks, cx))
+}
+
+/// Writes a receipt.
+async fn export(task: &str, file: Option<&Path>, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let text = cx
+        .with_api(Need::Read, async |cx, api| {
+            let task = cx.find(api, task).await?;
+            Ok(api.receipt(task).await?)
+        })
+        .await?;
+    let Some(file) = file else {
+        cx.terminal.out.raw(&text);
+        return Ok(Exit::Done);
+    };
+    // Beside it first, so that whoever reads it never reads half of it.
+    let beside = file.with_extension("json.new");
+    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file)).map_err(|error| Failure::file(file, &error))?;
+    cx.say(format!("the receipt is in {}; check it with ephor audit verify {}", file.display(), file.display()));
+    Ok(Exit::Done)
 }
 
 /// The head of a commit log.
@@ -75,6 +116,12 @@ fn head(text: &str) -> Result<Head, String> {
 /// The one head that stands in a file.
 fn head_in(file: &Path) -> Result<Head, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, &error))?;
+    // A receipt names many hashes; the log has to pass through its last commit, and so through all before it.
+    if let Ok(receipt) = serde_json::from_str::<Receipt>(&text)
+        && let Some(last) = receipt.commits.last()
+    {
+        return head(&last.hash).map_err(|why| Failure::usage(format!("{}: its last commit is no head: {why}", file.display())));
+    }
     let mut heads: Vec<Head> = text.split(|c: char| !c.is_ascii_alphanumeric()).filter_map(|word| head(word).ok()).collect();
     heads.dedup();
     match heads.as_slice() {

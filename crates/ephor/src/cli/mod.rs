@@ -171,7 +171,7 @@ enum Command {
     Lifecycle,
     /// Check a database for what must never happen
     Doctor,
-    /// Check the chain of events
+    /// Check the chain of events, write receipts of tasks and check them
     #[command(subcommand)]
     Audit(maintenance::AuditCommand),
     /// Move a database to another form

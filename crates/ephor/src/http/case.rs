@@ -52,6 +52,10 @@ impl Wanted {
     }
 }
 
+/// Marks an answer whose bytes are what they are: another case would be another document.
+#[derive(Clone, Copy)]
+pub(crate) struct Verbatim;
+
 /// Answers in the case of the request.
 pub(crate) async fn answer_alike(mut request: Request, next: Next) -> Response {
     let said = match in_query(request.uri().query().unwrap_or_default()) {
@@ -76,7 +80,7 @@ fn in_query(query: &str) -> Result<u8, ApiError> {
 /// The same answer in camelCase, where it is JSON.
 async fn renamed(response: Response) -> Response {
     let is_json = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|t| t.ends_with("json"));
-    if !is_json {
+    if !is_json || response.extensions().get::<Verbatim>().is_some() {
         return response;
     }
     let (mut head, body) = response.into_parts();

@@ -233,6 +233,13 @@ impl Api for LocalApi {
         })
     }
 
+    fn receipt(&self, task: TaskId) -> Answer<'_, String> {
+        self.looking(move |look| {
+            let text = ephor_engine::receipt::export(&*look.reader, task).map_err(store)?;
+            text.ok_or_else(|| ApiError::new(Kind::NotFound, "NOT_FOUND", format!("there is no task {task}")))
+        })
+    }
+
     fn keys(&self) -> Answer<'_, Vec<KeyView>> {
         Box::pin(async move { Ok(self.known_keys().await?.iter().map(keys::Known::view).collect()) })
     }

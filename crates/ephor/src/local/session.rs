@@ -72,6 +72,10 @@ impl Host for LocalHost {
         })
     }
 
+    fn verify_receipt<'a>(&'a self, receipt: Vec<u8>, kept: Option<[u8; 32]>) -> Answer<'a, Vec<Check>> {
+        Box::pin(blocking(move || Ok(check::receipt(&receipt, kept))))
+    }
+
     fn selftest(&self) -> Answer<'_, Vec<Check>> {
         Box::pin(selftest::run())
     }

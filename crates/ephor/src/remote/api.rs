@@ -211,6 +211,10 @@ impl Api for RemoteApi {
         self.asking(async move { self.client.figures(wanted.namespace.as_deref(), wanted.window).await })
     }
 
+    fn receipt(&self, task: TaskId) -> Answer<'_, String> {
+        self.about(task, async |client, task| client.receipt(&task).await)
+    }
+
     fn keys(&self) -> Answer<'_, Vec<KeyView>> {
         self.asking(self.client.keys())
     }

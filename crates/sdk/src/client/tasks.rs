@@ -339,6 +339,15 @@ impl Client {
         self.task(&id).await
     }
 
+    /// The receipt of a task: a document to be kept byte by byte, which `ephor audit verify` checks without a server.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn receipt(&self, task: &str) -> Result<String, ClientError> {
+        let reply = self.call(Call::get(["tasks", task, "receipt"])).await?;
+        String::from_utf8(reply.body).map_err(|_| self.unreadable("the receipt is no text"))
+    }
+
     /// Deletes what was private in a task that has ended.
     ///
     /// # Errors

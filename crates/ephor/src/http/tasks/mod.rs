@@ -14,6 +14,7 @@ mod payloads;
 mod progress;
 mod quality;
 mod read;
+mod receipt;
 mod result;
 mod steer;
 mod terms;
@@ -36,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .merge(batch::routes())
         .merge(list::routes())
         .merge(read::routes())
+        .merge(receipt::routes())
         .merge(patch::routes())
         .merge(steer::routes())
         .merge(decisions::routes())

@@ -21,6 +21,7 @@ mod matrix;
 mod names;
 mod planexe;
 mod reassign;
+mod receipt;
 mod receiver;
 mod recovery;
 mod rows;
