@@ -21,6 +21,7 @@ pub mod flow;
 #[cfg(feature = "rules")]
 pub mod gate;
 pub mod id;
+pub mod impact;
 pub mod inbox;
 pub mod key;
 #[cfg(feature = "rules")]

@@ -25,6 +25,7 @@ use ephor_core::event::{Actor, ActorKind, Private};
 use ephor_core::flow::{EVERYWHERE, Facts, HoldView, LimitView, limit_id};
 use ephor_core::id::AmendmentId;
 use ephor_core::id::{AgentId, EffectId, HoldId, TaskId};
+use ephor_core::impact::Impact;
 use ephor_core::liveness::{self, Liveness};
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::policy::Policy;
@@ -535,12 +536,22 @@ impl Engine {
 
     /// When a task is expected to be done, by its plan and by how long such work took since the engine started.
     pub fn forecast(&self, task: &Task) -> Forecast {
-        let mut usual: BTreeMap<&str, Option<Usual>> = task.steps().map(|step| (&*step.action, None)).collect();
-        {
-            let leases = self.leases();
-            usual.iter_mut().for_each(|(action, known)| *known = leases.usual(action));
-        }
+        let usual = self.usual_of(task);
         task.forecast(self.now(), &|action| usual.get(action).copied().flatten())
+    }
+
+    /// What a task would do, by the rules in force here and by how long such work took since the engine started.
+    pub fn impact(&self, task: &Task) -> Impact {
+        let usual = self.usual_of(task);
+        task.impact(self.now(), self.policy(), &|action| usual.get(action).copied().flatten())
+    }
+
+    /// How long the actions of a task usually take.
+    fn usual_of<'a>(&self, task: &'a Task) -> BTreeMap<&'a str, Option<Usual>> {
+        let mut usual: BTreeMap<&str, Option<Usual>> = task.steps().map(|step| (&*step.action, None)).collect();
+        let leases = self.leases();
+        usual.iter_mut().for_each(|(action, known)| *known = leases.usual(action));
+        usual
     }
 
     /// Gives an agent work, waiting up to `wait_ms` (at most a minute) for the first piece. Whoever no longer waits for the answer gets

@@ -437,8 +437,9 @@ impl Witness {
                 if let Some(agent) = change.agent {
                     self.steps.hand_over(self.agent.replace(agent), Some(agent));
                 }
-                self.needs_approval |= asks_for_a_look(&change.findings);
-                if change.text {
+                let doubtful = asks_for_a_look(&change.findings);
+                self.needs_approval |= doubtful;
+                if change.text || doubtful {
                     self.ask_again();
                 }
                 self.mode = change.mode.unwrap_or(self.mode);

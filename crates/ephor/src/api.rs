@@ -12,6 +12,7 @@ use ephor_core::constitution::{
 use ephor_core::figures::Figures;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
+use ephor_core::impact::Impact;
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
@@ -108,6 +109,12 @@ pub trait Api: Send + Sync {
     /// Figures about what was done and what stands.
     fn figures(&self, _wanted: FiguresQuery) -> Answer<'_, Figures> {
         let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "figures are not taken here");
+        Box::pin(std::future::ready(Err(error)))
+    }
+
+    /// What a task would do, or a dry run of it found.
+    fn impact(&self, _task: TaskId) -> Answer<'_, Impact> {
+        let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "the impact of tasks is not told here");
         Box::pin(std::future::ready(Err(error)))
     }
 

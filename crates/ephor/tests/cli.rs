@@ -75,6 +75,23 @@ fn a_head_that_was_kept_says_whether_the_log_still_passes_through_it() {
 }
 
 #[test]
+fn the_impact_of_a_dry_run_is_a_page_or_data_by_the_rules_of_the_house() {
+    let house = House::new();
+    let law = "constitution: x\narticles:\n  - id: a\n    title: A\n    rules:\n      - {at: [action], when: 'action.name == \"echo\"', verdict: ESCALATE, message: somebody looks}\n";
+    std::fs::write(house.path("law.yaml"), law).unwrap();
+    std::fs::write(house.path("ephor.yaml"), "constitution: law.yaml\n").unwrap();
+    let create = ["task", "create", "--title", "Say it", "--action", "echo", "--mode", "dry-run"];
+    assert!(house.run(&create).status.success());
+    let page = house.run(&["task", "impact", "@last"]);
+    let page = text(&page.stdout);
+    for part in ["# Impact of “Say it”", "somebody looks", "## Effects withheld", "expected duration unknown"] {
+        assert!(page.contains(part), "{part} is missing in {page}");
+    }
+    let told = house.json(&["task", "impact", "@last", "--json"]);
+    assert_eq!((&told["approvals"][0]["of"], &told["approvals"][0]["certain"]), (&json!("ACTION"), &json!(true)), "{told}");
+}
+
+#[test]
 fn a_receipt_is_checked_without_its_database_and_links_to_it() {
     let house = House::new();
     std::fs::write(house.path("job.yaml"), "title: Say it\nplan:\n  steps:\n    - {action: echo, params: {text: hello}}\n")

@@ -158,6 +158,21 @@ impl Law {
         !(always.is_empty() && by_word.is_empty() && by_action.is_empty() && if_acts.is_empty())
     }
 
+    /// Whether any rule of a point may apply to this.
+    pub(crate) fn concerns(&self, point: Point, about: &About<'_>) -> bool {
+        !self.shelves[point as usize].candidates(about).is_empty()
+    }
+
+    /// Whether a rule of a point that may apply to this wants a person to look.
+    pub(crate) fn may_ask(&self, point: Point, about: &About<'_>) -> bool {
+        self.shelves[point as usize].candidates(about).into_iter().any(|n| self.rules[n].rule.verdict == Ruling::Escalate)
+    }
+
+    /// Whether any rule of a point reads a field of a variable.
+    pub(crate) fn reads(&self, point: Point, variable: &'static str, field: &'static str) -> bool {
+        self.shelves[point as usize].reads.has(variable, field)
+    }
+
     /// What the rules of one point say.
     pub fn judge(&self, point: Point, about: &About<'_>) -> Judged {
         let shelf = &self.shelves[point as usize];

@@ -477,6 +477,6 @@ pub(super) fn word_of<T: Serialize>(value: &T) -> Option<String> {
 }
 
 /// Whether figures of this name may be added up.
-fn adds_up(name: &str) -> bool {
+pub(crate) fn adds_up(name: &str) -> bool {
     name.split('_').any(|word| matches!(word, "cost" | "tokens" | "calls"))
 }

@@ -73,6 +73,10 @@ impl Task {
         if changes.deadline.is_some_and(|d| d <= cx.now) {
             return Err(invalid("deadline", "it has to be in the future"));
         }
+        let mut findings = changes.findings;
+        if let Some(mode) = changes.mode {
+            findings.extend(self.let_act(mode, cx)?);
+        }
         let modified = Modified {
             request_version: self.request_version + 1,
             priority: changes.priority,
@@ -84,7 +88,7 @@ impl Task {
             agent: changes.agent,
             text,
             allocation: Allocation::of(&changes.text),
-            findings: changes.findings,
+            findings,
         };
         Ok(Draft::with(Event::Modified(Box::new(modified)), Private::Changes(Box::new(changes.text))).into())
     }

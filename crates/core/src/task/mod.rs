@@ -7,6 +7,7 @@
 //! - `next`: what happens by itself. The only place that knows deadlines, tallies and the end.
 //! - `evolve`: what has happened. Cannot fail; sees no clock and no policy.
 //! - `outbox`: what other tasks hear of it, derived from the event alone.
+//! - `impact`: what it would do, for whoever decides about it.
 //! - `approval`: what is judged, and who is asked, before a single action is done.
 //! - `healing`: what follows failures: retries, analysis, going back, and the limits of all that.
 //! - `undo`: undoing what was done before one went back; `escalation`: what is decided about a task that nothing else helps.
@@ -25,7 +26,9 @@ mod facts;
 mod forecast;
 mod gates;
 mod healing;
+mod impact;
 mod intervene;
+mod modes;
 mod next;
 mod outbox;
 mod questions;

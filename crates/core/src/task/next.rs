@@ -285,6 +285,7 @@ impl Task {
                 }
                 request.namespace = Some(self.facts.namespace.to_string());
                 request.parent_task_id = Some(self.id);
+                self.hand_down(&mut request);
                 let mut submission = crate::request::check(&request, cx.now, cx.policy)
                     .map_err(|ps| ps.iter().map(|p| format!("params.request.{p}")).collect::<Vec<_>>().join("; "))?;
                 submission.facts.depth = self.facts.depth + 1;

@@ -178,7 +178,7 @@ impl Task {
     }
 
     /// One step as it is now.
-    fn step_view(&self, i: u32) -> StepView {
+    pub(super) fn step_view(&self, i: u32) -> StepView {
         let (step, cell) = (&self.board.steps[i as usize], self.board.cell(i));
         let text = self.contents.steps().get(i as usize);
         let output = self.contents.outputs.get(&self.step_name(i));
@@ -348,7 +348,7 @@ impl Task {
         (*said.action == *effect.action).then_some(said)
     }
 
-    fn path_of(&self, i: u32) -> String {
+    pub(super) fn path_of(&self, i: u32) -> String {
         self.board.steps[i as usize].path.to_string()
     }
 

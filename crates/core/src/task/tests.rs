@@ -17,6 +17,7 @@ mod gate_table;
 mod gates;
 mod given_back;
 mod healing;
+mod modes;
 mod others;
 mod overrule_back;
 mod people;

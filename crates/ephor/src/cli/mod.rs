@@ -377,7 +377,26 @@ impl Cx<'_> {
         command: impl AsyncFnOnce(&mut Self, &dyn Api) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let place = if need == Need::Read { self.place() } else { self.house()? };
-        let session = self.host.open(&place, need).await?;
+        self.with_place(&place, need, command).await
+    }
+
+    /// The same with what a house decides by, also where it is only looked at.
+    async fn with_house<T>(
+        &mut self,
+        need: Need,
+        command: impl AsyncFnOnce(&mut Self, &dyn Api) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let place = self.house()?;
+        self.with_place(&place, need, command).await
+    }
+
+    async fn with_place<T>(
+        &mut self,
+        place: &Place,
+        need: Need,
+        command: impl AsyncFnOnce(&mut Self, &dyn Api) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let session = self.host.open(place, need).await?;
         let answer = command(self, session.api()).await;
         session.close().await;
         answer

@@ -215,6 +215,11 @@ pub(super) enum TaskCommand {
         #[arg(long, requires = "settle", value_parser = words::word::<EffectOutcome>)]
         outcome: Option<EffectOutcome>,
     },
+    /// What it would do, or a dry run of it found: a report in Markdown, or as data with --json
+    Impact {
+        /// The task
+        task: String,
+    },
     /// Write tasks as the JSON file that other programs share
     Export(export::ExportArgs),
     /// Take a task that has ended out of the live set
@@ -228,6 +233,16 @@ pub(super) enum TaskCommand {
         /// The task
         task: String,
     },
+}
+
+/// The report, by the rules of this house where no server is asked.
+async fn impact(task: &str, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let impact = cx.with_house(Need::Read, async |cx, api| Ok(api.impact(cx.find(api, task).await?).await?)).await?;
+    match cx.output().is_json() {
+        true => cx.terminal.out.line(table::json(&impact)),
+        false => impact.markdown().lines().for_each(|line| cx.terminal.out.line(line)),
+    }
+    Ok(Exit::Done)
 }
 
 pub(super) async fn run(args: TaskArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
@@ -287,6 +302,7 @@ pub(super) async fn run(args: TaskArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure
         }
         TaskCommand::Effects { task, .. } => look::effects(&task, cx).await,
         TaskCommand::Gates { task } => gates::show(&task, cx).await,
+        TaskCommand::Impact { task } => impact(&task, cx).await,
         TaskCommand::Export(args) => export::export(&args, cx).await,
         TaskCommand::Archive { task } => ask(&task, Ask::Archive, cx).await,
         TaskCommand::Erase { task } => {

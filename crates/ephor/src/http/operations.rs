@@ -58,6 +58,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/api/v1/tasks/{id}/interventions", Read),
     ("GET", "/api/v1/tasks/{id}/events", Read),
     ("GET", "/api/v1/tasks/{id}/receipt", Read),
+    ("GET", "/api/v1/tasks/{id}/impact", Read),
     ("GET", "/api/v1/tasks/{id}/progress", Read),
     // IN_PROGRESS, COMPLETED and FAILED need the permission to work as well.
     ("PATCH", "/api/v1/tasks/{id}", Steer),

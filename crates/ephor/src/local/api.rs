@@ -16,8 +16,10 @@ use ephor_core::event::Actor;
 use ephor_core::figures::Figures;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease, Set, Standing};
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
+use ephor_core::impact::Impact;
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
+use ephor_core::policy::Policy;
 use ephor_core::quality::GateResult;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
@@ -29,6 +31,7 @@ use ephor_engine::lock::Holder;
 use ephor_engine::query::{self, AsOf};
 use ephor_engine::{Engine, EngineError, judging};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a store that another process writes is looked at for new events, in milliseconds.
@@ -45,6 +48,8 @@ pub(crate) struct LocalApi {
     pub(super) actor: Actor,
     /// Where tasks belong that do not say.
     pub(super) namespace: Option<String>,
+    /// What a house decides by that is only looked at; an engine knows itself.
+    pub(super) policy: Arc<Policy>,
     /// The database, where it was opened to look or to decide and this process has nobody who works on it.
     pub(super) unmanned: Option<PathBuf>,
 }
@@ -52,7 +57,7 @@ pub(crate) struct LocalApi {
 impl LocalApi {
     /// Bound to an actor and, where one is given, to a namespace for what does not say.
     pub(crate) fn new(look: Look, engine: Option<Engine>, actor: Actor, namespace: Option<String>) -> Self {
-        Self { look, engine, actor, namespace, unmanned: None }
+        Self { look, engine, actor, namespace, policy: Arc::default(), unmanned: None }
     }
 
     fn engine(&self) -> Result<&Engine, ApiError> {
@@ -230,6 +235,18 @@ impl Api for LocalApi {
                 }
                 self.something_written(wanted, until).await?;
             }
+        })
+    }
+
+    fn impact(&self, task: TaskId) -> Answer<'_, Impact> {
+        let (engine, policy, now) = (self.engine.clone(), self.policy.clone(), self.now());
+        self.looking(move |look| {
+            let task = look.task(task)?;
+            Ok(match engine {
+                Some(engine) => engine.impact(&task),
+                // How long work usually takes is in the memory of who runs it.
+                None => task.impact(now, &policy, &|_| None),
+            })
         })
     }
 

@@ -43,7 +43,7 @@ impl Host for LocalHost {
             }
             let database = database(place)?;
             let session: Box<dyn Session> = match need {
-                Need::Read => Box::new(look_at(&database, place.namespace.clone())?),
+                Need::Read => Box::new(look_at(&database, place)?),
                 Need::Decide => match start(&database, place).await {
                     Ok(session) => Box::new(session),
                     Err(error) => ask_the_holder(&database, place, error)?,
@@ -206,10 +206,11 @@ fn still(database: &Path) -> Result<SqliteReader, ApiError> {
     SqliteReader::open_still(&Options::new(database)).map_err(store)
 }
 
-fn look_at(database: &Path, namespace: Option<String>) -> Result<LocalSession, ApiError> {
+fn look_at(database: &Path, place: &Place) -> Result<LocalSession, ApiError> {
     let look = Look { reader: reader(database)? };
+    let (namespace, policy) = (place.namespace.clone(), place.policy.clone().unwrap_or_else(|| Config::default().house()));
     let unmanned = Some(database.to_owned());
-    let api = LocalApi { look, engine: None, actor: Actor::human(OPERATOR), namespace, unmanned };
+    let api = LocalApi { look, engine: None, actor: Actor::human(OPERATOR), namespace, policy, unmanned };
     Ok(LocalSession { api, crew: Vec::new() })
 }
 
@@ -220,7 +221,7 @@ pub(super) async fn start(database: &Path, place: &Place) -> Result<LocalSession
     let engine = blocking(move || Engine::open(settings).map_err(store)).await?;
     let look = Look { reader: engine.reader() };
     let unmanned = Some(database.to_owned());
-    let api = LocalApi { look, engine: Some(engine), actor: Actor::human(OPERATOR), namespace, unmanned };
+    let api = LocalApi { unmanned, ..LocalApi::new(look, Some(engine), Actor::human(OPERATOR), namespace) };
     Ok(LocalSession { api, crew: Vec::new() })
 }
 

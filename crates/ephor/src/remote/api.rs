@@ -9,6 +9,7 @@ use ephor_core::constitution::{
 use ephor_core::figures::Figures;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
+use ephor_core::impact::Impact;
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::quality::GateResult;
@@ -209,6 +210,10 @@ impl Api for RemoteApi {
 
     fn figures(&self, wanted: FiguresQuery) -> Answer<'_, Figures> {
         self.asking(async move { self.client.figures(wanted.namespace.as_deref(), wanted.window).await })
+    }
+
+    fn impact(&self, task: TaskId) -> Answer<'_, Impact> {
+        self.about(task, async |client, task| client.impact(&task).await)
     }
 
     fn receipt(&self, task: TaskId) -> Answer<'_, String> {

@@ -7,6 +7,7 @@ use super::views::{Graph, Kept, TaskResult, WorkLog};
 use super::wire::{Accepted, EventFilter, Page, Progress, TaskCounts, TaskFilter};
 use super::{Client, ClientError};
 use ephor_core::id::TaskId;
+use ephor_core::impact::Impact;
 use ephor_core::inbox::{Asked, InboxFilter};
 use ephor_core::quality::GateResult;
 use ephor_core::spec::Request;
@@ -337,6 +338,14 @@ impl Client {
         let mut events = self.event_stream(EventFilter { task: Some(id.clone()), ..EventFilter::default() });
         while events.next().await?.is_some_and(|event| !event.status_after.is_some_and(Status::is_final)) {}
         self.task(&id).await
+    }
+
+    /// What a task would do, or a dry run of it found.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn impact(&self, task: &str) -> Result<Impact, ClientError> {
+        self.fetch(Call::get(["tasks", task, "impact"]).query("format", "json")).await
     }
 
     /// The receipt of a task: a document to be kept byte by byte, which `ephor audit verify` checks without a server.

@@ -240,6 +240,7 @@ impl Task {
     pub(super) fn doubt(&mut self, findings: &[Finding]) {
         if crate::validation::doubtful(findings) {
             self.facts.review_owed = true;
+            self.ask_again();
         }
         self.facts.findings.extend(findings.iter().cloned());
     }

@@ -5,6 +5,7 @@ mod create;
 mod decisions;
 mod flat;
 mod graph;
+mod impact;
 mod interventions;
 mod list;
 mod older;
@@ -38,6 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
         .merge(list::routes())
         .merge(read::routes())
         .merge(receipt::routes())
+        .merge(impact::routes())
         .merge(patch::routes())
         .merge(steer::routes())
         .merge(decisions::routes())

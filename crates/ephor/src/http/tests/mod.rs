@@ -13,6 +13,7 @@ mod figures;
 mod flow;
 mod generated;
 mod house;
+mod impact;
 mod inbox;
 mod lists;
 mod liveness;
