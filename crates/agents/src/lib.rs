@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `shell.run` | a command in a sandbox ([`shell`], [`sandbox`]) | where it asks for the network |
 //! | `http.request` | one HTTP request ([`http`]) | unless it is GET or HEAD |
+//! | `email.send` | one mail over the SMTP server of the house, where it has one ([`email`]) | yes |
 //! | `template.render` | a text from a template ([`template`]) | no |
 //! | `files.scan`, `files.read`, `files.write` | reads below the read roots, writes below the out folder ([`files`]) | no |
 //! | `links.check` | finds broken links in Markdown ([`links`]) | no |
@@ -21,6 +22,7 @@ use std::sync::Arc;
 pub mod analyse;
 mod blocking;
 mod confine;
+pub mod email;
 pub mod files;
 pub mod gate;
 mod glob;
@@ -46,6 +48,8 @@ pub struct Config {
     pub shell: shell::Config,
     /// The limits of `http.request`.
     pub http: http::Config,
+    /// Who takes the mails of `email.send`; where nobody does, that is left to other agents.
+    pub mail: Option<email::Server>,
     /// What `gate.check` may do beyond them.
     pub gates: gate::Config,
     /// Where `${secrets.NAME}` is looked up.
@@ -67,9 +71,10 @@ impl Builtin {
         let roots = confine::Roots::new(config.read_roots);
         let out = confine::OutFolder::new(config.out);
         let shell = Arc::new(shell::Shell::new(config.shell, config.secrets.clone(), out.clone()));
-        let http = Arc::new(http::Http::new(config.http, config.secrets)?);
+        let http = Arc::new(http::Http::new(config.http, config.secrets.clone())?);
         let gate = gate::Gate::new(config.gates, shell.clone(), http.clone(), roots.clone(), out.clone())?;
-        let agents: Vec<Arc<dyn Agent>> = vec![
+        let mail = config.mail.map(|server| Arc::new(email::Email::new(server, config.secrets)) as Arc<dyn Agent>);
+        let mut agents: Vec<Arc<dyn Agent>> = vec![
             shell.clone(),
             http.clone(),
             Arc::new(template::Template::new(roots.clone(), out.clone())),
@@ -78,6 +83,7 @@ impl Builtin {
             Arc::new(plain::Plain),
             Arc::new(analyse::Analyst),
         ];
+        agents.extend(mail);
         Ok(Self { agents, judges: vec![Arc::new(gate)] })
     }
 
@@ -129,6 +135,7 @@ mod tests {
                 limits: sandbox::Limits::default(),
             },
             http: http::Config::default(),
+            mail: None,
             gates: gate::Config::default(),
             secrets: secrets::Source::default(),
         };

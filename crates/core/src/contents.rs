@@ -262,7 +262,8 @@ impl StepScope<'_> {
     fn task_value(&self) -> Value {
         let (task, text) = (self.task, &self.task.contents.text);
         json!({"id": task.id, "title": text.title, "description": text.description, "payload": text.payload,
-               "requirements": text.requirements, "priority": task.facts.priority, "task_type": task.facts.task_type})
+               "requirements": text.requirements, "priority": task.facts.priority, "task_type": task.facts.task_type,
+               "execution_mode": task.facts.mode, "autonomy": task.facts.autonomy, "may_act": task.may_act()})
     }
 }
 

@@ -114,10 +114,13 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
     let task_type = request.task_type.as_deref().filter(|_| said.is_none());
     problems.extend(request.recurrence.iter().flat_map(|recurrence| recurrence::check(recurrence, now)));
 
-    let plan = match request {
-        Request { plan: Some(spec), .. } => lay_out(spec, request.execution_mode).map_err(|found| problems.extend(found)).ok(),
-        Request { plan_by_agent: true, .. } => None,
-        Request { action, capabilities, .. } => {
+    // What the house knows how to do need not be said by whoever asks for it.
+    let says_nothing = !request.plan_by_agent && request.action.is_none() && request.capabilities.is_empty();
+    let known = policy.plan_for(task_type.unwrap_or("general")).filter(|_| says_nothing);
+    let plan = match (request.plan.as_ref().or(known), request) {
+        (Some(spec), _) => lay_out(spec, request.execution_mode).map_err(|found| problems.extend(found)).ok(),
+        (None, Request { plan_by_agent: true, .. }) => None,
+        (None, Request { action, capabilities, .. }) => {
             let action = action.as_deref().or(capabilities.first().map(String::as_str)).unwrap_or("work");
             let (mut plan, mut texts) = Plan::one_step(action, capabilities, &title);
             texts[0].takes_payload = request.payload.is_object();
@@ -319,6 +322,31 @@ mod tests {
         let facts = held.unwrap().facts;
         assert_eq!((facts.released, facts.due_at, facts.release_at), (false, Some(Time(0)), Some(Time(9_000))));
         assert_eq!(submission.facts.findings[0].result, CheckResult::Warning);
+    }
+
+    #[test]
+    fn a_type_that_the_house_knows_brings_its_plan() {
+        let own = serde_json::json!({"by_type": {"T": {"plan": {"steps": [{"action": "a"}, {"action": "b"}]}}}});
+        let policy: Policy = serde_json::from_value(own).unwrap();
+        let actions = |request: Value| {
+            let request = serde_json::from_value(request).unwrap();
+            let plan = check(&request, Time(1_000), &policy).unwrap().facts.plan;
+            plan.map(|plan| plan.steps.iter().map(|step| step.action.to_string()).collect::<Vec<_>>())
+        };
+        let of = |more: Value| {
+            let mut request = serde_json::json!({"title": "x", "task_type": "T"});
+            request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            actions(request)
+        };
+        assert_eq!(of(serde_json::json!({})).unwrap(), ["a", "b"]);
+        assert_eq!(of(serde_json::json!({"action": "c"})).unwrap(), ["c"]);
+        assert_eq!(of(serde_json::json!({"capabilities": ["d"]})).unwrap(), ["d"]);
+        assert_eq!(of(serde_json::json!({"plan": {"steps": [{"action": "e"}]}})).unwrap(), ["e"]);
+        assert_eq!(of(serde_json::json!({"plan_by_agent": true})), None);
+        assert_eq!(actions(serde_json::json!({"title": "x"})).unwrap(), ["work"]);
+        let broken = serde_json::json!({"by_type": {"T": {"plan": {"steps": [{"action": "a", "needs": ["b"]}]}}}});
+        let problems = serde_json::from_value::<Policy>(broken).unwrap().problems();
+        assert!(problems[0].to_string().contains("by_type.T.plan, step 1.depends_on"), "{problems:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod edit;
 mod hooks;
+mod mail;
 mod watch;
 mod workers;
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// Places in private networks that gates may ask, as `host:port`.
     pub reach: Vec<String>,
+    /// Who takes the mails of this house.
+    pub mail: Option<ephor_agents::email::Server>,
     /// Agents a server knows from its start on.
     pub workers: Arc<[Registration]>,
     /// How a server tells others over HTTP.
@@ -119,6 +122,7 @@ struct Written {
     log: WrittenLog,
     webhooks: Hooks,
     gates: WrittenGates,
+    mail: mail::Written,
 }
 
 /// The section `gates` as it is written.
@@ -152,7 +156,11 @@ impl Config {
         match named {
             Some(file) => Self::read(file),
             None if Path::new(FILE).exists() => Self::read(Path::new(FILE)),
-            None => Ok(Self::default()),
+            None => {
+                let mail = mail::Written::default().server(mail::environment);
+                let mail = mail.map_err(|why| ApiError::new(Kind::Invalid, "CONFIG", why))?;
+                Ok(Self { mail, ..Self::default() })
+            }
         }
     }
 
@@ -236,9 +244,10 @@ impl Config {
         // A file of comments alone says nothing.
         let said: Value = from_yaml::<Option<Value>>(text)?.unwrap_or_default();
         if said.is_null() {
-            return Ok(Self::default());
+            return Ok(Self { mail: mail::Written::default().server(mail::environment)?, ..Self::default() });
         }
-        let Written { mut policy, limits, monitoring, workers, constitution, log, gates, webhooks: hooks } = from_yaml(text)?;
+        let Written { mut policy, limits, monitoring, workers, constitution, log, gates, webhooks: hooks, mail } =
+            from_yaml(text)?;
         if log.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
             return Err("log.file is empty; name a file, or leave it out".into());
         }
@@ -293,6 +302,7 @@ impl Config {
             limits,
             log_file: log.file,
             reach: gates.reach,
+            mail: mail.server(mail::environment)?,
             workers,
             hooks,
             said,
@@ -359,7 +369,11 @@ impl Config {
             Value::Object(types) if key == "by_type" => {
                 let own = |(name, own): (&String, &Value)| -> Vec<Setting> {
                     let numbers = own.as_object().into_iter().flatten();
-                    numbers.map(|(key, value)| of(&format!("policy.by_type.{name}"), key, value, true)).collect()
+                    let told = |value: &Value| match value.get("steps").and_then(Value::as_array) {
+                        Some(steps) => Value::String(format!("{} steps", steps.len())),
+                        None => value.clone(),
+                    };
+                    numbers.map(|(key, value)| of(&format!("policy.by_type.{name}"), key, &told(value), true)).collect()
                 };
                 types.iter().flat_map(own).collect()
             }
@@ -385,7 +399,8 @@ impl Config {
             value: Some(value),
             said: self.says("webhooks", key),
         });
-        watched.chain(own_watch).chain(of_house).chain([law, log, reach]).chain(hooks).chain(workers).collect()
+        let mail = mail::settings(self.mail.as_ref(), |key| self.says("mail", key));
+        watched.chain(own_watch).chain(of_house).chain([law, log, reach]).chain(hooks).chain(mail).chain(workers).collect()
     }
 }
 

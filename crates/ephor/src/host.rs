@@ -171,6 +171,8 @@ pub struct Workshop {
     pub out: PathBuf,
     /// Places in private networks that gates may ask, as `host:port`.
     pub reach: Vec<String>,
+    /// Who takes their mails.
+    pub mail: Option<ephor_agents::email::Server>,
 }
 
 /// One thing that was checked.

@@ -49,6 +49,7 @@ impl Job {
                 limits: Limits::default(),
             },
             http: http::Config::default(),
+            mail: None,
             gates: ephor_agents::gate::Config::default(),
             secrets: secrets::Source { env: |_| None, file: None },
         })

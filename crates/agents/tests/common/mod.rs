@@ -45,6 +45,7 @@ impl Place {
                 limits: Limits { timeout_ms: 20_000, memory_bytes: 256 << 20, address_bytes: 1 << 30, ..Limits::default() },
             },
             http: http::Config { allow_private: true, ..http::Config::default() },
+            mail: None,
             gates: ephor_agents::gate::Config::default(),
             secrets: secrets::Source { env: |name| (name == "EPHOR_SECRET_TOKEN").then(|| TOKEN.into()), file: None },
         };

@@ -1,8 +1,8 @@
 //! Strategies for one kind of work (S2-73): what a house does otherwise for the tasks of a type, where they do not say themselves.
 
 use super::{OnAgentLost, Policy, RETRIES_MAX, StallStrategy, TIME_MAX_MS, TIME_MIN_MS};
-use crate::plan::{Problem, check_retry, is_word};
-use crate::spec::RetryPolicy;
+use crate::plan::{Plan, Problem, check_retry, is_word};
+use crate::spec::{PlanSpec, RetryPolicy};
 use crate::time::WireDuration;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,9 @@ const TYPES_MAX: usize = 1_000;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TypePolicy {
+    /// How a task of this type is done that brings no plan and no action of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanSpec>,
     /// When a failed attempt of a step is repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_policy: Option<RetryPolicy>,
@@ -41,6 +44,11 @@ impl Policy {
         self.for_type(task_type).and_then(|own| own.stall_strategy).unwrap_or(self.stall_strategy)
     }
 
+    /// How a task of a type is done that does not say itself.
+    pub fn plan_for(&self, task_type: &str) -> Option<&PlanSpec> {
+        self.for_type(task_type).and_then(|own| own.plan.as_ref())
+    }
+
     pub(super) fn problems_by_type(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut wrong = |field: String, message: String| problems.push(Problem::new(field, message));
@@ -57,6 +65,9 @@ impl Policy {
             }
             if let Some(time) = own.stall_after.filter(|time| !(TIME_MIN_MS..=TIME_MAX_MS).contains(&time.ms)) {
                 wrong(field("stall_after"), format!("is {time}; allowed are 500ms to 365d"));
+            }
+            if let Some(Err(found)) = own.plan.as_ref().map(Plan::check) {
+                found.into_iter().for_each(|problem| wrong(field(&format!("plan, {}", problem.field)), problem.message));
             }
             own.retry_policy.iter().flat_map(check_retry).for_each(|why| wrong(field("retry_policy"), why));
         }

@@ -225,7 +225,7 @@ impl Task {
     }
 
     /// Whether outside effects are allowed at all (DESIGN §4, modes).
-    pub(super) fn may_act(&self) -> bool {
+    pub(crate) fn may_act(&self) -> bool {
         let drafts = self.facts.mode == ExecutionMode::DryRun || self.facts.autonomy == Autonomy::Suggestion;
         !drafts || planted::is(Fault::DryRunActs)
     }

@@ -312,13 +312,14 @@ async fn lend(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| Failure::file(path, &e));
     let out = absolute(&args.out)?;
     let read = args.read.iter().map(absolute).collect::<Result<_, _>>()?;
+    let config = cx.config()?;
     let lending = Lending {
         name: external_id.clone(),
         external_id,
         capabilities: args.capabilities,
         // A folder of this process: two of them on one machine do not meet.
         work: std::env::temp_dir().join(format!("ephor-agent-{}", std::process::id())),
-        workshop: Workshop { agents: args.concurrency, read, out, reach: cx.config()?.reach },
+        workshop: Workshop { agents: args.concurrency, read, out, reach: config.reach, mail: config.mail },
     };
     let work = lending.work.clone();
     let mut lent = cx.host.lend(&cx.place(), lending).await?;

@@ -63,7 +63,9 @@ pub(super) async fn run(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure>
         cx.say(format!("the agents of {server} do the work: files are read and written there, as that server allows"));
     }
     let jobs = read(&args, &path, &out, cx)?;
-    let work = Workshop { agents: args.agents, read: vec![here, out.clone()], out: out.clone(), reach: cx.config()?.reach };
+    let config = cx.config()?;
+    let (reach, mail) = (config.reach, config.mail);
+    let work = Workshop { agents: args.agents, read: vec![here, out.clone()], out: out.clone(), reach, mail };
     let no_progress = args.no_progress;
     let (followed, outputs, now) = cx
         .with_api(Need::Work(work), async |cx, api| {

@@ -77,8 +77,13 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
         logs::Format::Json => tracing::info!("{line}"),
     };
     let listen = listening(args.listen)?;
-    let workshop =
-        (!args.no_agents).then_some(Workshop { agents: args.agents, read: args.read, out: args.out, reach: config.reach });
+    let workshop = (!args.no_agents).then_some(Workshop {
+        agents: args.agents,
+        read: args.read,
+        out: args.out,
+        reach: config.reach,
+        mail: config.mail,
+    });
     let executions_poll_s = args.executions.then_some(args.agent_poll_interval);
     let limits = Some(args.limits.or(config.limits).on(listen));
     let serving = Serving {

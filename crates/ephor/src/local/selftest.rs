@@ -29,7 +29,8 @@ pub(super) async fn run() -> Result<Vec<Check>, ApiError> {
 async fn in_folder(folder: &Path) -> Result<Vec<Check>, ApiError> {
     let database = folder.join("ephor.db");
     let place = Place { database: Some(format!("sqlite:{}", database.display())), ..Place::default() };
-    let workshop = Workshop { agents: None, read: vec![folder.to_owned()], out: folder.join("out"), reach: Vec::new() };
+    let workshop =
+        Workshop { agents: None, read: vec![folder.to_owned()], out: folder.join("out"), reach: Vec::new(), mail: None };
     let session = LocalHost.open(&place, Need::Work(workshop)).await?;
     let request: Request = serde_json::from_value(json!({
         "title": "self-test",

@@ -243,6 +243,7 @@ pub(crate) fn builtin(work: &Path, workshop: Workshop) -> Result<Builtin, ApiErr
             limits: sandbox::Limits::default(),
         },
         http: http::Config::default(),
+        mail: workshop.mail,
         gates: gate::Config { reach: workshop.reach },
         secrets: secrets::Source::default(),
     };

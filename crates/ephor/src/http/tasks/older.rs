@@ -3,6 +3,7 @@
 //! gives signs of life, the work of whoever is lost waits for a person, and what failed has failed.
 
 use ephor_core::plan::Problem;
+use ephor_core::policy::Policy;
 use ephor_core::spec::OnAgentLost;
 use ephor_core::time::{Time, WireDuration};
 use serde_json::{Map, Value, json};
@@ -15,8 +16,10 @@ pub(crate) const RELEASE_AFTER_MS: u64 = 1_000;
 pub(crate) const SILENCE_MS: u64 = 24 * 60_000;
 
 /// Brings a request into the present form. Says whether anything had to be changed.
-pub(super) fn reshape(request: &mut Map<String, Value>, now: Time) -> Result<bool, Problem> {
+pub(super) fn reshape(request: &mut Map<String, Value>, now: Time, policy: &Policy) -> Result<bool, Problem> {
     let mode = mode(request)?;
+    // What the house knows how to do needs no step of its own.
+    let known = request.get("type").and_then(Value::as_str).is_some_and(|word| policy.plan_for(word).is_some());
     let Some(task_type) = request.remove("type") else { return Ok(mode) };
     if request.contains_key("task_type") {
         return Err(Problem::new("type", "is the older word for `task_type`; give one of them"));
@@ -36,7 +39,7 @@ pub(super) fn reshape(request: &mut Map<String, Value>, now: Time) -> Result<boo
     request.entry("max_retries").or_insert(json!(0));
     request.entry("heartbeat_timeout").or_insert(json!(WireDuration { ms: SILENCE_MS }));
     request.entry("on_agent_lost").or_insert(json!(OnAgentLost::Block));
-    if !["plan", "plan_by_agent", "action", "capabilities"].iter().any(|field| request.contains_key(*field)) {
+    if !known && !["plan", "plan_by_agent", "action", "capabilities"].iter().any(|field| request.contains_key(*field)) {
         let params = request.get("payload").filter(|payload| payload.is_object()).cloned().unwrap_or_else(|| json!({}));
         let title = request.get("title").or(request.get("description")).cloned().unwrap_or_default();
         let step = json!({"title": title, "action": "work", "params": params});
@@ -69,7 +72,7 @@ mod tests {
 
     fn reshaped(request: Value) -> Result<Value, String> {
         let Value::Object(mut map) = request else { panic!("an object") };
-        reshape(&mut map, Time(1_000)).map_err(|problem| problem.to_string())?;
+        reshape(&mut map, Time(1_000), &Policy::default()).map_err(|problem| problem.to_string())?;
         Ok(Value::Object(map))
     }
 
