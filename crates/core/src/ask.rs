@@ -230,7 +230,7 @@ mod rules {
                 }
                 Self::Approve { step, approved, digest, params, reason } => {
                     let (step, digest) = (step.into(), digest.map(Into::into));
-                    Command::Approve(Box::new(Approve { step, approved, digest, params, reason }))
+                    Command::Approve(Box::new(Approve { step, approved, digest, params, reason, findings: Vec::new() }))
                 }
                 Self::AcceptPlan => Command::AcceptPlan,
                 Self::ReplacePlan { plan } => Command::Propose(Box::new(check_plan(&plan, mode)?)),

@@ -275,6 +275,8 @@ pub struct Approve {
     pub params: Option<serde_json::Map<String, Value>>,
     /// Why; a no says so.
     pub reason: String,
+    /// What was found in the parameters (`validation::command`).
+    pub findings: Vec<Finding>,
 }
 
 /// What is decided about an escalated task.

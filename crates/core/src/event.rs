@@ -161,6 +161,9 @@ pub enum Event {
     ParamsChanged {
         /// Which step.
         step: Box<str>,
+        /// What was found in them; where one asks for a review, the task is reviewed before it goes on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        findings: Vec<Finding>,
     },
     /// The rules of the constitution said something about a result.
     ResultJudged {

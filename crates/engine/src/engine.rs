@@ -543,7 +543,7 @@ impl Engine {
     /// What a task would do, by the rules in force here and by how long such work took since the engine started.
     pub fn impact(&self, task: &Task) -> Impact {
         let usual = self.usual_of(task);
-        task.impact(self.now(), self.policy(), &|action| usual.get(action).copied().flatten())
+        task.impact(self.now(), &self.policy(), &|action| usual.get(action).copied().flatten())
     }
 
     /// How long the actions of a task usually take.

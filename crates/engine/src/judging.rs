@@ -5,7 +5,8 @@ use crate::live::{self, Live};
 use crate::store::{Filter, Reader, StoreError, StoredEvent};
 use crate::writer::amending;
 use ephor_core::constitution::{
-    Constitution, ConstitutionEvent, Flip, Impact, ImpactReport, Judged, Law, Point, ReplayReport, Said, VersionView, compare,
+    AmendmentImpact, Constitution, ConstitutionEvent, Flip, ImpactReport, Judged, Law, Point, ReplayReport, Said, VersionView,
+    compare,
 };
 use ephor_core::event::{Event, Private};
 use ephor_core::id::{AmendmentId, TaskId};
@@ -82,7 +83,7 @@ pub fn impact(reader: &dyn Reader, in_force: &Law, candidate: &Law, now: Time) -
     let filter = Filter { live: true, ..Filter::default() };
     (report.looked_at, report.more) = each_task(reader, filter, |id| {
         let Some(live) = Live::recall(reader, id)? else { return Ok(true) };
-        let told: Option<Impact> = live.task.impact(in_force, candidate, now);
+        let told: Option<AmendmentImpact> = live.task.amendment_impact(in_force, candidate, now);
         report.tasks.extend(told);
         Ok(report.tasks.len() < TOLD_MAX)
     })?;

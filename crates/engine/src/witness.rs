@@ -321,7 +321,13 @@ impl Witness {
                     self.steps.set(step, Stage::Failed);
                 }
             }
-            Event::ParamsChanged { step } => self.actions.changed = Some(step.clone()),
+            Event::ParamsChanged { step, findings } => {
+                self.actions.changed = Some(step.clone());
+                if asks_for_a_look(findings) {
+                    self.needs_approval = true;
+                    self.ask_again();
+                }
+            }
             Event::ResultJudged { step, attempt, confirm, .. } => {
                 self.fenced(&WorkKey::Step(step.clone()), *attempt, said, "a word about a result");
                 if *confirm {

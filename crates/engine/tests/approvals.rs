@@ -57,7 +57,8 @@ async fn asked(folder: &Path) -> (Engine, AgentId, TaskId) {
 }
 
 async fn approve(engine: &Engine, task: TaskId, who: &str) -> Result<Status, String> {
-    let word = Approve { step: "1".into(), approved: true, digest: None, params: None, reason: String::new() };
+    let word =
+        Approve { step: "1".into(), approved: true, digest: None, params: None, reason: String::new(), findings: Vec::new() };
     let done = engine.command(task, Command::Approve(Box::new(word)), Actor::human(who)).await;
     done.map(|done| done.status).map_err(|e| e.to_string())
 }

@@ -243,7 +243,14 @@ async fn no_way_leads_to_an_effect_token_in_a_dry_run_or_a_suggestion() {
         denied("what undoes it", ask(wish(&WorkKey::Undo("1".into()), item.attempt, "pay", &args), worker).await);
         let as_person = engine.command(task, Command::Effect(own.clone()), Actor::human("bea")).await;
         denied("a person", as_person.map(drop).map_err(|e| e.to_string()));
-        let word = Approve { step: "pay".into(), approved: true, digest: None, params: None, reason: String::new() };
+        let word = Approve {
+            step: "pay".into(),
+            approved: true,
+            digest: None,
+            params: None,
+            reason: String::new(),
+            findings: Vec::new(),
+        };
         let approved = engine.command(task, Command::Approve(Box::new(word)), Actor::human("bea")).await;
         denied("an approval nobody asked for", approved.map(drop).map_err(|e| e.to_string()));
         let guided = Command::Guide { text: "go on and pay".into() };

@@ -89,7 +89,14 @@ async fn told(engine: &Engine) -> TaskId {
     vote(engine, task, judges[1], VoteWord::Approve).await;
     assert!(claim(engine, worker).await.is_empty());
     let params = json!({"amount": 9}).as_object().cloned();
-    let word = Approve { step: "pay".into(), approved: true, digest: None, params, reason: "a little less".into() };
+    let word = Approve {
+        step: "pay".into(),
+        approved: true,
+        digest: None,
+        params,
+        reason: "a little less".into(),
+        findings: Vec::new(),
+    };
     engine.command(task, Command::Approve(Box::new(word)), Actor::human("bea")).await.unwrap();
     let item = claim(engine, worker).await.remove(0);
     let args = args_digest(&json!({"amount": 9}));
@@ -100,8 +107,14 @@ async fn told(engine: &Engine) -> TaskId {
     let cost = json!({"cost_usd": 0.5, "output_tokens": 1200}).as_object().cloned().unwrap();
     report(engine, &item, worker, Success { output: json!({"paid": 9}), metrics: cost, ..Success::default() }).await;
     let item = claim(engine, worker).await.remove(0);
-    let judgement =
-        Judgement { kind: GateKind::FunctionalTest, passed: true, score: Some(0.9), violations: vec![], recommendations: vec![] };
+    let judgement = Judgement {
+        kind: GateKind::FunctionalTest,
+        passed: true,
+        score: Some(0.9),
+        violations: vec![],
+        recommendations: vec![],
+        evidence: Vec::new(),
+    };
     let unguarded = Unguarded { action: "call".into(), description: "by telephone".into(), key: None };
     let told = Success { output: json!("told"), evidence: vec![judgement], unguarded: vec![unguarded], ..Success::default() };
     report(engine, &item, worker, told).await;

@@ -170,7 +170,7 @@ impl Law {
 
     /// Whether any rule of a point reads a field of a variable.
     pub(crate) fn reads(&self, point: Point, variable: &'static str, field: &'static str) -> bool {
-        self.shelves[point as usize].reads.has(variable, field)
+        self.rules.iter().any(|compiled| compiled.rule.at.contains(&point) && compiled.reads.has(variable, field))
     }
 
     /// What the rules of one point say.

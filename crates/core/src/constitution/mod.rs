@@ -45,8 +45,8 @@ pub use facts::{About, Act};
 pub use law::Law;
 pub use rulings::{Judged, Point, Ruling, Said};
 pub use shown::{
-    AmendmentState, AmendmentView, AmendmentVote, Candidate, Changed, Flip, Follows, Impact, ImpactReport, InForce, NewAmendment,
-    NewVote, ReplayReport, StepImpact, VersionView,
+    AmendmentImpact, AmendmentState, AmendmentView, AmendmentVote, Candidate, Changed, Flip, Follows, ImpactReport, InForce,
+    NewAmendment, NewVote, ReplayReport, StepImpact, VersionView,
 };
 
 #[cfg(feature = "rules")]

@@ -283,7 +283,7 @@ pub struct StepImpact {
 /// A live task about which a document would say something else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Impact {
+pub struct AmendmentImpact {
     /// Which.
     pub task_id: TaskId,
     /// Its title.
@@ -312,7 +312,7 @@ pub struct ImpactReport {
     /// What it says otherwise.
     pub changes: Vec<Changed>,
     /// Live tasks about which it says otherwise, the youngest first.
-    pub tasks: Vec<Impact>,
+    pub tasks: Vec<AmendmentImpact>,
     /// How many live tasks were looked at.
     pub looked_at: u64,
     /// Whether there are more than were looked at.

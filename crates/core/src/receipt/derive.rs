@@ -139,6 +139,13 @@ impl Seen {
             Event::ResultJudged { step, rulings, .. } => {
                 self.ruled(Point::Result, None, Some(&WorkKey::Step(step.clone())), rulings, stored);
             }
+            Event::JudgedAnew(anew) => self.constitution.push(ReceiptRuling {
+                event: stored.version,
+                at: Point::Admission,
+                document: Some(anew.constitution.to_string()),
+                work: None,
+                rulings: anew.rulings.clone(),
+            }),
             Event::ApprovalAsked(asked) => self.approvals.push(ReceiptApproval {
                 step: asked.step.to_string(),
                 asked: mark(stored),
@@ -155,7 +162,8 @@ impl Seen {
                 self_decided: false,
                 reason: None,
             }),
-            Event::ParamsChanged { step } => {
+            Event::ParamsChanged { step, findings } => {
+                self.found("params", findings, stored);
                 self.changed.insert(step.clone());
             }
             Event::ApprovalAnswered { step, digest, args_digest, answer, self_decided } => {

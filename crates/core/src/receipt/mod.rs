@@ -270,7 +270,7 @@ pub struct ReceiptList {
 pub struct ReceiptValidation {
     /// In which event.
     pub event: u64,
-    /// What was looked at: `request`, `plan`, `change`.
+    /// What was looked at: `request`, `plan`, `change`, `params` (of a step, changed by who approved of it).
     pub of: String,
     /// What was found.
     pub findings: Vec<Finding>,

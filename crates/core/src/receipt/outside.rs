@@ -11,7 +11,7 @@ pub(super) fn from_outside(event: &Event) -> Option<(Option<String>, Option<Stri
         Event::RolledBack { checkpoint, .. } => (None, Some(checkpoint.to_string())),
         Event::Escalated { reason, .. } => (word_of(reason), None),
         Event::Reassigned(reassigned) => (word_of(&reassigned.cause), None),
-        Event::ParamsChanged { step } => (None, Some(step.to_string())),
+        Event::ParamsChanged { step, .. } => (None, Some(step.to_string())),
         Event::PlanAccepted
         | Event::Paused { .. }
         | Event::Resumed
@@ -44,6 +44,7 @@ pub(super) fn from_outside(event: &Event) -> Option<(Option<String>, Option<Stri
         | Event::ApprovalAsked(_)
         | Event::ApprovalAnswered { .. }
         | Event::ResultJudged { .. }
+        | Event::JudgedAnew(_)
         | Event::GateOpened { .. }
         | Event::GateJudged(_)
         | Event::ReviewOpened(_)

@@ -5,7 +5,7 @@
 
 use super::{Draft, Task};
 use crate::command::Context;
-use crate::constitution::{About, Act, Follows, Impact, Judged, Law, Point, Ruling, Said, StepImpact};
+use crate::constitution::{About, Act, AmendmentImpact, Follows, Judged, Law, Point, Ruling, Said, StepImpact};
 use crate::event::{EscalationReason, Event, JudgedAnew, Submitted};
 use crate::planted::{self, Fault};
 use crate::spec::Risk;
@@ -37,7 +37,7 @@ impl Task {
     }
 
     /// What another document would say about it; `None` where that is what the one in force says.
-    pub fn impact(&self, in_force: &Law, candidate: &Law, now: Time) -> Option<Impact> {
+    pub fn amendment_impact(&self, in_force: &Law, candidate: &Law, now: Time) -> Option<AmendmentImpact> {
         let (before, after) = (self.judged_by(in_force, now), self.judged_by(candidate, now));
         let open = self.board.all().filter(|i| self.board.kids(*i).is_empty() && !self.board.has_ended(*i));
         let steps = open.filter_map(|i| {
@@ -59,7 +59,7 @@ impl Task {
             (false, false) => Follows::Noted,
         };
         let (title, status) = (self.contents.text.title.clone(), self.status);
-        Some(Impact { task_id: self.id, title, status, follows, before, after, steps })
+        Some(AmendmentImpact { task_id: self.id, title, status, follows, before, after, steps })
     }
 
     /// What a constitution says about the plan it follows, where that took the place of another.

@@ -203,9 +203,10 @@ impl Task {
         }
         let about = Approval { digest, args_digest, ..open.clone() };
         let answered = self.answered(path.clone(), &about, ApprovalWord::Approved, cx.own, bounded(&word.reason)?);
-        let changed = word
-            .params
-            .map(|params| Draft::with(Event::ParamsChanged { step: path }, Private::Items(vec![Value::Object(params)])));
+        let findings = word.findings;
+        let changed = word.params.map(|params| {
+            Draft::with(Event::ParamsChanged { step: path, findings }, Private::Items(vec![Value::Object(params)]))
+        });
         Ok(changed.into_iter().chain([answered]).collect::<Vec<_>>().into())
     }
 

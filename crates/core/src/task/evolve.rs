@@ -137,7 +137,7 @@ impl Task {
             Event::ApprovalAnswered { step, digest, args_digest, answer, self_decided } => {
                 self.approval_answered(step, (digest, args_digest), *answer, *self_decided, at);
             }
-            Event::ParamsChanged { .. } => {}
+            Event::ParamsChanged { findings, .. } => self.doubt(findings),
             Event::JudgedAnew(anew) => self.was_judged_anew(anew),
             Event::ResultJudged { step, confirm, .. } => self.with_step(step, |task, i| {
                 if *confirm {

@@ -488,7 +488,7 @@ impl Task {
         if self.escalated.is_none() {
             self.contents.escalation = None;
         }
-        if let (Event::ParamsChanged { step }, Some(Private::Items(items))) = (event, private)
+        if let (Event::ParamsChanged { step, .. }, Some(Private::Items(items))) = (event, private)
             && let (Some(i), Some(serde_json::Value::Object(params))) = (board.find(step), items.first())
         {
             self.contents.change_params(i, params.clone());

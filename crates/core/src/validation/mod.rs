@@ -21,7 +21,7 @@ mod walk;
 pub use crowd::Crowd;
 pub use feasible::{Lack, Surroundings, Unknown};
 
-use crate::command::Command;
+use crate::command::{Approve, Command};
 use crate::event::{CheckResult, Finding, TextChanges};
 use crate::plan::{Plan, Problem};
 use crate::policy::Policy;
@@ -84,8 +84,23 @@ pub fn command(command: &mut Command) -> Result<(), Vec<Problem>> {
         let mut found = Found::default();
         walk::text("text", text, &mut found);
         found.end()?;
+    } else if let Command::Approve(word) = command {
+        word.findings = answered(word)?;
     }
     Ok(())
+}
+
+/// What the parameters hold that somebody puts in place of others; they may be copied from anywhere. Why somebody says yes or no is only
+/// looked through for what must not be kept.
+fn answered(word: &Approve) -> Result<Vec<Finding>, Vec<Problem>> {
+    let mut why = Found::default();
+    walk::text("reason", &word.reason, &mut why);
+    why.end()?;
+    let mut found = Found::default();
+    if let Some(params) = &word.params {
+        walk::params(params, &mut found);
+    }
+    found.end()
 }
 
 /// What the new words of a task hold, read as those of a request are.

@@ -62,6 +62,11 @@ pub(super) fn text(field: &'static str, text: &str, found: &mut Found) {
     Looker { found, hits: Hits::default() }.text(&Place::field(field), text, Stands::InProse, Says::Nothing);
 }
 
+/// Looks through parameters that stand alone; of which action they are is not known.
+pub(super) fn params(params: &Map<String, Value>, found: &mut Found) {
+    Looker { found, hits: Hits::default() }.params(&Place::field("params"), None, params);
+}
+
 /// What a text is for, as far as vague words in it matter.
 #[derive(Clone, Copy, PartialEq)]
 enum Says {

@@ -401,6 +401,10 @@ fn approvals(task: TaskId, known: &[Known<'_>], verdict: &mut Verdict) {
                 laws.insert(facts.constitution.clone());
                 None
             }
+            Event::JudgedAnew(anew) => {
+                laws.insert(Some(anew.constitution.clone()));
+                None
+            }
             Event::ApprovalAsked(asked) => Some((&asked.step, &asked.digest, &asked.args_digest)),
             // A no, and silence, are about what was asked, whatever has become of it since.
             Event::ApprovalAnswered { step, digest, args_digest, answer: ApprovalWord::Approved, .. } => {

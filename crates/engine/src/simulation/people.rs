@@ -231,7 +231,8 @@ impl World {
         let approved = self.calm || self.chance.percent(75);
         let params = self.chance.percent(20).then(|| json!({"changed": self.chance.below(3)}));
         let params = params.and_then(|params| params.as_object().cloned()).filter(|_| approved);
-        let word = Approve { step: step.into(), approved, digest: None, params, reason: "looked at".into() };
+        let word =
+            Approve { step: step.into(), approved, digest: None, params, reason: "looked at".into(), findings: Vec::new() };
         self.person_asks(task, Command::Approve(Box::new(word)));
         true
     }

@@ -7,8 +7,8 @@ use super::{Cx, text};
 use crate::api::{Api, ApiError};
 use crate::host::Need;
 use ephor_core::constitution::{
-    AmendmentView, Candidate, Changed, Impact, ImpactReport, Judged, Law, NewAmendment, NewVote, ReplayReport, VersionHead,
-    compare,
+    AmendmentImpact, AmendmentView, Candidate, Changed, ImpactReport, Judged, Law, NewAmendment, NewVote, ReplayReport,
+    VersionHead, compare,
 };
 use ephor_core::id::AmendmentId;
 use ephor_core::review::VoteWord;
@@ -220,7 +220,7 @@ fn impact_told(report: &ImpactReport, cx: &mut Cx<'_>) {
     }
     changes_told(&report.changes, cx);
     cx.terminal.out.line("");
-    for Impact { task_id, title, status, follows, before, after, steps } in &report.tasks {
+    for AmendmentImpact { task_id, title, status, follows, before, after, steps } in &report.tasks {
         cx.terminal.out.line(format!("{task_id}  {status}  {}  {title}", follows.word()));
         if before != after {
             cx.terminal.out.line(format!("  {} → {}", said(before), said(after)));

@@ -1,8 +1,8 @@
 //! Words that come after the submission: looked at like those of the request, and somebody looks at what is odd before it is followed.
 
 use super::world::*;
-use crate::command::{Changes, Command, Decision};
-use crate::event::{CheckResult, DecisionWord, TextChanges};
+use crate::command::{Approve, Changes, Command, Decision};
+use crate::event::{CheckResult, DecisionWord, Event, TextChanges};
 use crate::review::VoteWord;
 use crate::spec::ExecutionMode;
 use crate::status::{BlockReason, Status};
@@ -88,6 +88,41 @@ fn secrets_are_refused_in_changes_decisions_and_advice_with_their_field() {
     let decision = Decision { word: DecisionWord::ModifyScope, text: described(&secret()), council: false };
     assert_eq!(field(Command::Decide(Box::new(decision))), "description");
     assert_eq!(field(Command::Guide { text: format!("use {}", secret()) }), "text");
+    let said = Approve { reason: format!("it is {}", secret()), ..word_on("a", true) };
+    assert_eq!(field(Command::Approve(Box::new(said))), "reason");
+    let params = json!({"headers": {"key": secret()}}).as_object().cloned();
+    assert_eq!(field(Command::Approve(Box::new(Approve { params, ..word_on("a", true) }))), "params.headers.key");
+    let no = Approve { reason: secret(), ..word_on("a", false) };
+    assert_eq!(field(Command::Approve(Box::new(no))), "reason");
+    // Why a person says yes is an order to the reader anyway.
+    looked_at(Command::Approve(Box::new(Approve { reason: ODD.into(), ..word_on("a", true) }))).unwrap();
     // What a person advises is an order by its nature.
     looked_at(Command::Guide { text: ODD.into() }).unwrap();
+}
+
+#[test]
+fn odd_parameters_that_come_with_an_approval_are_reviewed_before_they_are_used() {
+    let mut world = World::new();
+    world.policy.law = Some(std::sync::Arc::new(crate::constitution::Law::read(ASKS).unwrap()));
+    world.policy.solo = true;
+    world.submit(json!({"title": "x", "action": "a", "payload": {"text": "hello"}}));
+    assert!(world.try_claim(1, &["a"]).is_err(), "a person is asked first");
+    let approve = |text: &str| {
+        let params = json!({"text": text}).as_object().cloned();
+        Command::Approve(Box::new(Approve { params, ..word_on("1", true) }))
+    };
+    world.ann(looked_at(approve(ODD)).unwrap()).unwrap();
+    let Event::ParamsChanged { findings, .. } = world.made("PARAMS_CHANGED") else { panic!("{:?}", world.events()) };
+    assert!(findings[0].reason.contains("injection.ignore_instructions in params.text"), "{findings:?}");
+    assert_eq!(world.status(), Status::Deliberating, "approved, but not used before somebody has looked");
+    assert!(world.try_claim(1, &["a"]).is_err());
+    assert!(world.task.view().findings.iter().any(|found| found.result == CheckResult::RequiresReview));
+    world.vote("operator", VoteWord::Approve).unwrap();
+    let item = world.claim(1, "a");
+    assert_eq!(item.params["text"], ODD);
+    // Plain ones are used at once.
+    let mut world = World::under(ASKS, json!({"title": "x", "action": "a"}));
+    assert!(world.try_claim(1, &["a"]).is_err());
+    world.ann(looked_at(approve("good day")).unwrap()).unwrap();
+    assert_eq!(world.claim(1, "a").params["text"], "good day");
 }

@@ -90,7 +90,7 @@ articles:
 
 /// A person's answer, with a reason.
 pub(super) fn word_on(step: &str, approved: bool) -> Approve {
-    Approve { step: step.into(), approved, digest: None, params: None, reason: "looked at".into() }
+    Approve { step: step.into(), approved, digest: None, params: None, reason: "looked at".into(), findings: Vec::new() }
 }
 
 impl World {

@@ -154,7 +154,7 @@ fn understood(
 ) -> Result<Understood, ApiError> {
     let line = line?;
     let (mut request, _) =
-        read_as::<spec::Request>(&line, |map| older::reshape(map, server.engine().now(), server.engine().policy()))?;
+        read_as::<spec::Request>(&line, |map| older::reshape(map, server.engine().now(), &server.engine().policy()))?;
     belongs(&mut request, who)?;
     // By what was said, not by what was read from it: an older form is read with the time of day.
     let said = terms.has_key().then(|| serde_json::from_slice::<Value>(&line).unwrap_or_default());

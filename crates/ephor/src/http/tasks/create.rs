@@ -50,7 +50,7 @@ impl FromRequest<Arc<Server>> for Submission {
 
     async fn from_request(request: axum::extract::Request, server: &Arc<Server>) -> Result<Self, ApiError> {
         let (bytes, wanted) = received(request, server).await?;
-        let (request, camel) = read_as(&bytes, |map| older::reshape(map, server.engine().now(), server.engine().policy()))?;
+        let (request, camel) = read_as(&bytes, |map| older::reshape(map, server.engine().now(), &server.engine().policy()))?;
         if let (true, Some(wanted)) = (camel, wanted) {
             wanted.camel_unless_said();
         }
