@@ -32,7 +32,7 @@ fn ask(world: &mut World, item: &WorkItem) -> Result<Answer, Refusal> {
 #[test]
 fn a_task_born_of_a_dry_run_is_one_and_of_a_suggestion_may_act_no_more() {
     for (more, mode, autonomy) in [
-        (json!({"execution_mode": "DRY_RUN"}), ExecutionMode::DryRun, Autonomy::Suggestion),
+        (json!({"execution_mode": "DRY_RUN"}), ExecutionMode::DryRun, Autonomy::Autonomous),
         (json!({"autonomy": "SUGGESTION"}), ExecutionMode::Auto, Autonomy::Suggestion),
         (json!({}), ExecutionMode::Auto, Autonomy::Autonomous),
     ] {
