@@ -99,6 +99,7 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
                     vote: ephor_core::review::VoteWord::Approve,
                     confidence: None,
                     reason: String::new(),
+                    opinion: Box::default(),
                 },
                 person,
             ),

@@ -3,7 +3,7 @@
 
 use crate::event::{DecisionWord, OverrideWord, TextChanges};
 use crate::id::{AgentId, EffectId, ReviewId};
-use crate::review::VoteWord;
+use crate::review::{Opinion, VoteWord};
 use crate::spec::{ExecutionMode, PlanSpec, Priority};
 use crate::time::WireTime;
 use crate::work::EffectOutcome;
@@ -108,6 +108,9 @@ pub enum Ask {
         /// Why.
         #[serde(default)]
         reason: String,
+        /// What else is said.
+        #[serde(default)]
+        opinion: Box<Opinion>,
     },
     /// A person's word on the open gate of a step.
     Confirm {
@@ -221,9 +224,9 @@ mod rules {
                 Self::Reassign { agent, reason } => Command::Reassign { agent, reason },
                 Self::Guide { text } => Command::Guide { text },
                 Self::Signal { name, payload } => Command::Signal { name: name.into(), payload },
-                Self::Vote { review, judge, vote, confidence, reason } => {
+                Self::Vote { review, judge, vote, confidence, reason, opinion } => {
                     let judge = judge.map_or_else(|| actor.id.clone(), Into::into);
-                    Command::Vote { review, judge, vote, confidence, reason }
+                    Command::Vote { review, judge, vote, confidence, reason, opinion }
                 }
                 Self::Confirm { step, passed, reason } => {
                     Command::Confirm { step: step.into(), judgement: confirmed(passed, reason) }

@@ -290,6 +290,14 @@ impl Board {
         cell.status = status;
     }
 
+    /// The work that has not ended and that nothing in the plan comes after.
+    pub(crate) fn last_steps(&self) -> Vec<u32> {
+        let above = |i: &u32| self.steps[*i as usize].parent;
+        let last = |i: u32| std::iter::successors(Some(i), above).all(|i| self.dependents[i as usize].is_empty());
+        let work = |i: u32| self.steps[i as usize].does() == Does::Work && self.kids(i).is_empty();
+        self.all().filter(|i| work(*i) && !self.has_ended(*i) && last(*i)).collect()
+    }
+
     /// Whether a step still has to be turned into a list of steps, a wait or a task of its own.
     pub(crate) fn is_unsettled(&self, i: u32) -> bool {
         let step = &self.steps[i as usize];

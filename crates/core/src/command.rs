@@ -6,7 +6,7 @@ use crate::flow::Place;
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
 use crate::matching::Able;
 use crate::plan::{Plan, Problem, StepText};
-use crate::review::{Judge, VoteWord};
+use crate::review::{Judge, Opinion, VoteWord};
 use crate::spec::{ExecutionMode, Priority};
 use crate::status::Status;
 use crate::time::Time;
@@ -124,6 +124,8 @@ pub enum Command {
         confidence: Option<f64>,
         /// Why.
         reason: String,
+        /// What else is said.
+        opinion: Box<Opinion>,
     },
     /// A person's word on an open gate.
     Confirm {

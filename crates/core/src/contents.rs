@@ -3,8 +3,10 @@
 
 use crate::event::{ApprovalWord, EscalationReason, Event, Letter, Private, RequestText};
 use crate::expr::{Scope, walk};
+use crate::id::ReviewId;
 use crate::plan::StepText;
 use crate::plan::difference::Difference;
+use crate::review::Grounds;
 use crate::status::{Status, StepStatus};
 use crate::work::Success;
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,9 @@ pub struct Contents {
     pub hold: Option<String>,
     /// Why a decision about it is owed; gone with the escalation.
     pub escalation: Option<String>,
+    /// The words of judges, of each the last in each review.
+    #[serde(default)]
+    grounds: Vec<(ReviewId, Box<str>, Grounds)>,
 }
 
 /// What a step that is being undone left behind.
@@ -163,7 +168,8 @@ impl Contents {
                 }
             }
             // What somebody said about the task in passing is evidence, and no reason for where it is.
-            (Event::LateReportKept { .. } | Event::ReviewNoted | Event::VoteCast { .. }, _) => {}
+            (Event::LateReportKept { .. } | Event::ReviewNoted, _) => {}
+            (Event::VoteCast { review, judge, .. }, words) => self.voted(*review, judge, words),
             (Event::CancelRequested { .. }, words) => {
                 self.reason = words.and_then(|words| if let Private::Text(text) = words { Some(text.clone()) } else { None });
             }
@@ -185,6 +191,24 @@ impl Contents {
             (_, Some(Private::Text(text))) => self.reason = Some(text.clone()),
             _ => {}
         }
+    }
+
+    /// Takes in the words of a vote, in place of those of the vote before.
+    fn voted(&mut self, review: ReviewId, judge: &str, words: Option<&Private>) {
+        self.grounds.retain(|(of, by, _)| !(*of == review && **by == *judge));
+        match words {
+            Some(Private::Vote(grounds)) => self.grounds.push((review, judge.into(), (**grounds).clone())),
+            Some(Private::Text(reason)) => {
+                let grounds = Grounds { reason: reason.clone(), ..Grounds::default() };
+                self.grounds.push((review, judge.into(), grounds));
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// The words of a judge in a review.
+    pub(crate) fn grounds_of(&self, review: ReviewId, judge: &str) -> Option<&Grounds> {
+        self.grounds.iter().find(|(of, by, _)| *of == review && **by == *judge).map(|(_, _, words)| words)
     }
 
     /// The words of the plan, step by step, expanded steps included.

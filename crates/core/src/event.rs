@@ -10,7 +10,7 @@ mod words;
 
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
 use crate::plan::{Plan, StepText};
-use crate::review::{Judge, Question, Tally, Verdict, VoteWord};
+use crate::review::{Grounds, Judge, Marks, Question, Tally, Verdict, VoteWord};
 use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnAgentLost, OnUnknown, Priority, Recurrence, RetryPolicy, Risk};
 use crate::status::{BlockReason, Status};
 use crate::time::Time;
@@ -157,13 +157,16 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         self_decided: bool,
     },
-    /// Who approved of a step changed its parameters first.
+    /// Who approved of a step changed its parameters first, or the constitution has it done with others.
     ParamsChanged {
         /// Which step.
         step: Box<str>,
         /// What was found in them; where one asks for a review, the task is reviewed before it goes on.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         findings: Vec<Finding>,
+        /// The rules of the constitution that wanted it, where it was not a person.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rulings: Vec<crate::constitution::Said>,
     },
     /// The rules of the constitution said something about a result.
     ResultJudged {
@@ -206,6 +209,9 @@ pub enum Event {
         /// How sure, from 0 to 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confidence: Option<f64>,
+        /// What else it says in facts: conditions, scores.
+        #[serde(default, skip_serializing_if = "Marks::is_empty")]
+        marks: Box<Marks>,
     },
     /// A review has its verdict.
     ReviewDecided {
@@ -1234,6 +1240,8 @@ pub enum Private {
     Items(Vec<Value>),
     /// A reason, an error, a remark.
     Text(String),
+    /// The words of a vote that says more than why.
+    Vote(Box<Grounds>),
     /// The changed words of a request, or of a decision somebody proposes.
     Changes(Box<TextChanges>),
     /// Outputs of children, in the order of the letters.

@@ -3,8 +3,10 @@
 //! Both are evaluated by the writer, between other people's commands, so their cost is bounded: the text is short, what it can see
 //! is small, and the number of loop turns it could take is computed before it runs.
 
+use cel::objects::Key;
 use cel::{Context, Program};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// The most loop turns (`all`, `exists`, `map`, `filter`) an expression may take.
 const TURNS_MAX: u64 = 100_000;
@@ -71,7 +73,7 @@ fn evaluate(text: &str, scope: &dyn Scope) -> Result<Value, String> {
         if program.references().has_variable(name) {
             let value = scope.value(name, text);
             measure(&value, &mut seen, &mut longest);
-            context.add_variable(name, value).map_err(|e| format!("{name}: {e}"))?;
+            context.add_variable_from_value(name, as_cel(value));
         }
     }
     if seen > SEEN_MAX {
@@ -83,6 +85,26 @@ fn evaluate(text: &str, scope: &dyn Scope) -> Result<Value, String> {
     }
     let value = program.execute(&context).map_err(|e| format!("`{text}`: {e}"))?;
     value.json().map_err(|e| format!("`{text}`: {e:?}"))
+}
+
+/// JSON as expressions see it. A whole number is an `int` wherever it can be one, so that it can be reckoned with as it is written: CEL does
+/// not add an `int` to a `uint`.
+pub(crate) fn as_cel(value: Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(yes) => cel::Value::Bool(yes),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => cel::Value::Int(whole),
+            (None, Some(large)) => cel::Value::UInt(large),
+            (None, None) => number.as_f64().map_or(cel::Value::Null, cel::Value::Float),
+        },
+        Value::String(text) => cel::Value::String(Arc::new(text)),
+        Value::Array(items) => cel::Value::List(Arc::new(items.into_iter().map(as_cel).collect())),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| (Key::from(name), as_cel(value)));
+            cel::Value::Map(cel::objects::Map { map: Arc::new(fields.collect()) })
+        }
+    }
 }
 
 /// Adds up the bytes of a value and finds its longest list.
@@ -187,6 +209,19 @@ mod tests {
         Fixed(
             json!({"steps": {"scan": {"output": {"count": 3, "files": ["a", "b"]}, "status": "COMPLETED"}}, "task": {"payload": {"n": 2}}}),
         )
+    }
+
+    #[test]
+    fn whole_numbers_can_be_reckoned_with() {
+        let scope = Fixed(json!({"task": {"payload": {"n": 2, "minus": -3, "part": 0.5, "large": u64::MAX}}, "steps": {}}));
+        for text in [
+            "task.payload.n * 2 + 1 == 5",
+            "task.payload.n + task.payload.minus == -1",
+            "task.payload.part + 1.0 == 1.5",
+            "task.payload.large > task.payload.n",
+        ] {
+            assert_eq!(condition(text, &scope), Ok(true), "{text}");
+        }
     }
 
     #[test]

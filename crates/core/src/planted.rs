@@ -55,6 +55,8 @@ faults! {
     ApprovalSkipped;
     /// What was approved may be changed before it is done.
     ApprovalUnbound;
+    /// What a conditional yes depends on is forgotten.
+    ConditionsForgotten;
     /// A high-risk task starts without its review.
     ReviewSkipped;
     /// What was let in under another constitution goes on under that.

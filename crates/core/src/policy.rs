@@ -37,6 +37,9 @@ const TIME_MIN_MS: u64 = 500;
 const TIME_MAX_MS: u64 = 365 * 86_400_000;
 /// The most one task may ask for where a house says nothing (S1-126…128).
 const RESOURCES_MAX: [(&str, u64); 3] = [("cpu_cores", 16), ("memory_mb", 65_536), ("storage_gb", 500)];
+/// The most seats in the council that a house names, and the most a vote may count.
+const JUDGES_MAX: usize = 100;
+const WEIGHT_MAX: u32 = 100;
 /// The most retries of a task.
 pub(crate) const RETRIES_MAX: u32 = 1_000;
 
@@ -110,6 +113,10 @@ pub struct Policy {
     pub breaker: BreakerPolicy,
     /// Whether the operator may decide alone where too few judges exist.
     pub solo: bool,
+    /// Who sits in the council beside the agents that register with the capability `judge`, and what the word of each counts: by the name a
+    /// person has (of the key), or by an agent's own `external_id` or id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub judges: BTreeMap<Box<str>, Seat>,
     /// The most of something (`memory_mb`, …) one task may ask for without a review (S1-126…128).
     pub resource_limits: BTreeMap<Box<str>, u64>,
     /// What binds tasks and plans; the document that is shipped where a house has none of its own. `None` in trials of documents alone.
@@ -118,6 +125,22 @@ pub struct Policy {
     /// What is otherwise for some kinds of work, by task type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub by_type: BTreeMap<Box<str>, TypePolicy>,
+}
+
+/// A seat in the council.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Seat {
+    /// How much the vote counts, from 1 to 100.
+    pub weight: u32,
+    /// Whether a REJECT alone decides.
+    pub veto: bool,
+}
+
+impl Default for Seat {
+    fn default() -> Self {
+        Self { weight: 1, veto: false }
+    }
 }
 
 /// What happens to a task that waited too long.
@@ -196,6 +219,7 @@ impl Policy {
             session_wait: minutes(5),
             breaker: BreakerPolicy::default(),
             solo: false,
+            judges: BTreeMap::new(),
             resource_limits: RESOURCES_MAX.into_iter().map(|(name, most)| (name.into(), most)).collect(),
             law: None,
             by_type: BTreeMap::new(),
@@ -235,6 +259,12 @@ impl Policy {
         }
         if self.probation_slots == 0 {
             wrong("probation_slots", "is 0; allowed are numbers from 1, or no probation by `probation_successes: 0`".into());
+        }
+        if self.judges.len() > JUDGES_MAX {
+            wrong("judges", format!("are {}; allowed are {JUDGES_MAX}", self.judges.len()));
+        }
+        for (name, seat) in self.judges.iter().filter(|(_, seat)| !(1..=WEIGHT_MAX).contains(&seat.weight)) {
+            wrong(&format!("judges.{name}.weight"), format!("is {}; allowed are 1 to {WEIGHT_MAX}", seat.weight));
         }
         check_retry(&self.task_retry).into_iter().for_each(|why| wrong("task_retry", why));
         problems.extend(self.problems_by_type());

@@ -1,5 +1,9 @@
 //! How votes are counted. Arithmetic that anyone can repeat: the terms stand in the event that opens a review, the votes in theirs.
 
+mod opinion;
+
+pub use opinion::{Condition, Grounds, Marks, Opinion, mean};
+
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -105,6 +109,41 @@ pub struct Ballot {
 /// The weight it takes with so much weight eligible: more than half, and never less than two (ORIGINS §1).
 pub fn required(weight: u32) -> u32 {
     (weight / 2 + 1).max(2)
+}
+
+/// How many judges must have spoken before anything but a veto decides.
+pub const QUORUM: u32 = 2;
+
+/// Whether those who may vote can decide anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Electorate {
+    /// How many they are.
+    pub judges: u32,
+    /// What their votes weigh together.
+    pub weight: u32,
+    /// The weight in favour that it takes.
+    pub required: u32,
+}
+
+impl Electorate {
+    /// Those who may vote.
+    pub fn of(judges: &[Judge]) -> Self {
+        let weight = judges.iter().map(|judge| judge.weight).sum();
+        Self { judges: judges.len() as u32, weight, required: required(weight) }
+    }
+
+    /// Whether they could say yes at all: enough of them, with enough weight.
+    pub fn is_able(self) -> bool {
+        self.judges >= QUORUM && self.weight >= self.required
+    }
+
+    /// What is missing where they could not, as a sentence begins.
+    pub fn missing(self) -> String {
+        match self.judges < QUORUM {
+            true => format!("{} of {QUORUM} needed votes could be cast", self.judges),
+            false => format!("{} of {} needed votes could be cast", self.weight, self.required),
+        }
+    }
 }
 
 impl Ballot {

@@ -9,6 +9,7 @@ use crate::id::{AgentId, EffectId, PlanId, ReviewId, TaskId};
 use crate::liveness::Liveness;
 use crate::plan::{Plan, StepText};
 use crate::review::{Question, Tally, Verdict, VoteWord};
+use crate::spec::GateSpec;
 use crate::spec::{
     Affinity, Autonomy, ErrorClass, ExecutionMode, GateKind, OnAgentLost, OnUnknown, Priority, Recurrence, RecurrenceKind, Risk,
 };
@@ -881,6 +882,87 @@ pub struct ReviewView {
     /// The terms of an open one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<TermsView>,
+    /// What each judge said last, and, counting nothing, the constitution.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judge_reviews: Vec<JudgeReview>,
+    /// What judges say would make it better, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recommendations: Vec<String>,
+    /// What a conditional yes depends on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ConditionView>,
+    /// How well it keeps to the constitution, from 0 to 1: the mean of what judges say, by weight; what the constitution says where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compliance_score: Option<f64>,
+    /// How good it is, from 0 to 1: the mean of what judges say, by weight; missing where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_score: Option<f64>,
+    /// Whether something is left to do about it: a condition that is not met, or a verdict that settles nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub requires_followup: bool,
+}
+
+impl ReviewView {
+    /// A review of which nothing more is said.
+    pub(crate) fn of(id: ReviewId, question: Question, tally: Tally) -> Self {
+        Self {
+            id,
+            question,
+            tally,
+            verdict: None,
+            self_decided: false,
+            terms: None,
+            judge_reviews: Vec::new(),
+            recommendations: Vec::new(),
+            conditions: Vec::new(),
+            compliance_score: None,
+            quality_score: None,
+            requires_followup: false,
+        }
+    }
+}
+
+/// What a judge said in a review (S1-83).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JudgeReview {
+    /// Who: an agent's id, a person's name, or `constitution`.
+    pub judge_id: String,
+    /// What.
+    pub verdict: VoteWord,
+    /// How much it counts.
+    pub weight: u32,
+    /// Whether it is advice that counts nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub advisory: bool,
+    /// How sure, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    /// What it rests on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// What would make it better.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recommendations: Vec<String>,
+    /// How well it keeps to the constitution, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compliance_score: Option<f64>,
+    /// How good it is, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_score: Option<f64>,
+}
+
+/// What a conditional yes depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConditionView {
+    /// The gate it became.
+    pub gate: GateSpec,
+    /// Whether that gate let a result through.
+    pub met: bool,
 }
 
 /// What an open review is counted by.

@@ -321,7 +321,7 @@ impl Witness {
                     self.steps.set(step, Stage::Failed);
                 }
             }
-            Event::ParamsChanged { step, findings } => {
+            Event::ParamsChanged { step, findings, rulings: _ } => {
                 self.actions.changed = Some(step.clone());
                 if asks_for_a_look(findings) {
                     self.needs_approval = true;
@@ -353,9 +353,9 @@ impl Witness {
                 }
                 self.review = Some(Open::new(opened));
             }
-            Event::VoteCast { review, judge, vote, .. } => {
+            Event::VoteCast { review, judge, vote, marks, .. } => {
                 let found = match self.review.as_mut().filter(|open| open.id == *review) {
-                    Some(open) => open.vote(judge, *vote),
+                    Some(open) => open.vote(judge, *vote, &marks.conditions),
                     None => Some(Breach { rule: Rule::Undecided, what: format!("{judge} voted when no such review was open") }),
                 };
                 self.breaches.extend(found);
@@ -832,7 +832,7 @@ impl Witness {
         for step in self.steps.unfinished() {
             self.breach(Rule::Skipped, format!("it completed before step {step} had"));
         }
-        if self.final_review && !self.result_accepted {
+        if (self.final_review || self.steps.anything_unmet()) && !self.result_accepted {
             self.breach(Rule::Skipped, "it completed although its result was not accepted".into());
         }
         if self.approval == Approval::Owed || self.approval == Approval::Refused {

@@ -26,7 +26,7 @@ use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
 use ephor_core::matching::Able;
 use ephor_core::namespace::NamespaceEvent;
 use ephor_core::planted::{self, Fault};
-use ephor_core::policy::Policy;
+use ephor_core::policy::{Policy, Seat};
 use ephor_core::review::Judge;
 use ephor_core::status::Status;
 use ephor_core::time::Time;
@@ -362,11 +362,32 @@ impl<S: Store> Writer<S> {
 
     /// Keeps at hand who may vote and whether somebody can analyse.
     fn count_helpers(&mut self) {
-        let judge = |(id, known): (&AgentId, &Known)| {
-            known.can("judge").then(|| Judge { id: id.to_string().into(), weight: 1, veto: false })
-        };
-        self.judges = self.agents.iter().filter_map(judge).collect();
+        self.judges = self.council();
         self.analysts = self.agents.values().filter(|k| k.can("analyse")).count();
+    }
+
+    /// Who may vote: agents able to, and those whom the house names; of an agent that it names, the seat counts.
+    fn council(&self) -> Vec<Judge> {
+        let seats = &self.policy.judges;
+        let mut named: BTreeSet<&str> = seats.keys().map(|name| &**name).collect();
+        let mut judges = Vec::new();
+        for (id, known) in &self.agents {
+            let own = id.to_string();
+            let external = known.agent.registration.as_ref().and_then(|said| said.external_id.as_deref());
+            let names = [external, Some(own.as_str())];
+            let seat = names.into_iter().flatten().find_map(|name| seats.get_key_value(name));
+            // The name is taken by the agent, though it may not judge now.
+            if let Some((name, _)) = seat {
+                named.remove(&**name);
+            }
+            if known.can("judge") {
+                let Seat { weight, veto } = seat.map(|(_, seat)| seat.clone()).unwrap_or_default();
+                judges.push(Judge { id: own.as_str().into(), weight, veto });
+            }
+        }
+        let people = seats.iter().filter(|(name, _)| named.contains(&***name));
+        judges.extend(people.map(|(name, seat)| Judge { id: name.clone(), weight: seat.weight, veto: seat.veto }));
+        judges
     }
 
     fn read_mailbox(&mut self) -> Result<(), StoreError> {

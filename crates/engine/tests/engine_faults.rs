@@ -233,8 +233,14 @@ impl Cycle {
             if let Some((review, _, ballot)) = task.open_review() {
                 let voter = self.judges.into_iter().find(|j| !ballot.votes.contains_key(&*j.to_string())).unwrap();
                 let judge = voter.to_string().into();
-                let vote =
-                    Command::Vote { review: Some(review), judge, vote: VoteWord::Approve, confidence: None, reason: "so".into() };
+                let vote = Command::Vote {
+                    review: Some(review),
+                    judge,
+                    vote: VoteWord::Approve,
+                    confidence: None,
+                    reason: "so".into(),
+                    opinion: Box::default(),
+                };
                 stands(&engine.command(id, vote, Actor::agent(voter)).await?, tell);
             } else if let Some(step) = task.waiting().iter().find(|w| w.reason == "APPROVAL").and_then(|w| w.step.clone()) {
                 let judgement = Judgement::of(GateKind::ManualReview, true);

@@ -57,7 +57,7 @@ async fn claim(engine: &Engine, agent: AgentId) -> Vec<WorkItem> {
 
 async fn vote(engine: &Engine, task: TaskId, judge: AgentId, vote: VoteWord) {
     let (judge, reason) = (judge.to_string().into(), "seen".to_owned());
-    let said = Command::Vote { review: None, judge, vote, confidence: Some(0.75), reason };
+    let said = Command::Vote { review: None, judge, vote, confidence: Some(0.75), reason, opinion: Box::default() };
     engine.command(task, said, Actor::human("test")).await.unwrap();
 }
 

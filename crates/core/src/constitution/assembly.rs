@@ -6,7 +6,7 @@ use crate::event::{Actor, ActorKind};
 use crate::id::AmendmentId;
 use crate::plan::Problem;
 use crate::planted::{self, Fault};
-use crate::review::{Judge, Tally, VoteWord};
+use crate::review::{Electorate, Judge, Tally, VoteWord};
 use crate::time::{Time, WireTime};
 use std::collections::BTreeMap;
 
@@ -318,12 +318,12 @@ impl Constitution {
         if self.open().count() >= OPEN_MAX {
             return Err(Refusal::LimitReached { key: "open amendments".into(), max: OPEN_MAX as i64 });
         }
-        let weight: u32 = cx.judges.iter().map(|judge| judge.weight).sum();
-        let needed = crate::review::required(weight);
-        let solo = weight < needed;
+        let electorate = Electorate::of(cx.judges);
+        let solo = !electorate.is_able();
         if solo && !cx.solo {
             return Err(Refusal::Forbidden(format!(
-                "{weight} of {needed} needed votes could be cast: register agents able to `judge`, or let the house decide alone (`governance.solo`)"
+                "{}: register agents able to `judge`, or let the house decide alone (`policy.solo`)",
+                electorate.missing()
             )));
         }
         if cx.actor.kind == ActorKind::Ai && !cx.judges.iter().any(|judge| judge.id == cx.actor.id) {

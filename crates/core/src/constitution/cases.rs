@@ -142,7 +142,7 @@ impl Written {
         let (lenient, expect) = match (self.expect, self.expected) {
             (Some(ruling), None) => (false, ruling),
             (None, Some(label)) => (true, label.ruling()),
-            _ => return Err(wrong("say what is expected under `expect`: ALLOW, WARN, ESCALATE or DENY")),
+            _ => return Err(wrong("say what is expected under `expect`: ALLOW, WARN, TRANSFORM, ESCALATE or DENY")),
         };
         let request = match (self.request, self.action) {
             (Some(request), None) => request,
@@ -198,8 +198,19 @@ impl Law {
                             model: step.model.as_deref(),
                             undoes: false,
                         };
+                        let about = About { action: Some(&act), result, ..about };
                         if point == Point::Action || result.is_some() {
-                            add(self.judge(point, &About { action: Some(&act), result, ..about }));
+                            add(self.judge(point, &about));
+                        }
+                        // What comes of it is judged in the place of what was planned.
+                        match self.transform(&about).map(|made| made.map(|made| made.over(params))) {
+                            _ if point != Point::Action => {}
+                            Ok(None) => {}
+                            Ok(Some(params)) => {
+                                let act = Act { params: &params, ..act };
+                                add(self.judge(point, &About { action: Some(&act), ..about }));
+                            }
+                            Err(said) => add(Judged { ruling: said.ruling, said: vec![said] }),
                         }
                     }
                 }

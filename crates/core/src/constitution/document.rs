@@ -5,7 +5,7 @@ use super::rulings::{Point, Ruling};
 use crate::spec::Risk;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The largest document, in bytes.
@@ -14,6 +14,8 @@ const BYTES_MAX: usize = 1 << 20;
 const RULES_MAX: usize = 1_000;
 /// The longest condition, in bytes.
 const WHEN_MAX: usize = 4_096;
+/// The most parameters one rule sets.
+const SET_MAX: usize = 20;
 /// How deep its values may nest.
 const DEPTH_MAX: usize = 16;
 
@@ -63,6 +65,9 @@ pub struct Rule {
     /// The risk it sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
+    /// TRANSFORM: the parameters it sets, by name, each in CEL over what its condition sees; one that comes to null is taken away.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
     /// The line of its condition.
     #[serde(skip)]
     pub line: u64,
@@ -122,6 +127,8 @@ struct WrittenRule {
     verdict: Ruling,
     message: String,
     risk: Option<Risk>,
+    #[serde(default)]
+    set: BTreeMap<String, String>,
 }
 
 impl Document {
@@ -171,6 +178,19 @@ impl Document {
                 if rule.when.value.len() > WHEN_MAX {
                     flaws.push(Flaw::new(line, format!("`when` has {} bytes; allowed are {WHEN_MAX}", rule.when.value.len())));
                 }
+                let transforms = rule.verdict == Ruling::Transform;
+                if transforms && (rule.set.is_empty() || rule.at != [Point::Action]) {
+                    flaws.push(Flaw::new(
+                        at,
+                        "TRANSFORM is for `at: [action]` alone, and says in `set` which parameters become what",
+                    ));
+                }
+                if !transforms && !rule.set.is_empty() {
+                    flaws.push(Flaw::new(at, "`set` belongs to the verdict TRANSFORM"));
+                }
+                if rule.set.len() > SET_MAX || rule.set.values().any(|text| text.len() > WHEN_MAX) {
+                    flaws.push(Flaw::new(at, format!("`set` has at most {SET_MAX} parameters, each of up to {WHEN_MAX} bytes")));
+                }
                 rules.push(Rule {
                     id: format!("{id}.{n}"),
                     at: rule.at,
@@ -178,6 +198,7 @@ impl Document {
                     verdict: rule.verdict,
                     message: rule.message,
                     risk: rule.risk,
+                    set: rule.set,
                     line,
                 });
             }

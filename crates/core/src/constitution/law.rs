@@ -1,5 +1,9 @@
 //! A document, compiled: its conditions checked against what there is to see, and found again by the words they compare.
 
+mod transform;
+
+pub(crate) use transform::Transformed;
+
 use super::amendment::Paper;
 use super::document::{Document, Flaw, Rule};
 use super::facts::{self, About, Act};
@@ -9,6 +13,7 @@ use super::rulings::{Judged, Point, Ruling, Said};
 use super::walk::{Reads, literal, literals, walk};
 use crate::command::{CheckedPlan, Submission};
 use crate::event::{RequestText, Submitted};
+use crate::expr::as_cel;
 use crate::plan::Problem;
 use crate::spec::Risk;
 use crate::time::Time;
@@ -40,14 +45,20 @@ pub struct Law {
     text: Option<Arc<str>>,
     digest: Box<str>,
     rules: Vec<Compiled>,
+    /// Whether any of them has actions done otherwise.
+    transforms: bool,
     shelves: [Shelf; Point::ALL.len()],
 }
 
 struct Compiled {
     rule: Rule,
+    /// Its condition: the beginning of the SHA-256 of its text.
+    when: Box<str>,
     program: Program,
     reads: Reads,
     loops: u32,
+    /// The parameters it sets, in order of their names.
+    set: Vec<(Box<str>, Program)>,
 }
 
 /// The same document says the same.
@@ -118,17 +129,25 @@ impl Law {
                     continue;
                 }
             };
-            let seen = walk(program.expression(), &rule.at);
-            flaws.extend(seen.flaws.into_iter().map(|what| Flaw::new(rule.line, format!("`when` {what}"))));
+            let mut seen = walk(program.expression(), &rule.at);
+            flaws.extend(seen.flaws.drain(..).map(|what| Flaw::new(rule.line, format!("`when` {what}"))));
+            let set = transform::compile(rule, &mut seen, &mut flaws);
             let n = rules.len();
             for (point, shelf) in Point::ALL.into_iter().zip(&mut shelves).filter(|(point, _)| rule.at.contains(point)) {
                 shelf.file(n, program.expression(), point);
             }
-            rules.push(Compiled { rule: rule.clone(), program, reads: seen.reads, loops: seen.loops });
+            rules.push(Compiled {
+                rule: rule.clone(),
+                when: beginning(&rule.when),
+                program,
+                reads: seen.reads,
+                loops: seen.loops,
+                set,
+            });
         }
-        let digest = Sha256::digest(serde_json::to_vec(&document).expect("a document is plain data"));
-        let digest = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
-        let law = Self { document, text: None, digest, rules, shelves };
+        let digest = beginning(serde_json::to_vec(&document).expect("a document is plain data"));
+        let transforms = rules.iter().any(|compiled| !compiled.set.is_empty());
+        let law = Self { document, text: None, digest, rules, transforms, shelves };
         if flaws.is_empty() {
             flaws.extend(law.trial());
         }
@@ -188,7 +207,7 @@ impl Law {
             Point::Action | Point::Result => TURNS_MAX_WITHIN,
         };
         for n in candidates {
-            let Compiled { rule, program, loops, reads: _ } = &self.rules[n];
+            let Compiled { rule, when, program, loops, reads: _, set: _ } = &self.rules[n];
             let turns = longest.saturating_pow(*loops);
             let holds = match turns <= turns_max {
                 true => program.execute(&context).map_err(|error| error.to_string()),
@@ -203,7 +222,7 @@ impl Law {
                 }
                 Err(why) => (Ruling::Deny, format!("could not be judged: {why}").into()),
             };
-            judged.add(Said { rule: rule.id.as_str().into(), ruling, message, risk: rule.risk });
+            judged.add(Said { rule: rule.id.as_str().into(), ruling, message, risk: rule.risk, when: when.clone() });
         }
         judged
     }
@@ -269,7 +288,13 @@ impl Law {
         let about = About { action: Some(&act), result: Some(&result), ..about };
         let (context, _) = seen(&about, Reads::everything());
         let mut flaws = Vec::new();
-        for Compiled { rule, program, .. } in &self.rules {
+        for Compiled { rule, program, set, .. } in &self.rules {
+            for (name, made) in set {
+                match made.execute(&context) {
+                    Ok(_) | Err(ExecutionError::NoSuchKey(_)) => {}
+                    Err(error) => flaws.push(Flaw::new(rule.line, format!("`set.{name}` cannot be made: {error}"))),
+                }
+            }
             let what = match program.execute(&context) {
                 Ok(cel::Value::Bool(_)) | Err(ExecutionError::NoSuchKey(_)) => continue,
                 Ok(other) => format!("is {:?}, not true or false", other.type_of()),
@@ -287,7 +312,7 @@ fn seen(about: &About<'_>, reads: Reads) -> (Context<'static, 'static>, u64) {
     let mut context = Context::with_env(ENV.clone());
     let mut bind = |name: &str, value: Value| {
         longest = longest.max(longest_list(&value));
-        context.add_variable(name.to_owned(), value).expect("JSON is what rules can see");
+        context.add_variable_from_value(name, as_cel(value));
     };
     if reads.any_of("task") {
         bind("task", facts::task(about.facts, about.text, reads));
@@ -308,6 +333,11 @@ fn seen(about: &About<'_>, reads: Reads) -> (Context<'static, 'static>, u64) {
         }
     }
     (context, longest)
+}
+
+/// The beginning of the SHA-256 of something, in hexadecimal.
+fn beginning(of: impl AsRef<[u8]>) -> Box<str> {
+    Sha256::digest(of)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 /// The rules that refuse, as problems.

@@ -43,6 +43,8 @@ pub use document::{Article, Document, Flaw, Rule};
 pub use facts::{About, Act};
 #[cfg(feature = "rules")]
 pub use law::Law;
+#[cfg(feature = "rules")]
+pub(crate) use law::Transformed;
 pub use rulings::{Judged, Point, Ruling, Said};
 pub use shown::{
     AmendmentImpact, AmendmentState, AmendmentView, AmendmentVote, Candidate, Changed, Flip, Follows, ImpactReport, InForce,

@@ -46,6 +46,8 @@ pub enum Ruling {
     Allow,
     /// It is told, and nothing follows.
     Warn,
+    /// It is done with other parameters, which the rule makes and which are judged again. At `action` alone.
+    Transform,
     /// People have to look first: the council before a task starts, a person before an action, or at a result.
     Escalate,
     /// It does not become a task; it is not done; it does not count.
@@ -54,13 +56,14 @@ pub enum Ruling {
 
 impl Ruling {
     /// All of them, the mildest first.
-    pub const ALL: [Self; 4] = [Self::Allow, Self::Warn, Self::Escalate, Self::Deny];
+    pub const ALL: [Self; 5] = [Self::Allow, Self::Warn, Self::Transform, Self::Escalate, Self::Deny];
 
     /// Its word: `DENY`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Allow => "ALLOW",
             Self::Warn => "WARN",
+            Self::Transform => "TRANSFORM",
             Self::Escalate => "ESCALATE",
             Self::Deny => "DENY",
         }
@@ -80,6 +83,10 @@ pub struct Said {
     /// The risk it sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
+    /// Which condition held: the beginning of the SHA-256 of its text, in hexadecimal. A rule with another condition says something else,
+    /// though in the same words. Missing in logs of earlier releases.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub when: Box<str>,
 }
 
 impl Said {

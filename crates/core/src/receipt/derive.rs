@@ -5,7 +5,7 @@ use super::*;
 use crate::constitution::Point;
 use crate::event::{Event, Planned, Private, Submitted};
 use crate::plan::{Plan, StepText};
-use crate::review::Ballot;
+use crate::review::{Ballot, Grounds};
 use crate::task::Task;
 use crate::time::Time;
 use std::collections::{HashMap, HashSet};
@@ -162,9 +162,12 @@ impl Seen {
                 self_decided: false,
                 reason: None,
             }),
-            Event::ParamsChanged { step, findings } => {
+            Event::ParamsChanged { step, findings, rulings } => {
                 self.found("params", findings, stored);
-                self.changed.insert(step.clone());
+                if rulings.is_empty() {
+                    self.changed.insert(step.clone());
+                }
+                self.ruled(Point::Action, None, Some(&WorkKey::Step(step.clone())), rulings, stored);
             }
             Event::ApprovalAnswered { step, digest, args_digest, answer, self_decided } => {
                 let changed = self.changed.remove(step);
@@ -209,7 +212,11 @@ impl Seen {
                 decided: None,
                 self_decided: false,
             }),
-            Event::VoteCast { review, judge, vote, confidence } => {
+            Event::VoteCast { review, judge, vote, confidence, marks } => {
+                let grounds = match words {
+                    Some(Private::Vote(grounds)) => (**grounds).clone(),
+                    Some(_) | None => Grounds::default(),
+                };
                 if let Some(open) = self.review(*review) {
                     open.votes.push(ReceiptVote {
                         event: stored.version,
@@ -218,6 +225,9 @@ impl Seen {
                         vote: *vote,
                         confidence: *confidence,
                         reason: reason(words),
+                        marks: (**marks).clone(),
+                        evidence: grounds.evidence,
+                        recommendations: grounds.recommendations,
                     });
                 }
             }
@@ -472,6 +482,7 @@ fn mark(stored: &ReceiptEvent) -> ReceiptMark {
 fn reason(words: Option<&Private>) -> Option<String> {
     match words {
         Some(Private::Text(text)) => Some(text.clone()),
+        Some(Private::Vote(grounds)) => Some(grounds.reason.clone()).filter(|reason| !reason.is_empty()),
         Some(Private::Changes(changes)) => Some(changes.reason.clone()).filter(|reason| !reason.is_empty()),
         Some(Private::Request(_) | Private::Plan(_) | Private::Success(_) | Private::Items(_) | Private::Outputs(_)) | None => {
             None

@@ -12,7 +12,7 @@ mod outside;
 use crate::constitution::{Point, Said};
 use crate::event::{ApprovalWord, DecisionWord, EndReason, Finding};
 use crate::id::{AgentId, EffectId, ReviewId, TaskId};
-use crate::review::{Judge, Question, Tally, Verdict, VoteWord};
+use crate::review::{Judge, Marks, Question, Tally, Verdict, VoteWord};
 use crate::spec::{Autonomy, ErrorClass, ExecutionMode, GateKind, Priority, Risk};
 use crate::status::Status;
 use crate::time::WireTime;
@@ -353,6 +353,15 @@ pub struct ReceiptVote {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What else it said in facts: conditions, scores.
+    #[serde(skip_serializing_if = "Marks::is_empty")]
+    pub marks: Marks,
+    /// What it rested on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// What would have made it better.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recommendations: Vec<String>,
 }
 
 /// A question to a person about one action.

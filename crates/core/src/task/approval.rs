@@ -4,10 +4,10 @@
 //! offered by, it passes here. An answer is bound to a digest of all it is about, derived anew before the step is handed out and before it
 //! acts.
 
-use super::decide::{bounded, invalid};
+use super::decide::{bounded, invalid, somebody_else};
 use super::{Decided, Draft, Task};
 use crate::command::{Approve, Context, Refusal};
-use crate::constitution::{About, Act, Judged, Point, Ruling, Said};
+use crate::constitution::{About, Act, Judged, Point, Ruling, Said, Transformed};
 use crate::event::{ActorKind, ApprovalAsked, ApprovalWord, Event, Failed, Private};
 use crate::expr;
 use crate::plan::Problem;
@@ -66,6 +66,17 @@ impl Task {
         }
         let path = self.board.steps[i as usize].path.clone();
         let act = self.as_action(i, params);
+        match self.transformed(&act, cx) {
+            Ok(None) => {}
+            Ok(Some(other)) => {
+                let changed = self.with_other_params(i, other);
+                return Before::Instead(changed, "the constitution has it done with other parameters, which are judged first");
+            }
+            Err(said) => {
+                let refused = self.step_failed(i, ErrorClass::Refused, &format!("the constitution refuses it: {}", said.message));
+                return Before::Instead(refused, "the constitution refuses it");
+            }
+        }
         let judged = self.judge_action(&act, cx);
         if judged.ruling == Ruling::Deny {
             let refused =
@@ -110,6 +121,20 @@ impl Task {
     fn judge_action(&self, act: &Act<'_>, cx: &Context<'_>) -> Judged {
         let Some(law) = cx.policy.law.as_ref().filter(|law| law.speaks_at(Point::Action)) else { return Judged::default() };
         law.judge(Point::Action, &About { action: Some(act), ..About::the_task(&self.facts, &self.contents.text, cx.now) })
+    }
+
+    /// What the rules have it done with instead.
+    fn transformed(&self, act: &Act<'_>, cx: &Context<'_>) -> Result<Option<Transformed>, Said> {
+        let Some(law) = cx.policy.law.as_ref() else { return Ok(None) };
+        law.transform(&About { action: Some(act), ..About::the_task(&self.facts, &self.contents.text, cx.now) })
+    }
+
+    /// A step is done with other parameters. Those that stay are kept as they were written: what they refer to is looked up anew.
+    fn with_other_params(&self, i: u32, other: Transformed) -> Draft {
+        let params = self.contents.params(i).map(|written| other.over(written)).unwrap_or_default();
+        let step = self.board.steps[i as usize].path.clone();
+        let event = Event::ParamsChanged { step, findings: Vec::new(), rulings: other.said };
+        Draft::with(event, Private::Items(vec![Value::Object(params)]))
     }
 
     /// Whether a person has to approve first, and for the sake of which risk where it is that. What cannot act is asked about by nobody.
@@ -168,13 +193,7 @@ impl Task {
             let why = format!("{} denied it: {}", cx.actor.id, bounded(&word.reason)?);
             return Ok(self.answered(path, open, ApprovalWord::Denied, cx.own, &why).into());
         }
-        if cx.own && !cx.policy.solo {
-            return Err(Refusal::Forbidden(
-                "whoever submitted a task does not approve of what it does; somebody else has to, or the house decides alone \
-                 (`governance.solo`)"
-                    .into(),
-            ));
-        }
+        somebody_else(cx, "approve of what is done for")?;
         let wrong = |why: String| invalid("params", &why);
         let params = match &word.params {
             Some(other) => {
@@ -205,7 +224,10 @@ impl Task {
         let answered = self.answered(path.clone(), &about, ApprovalWord::Approved, cx.own, bounded(&word.reason)?);
         let findings = word.findings;
         let changed = word.params.map(|params| {
-            Draft::with(Event::ParamsChanged { step: path, findings }, Private::Items(vec![Value::Object(params)]))
+            Draft::with(
+                Event::ParamsChanged { step: path, findings, rulings: Vec::new() },
+                Private::Items(vec![Value::Object(params)]),
+            )
         });
         Ok(changed.into_iter().chain([answered]).collect::<Vec<_>>().into())
     }
@@ -235,6 +257,12 @@ impl Task {
         if judged.ruling == Ruling::Deny {
             return refused(judged.sentence());
         }
+        // Another document may have it done otherwise than it was handed out.
+        match self.transformed(&self.as_action(i, &params), cx) {
+            Ok(None) => {}
+            Ok(Some(_)) => return Err(NotSo::AskAnew),
+            Err(said) => return refused(said.message.into()),
+        }
         if self.asks(&self.as_action(i, &params), &judged).is_some() && !planted::is(Fault::ApprovalSkipped) {
             let (digest, args) = self.digest_of(i, &params, cx);
             let approved = self.approvals.get(path).filter(|known| known.is(ApprovalWord::Approved));
@@ -261,6 +289,10 @@ impl Task {
         if judged.ruling == Ruling::Deny {
             return refused(judged.sentence());
         }
+        if !matches!(self.transformed(&act, cx), Ok(None)) {
+            let why = format!("the constitution has {} done with other parameters: plan it as a step of its own", wish.action);
+            return refused(why);
+        }
         match self.asks(&act, &judged) {
             Some(_) => refused(format!(
                 "a person has to approve of {} first: plan it as a step of its own that says it acts",
@@ -280,7 +312,7 @@ impl Task {
             retry_after_ms: None,
             unguarded: Vec::new(),
         };
-        let why = "what was approved has changed since; a person is asked anew";
+        let why = "what may be done has changed since; it is judged anew, and a person is asked where one has to be";
         Decided {
             drafts: vec![Draft::because(Event::AttemptFailed(Box::new(failed)), why)],
             answer: Err(Refusal::NoEffect(why.into())),
@@ -297,6 +329,8 @@ impl Task {
             Ruling::Deny => true,
             // Whoever had it tried again, being asked, has approved of it.
             Ruling::Escalate => self.may_act() && !self.undoing.allowed,
+            // It is done as it was planned or by a person's word.
+            Ruling::Transform => !matches!(self.transformed(&act, cx), Ok(None)),
             Ruling::Allow | Ruling::Warn => false,
         };
         stands.then(|| format!("what step {path} did is not undone by itself: {}", judged.sentence()))

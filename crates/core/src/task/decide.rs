@@ -1,14 +1,13 @@
 //! What is asked. May refuse; changes nothing. What agents ask and say is in `claim` and `report`, what people do in `intervene`.
 
+use super::council::Word;
 use super::{Decided, Draft, LATE_MAX, Task};
-use crate::command::{Answer, CheckedPlan, Command, Context, Refusal};
+use crate::command::{CheckedPlan, Command, Context, Refusal};
 use crate::constitution::{Judged, Ruling};
 use crate::event::{ActorKind, EndReason, Event, Parent, Planned, Private};
 use crate::gate::{self, Found};
-use crate::id::ReviewId;
 use crate::plan::Problem;
 use crate::planted::{self, Fault};
-use crate::review::VoteWord;
 use crate::status::Status;
 use crate::time::Time;
 use crate::work::{Judgement, WorkKey};
@@ -57,7 +56,9 @@ impl Task {
             Command::Reassign { agent, reason } => self.reassign(agent, &reason, cx),
             Command::Guide { text } => self.guide(&text),
             Command::Signal { name, payload } => self.signal(name, payload),
-            Command::Vote { review, judge, vote, confidence, reason } => self.vote(review, judge, vote, confidence, &reason, cx),
+            Command::Vote { review, judge, vote, confidence, reason, opinion } => {
+                self.vote(review, Word { judge, vote, confidence, reason, opinion: *opinion }, cx)
+            }
             Command::Confirm { step, judgement } => self.confirm(&step, &judgement, cx),
             Command::Approve(word) => self.approve(*word, cx),
             Command::Effect(wish) => self.effect(&wish, cx),
@@ -155,6 +156,7 @@ impl Task {
         if cx.actor.kind != ActorKind::Human {
             return Err(Refusal::Forbidden("only a person may accept a plan that was read with little confidence".into()));
         }
+        somebody_else(cx, "accept the plan of")?;
         Ok(Draft::new(Event::PlanAccepted).into())
     }
 
@@ -210,45 +212,6 @@ impl Task {
         Ok(Draft::with(Event::SignalReceived { name }, Private::Items(vec![payload])).into())
     }
 
-    fn vote(
-        &self,
-        asked: Option<ReviewId>,
-        judge: Box<str>,
-        vote: VoteWord,
-        confidence: Option<f64>,
-        reason: &str,
-        cx: &Context<'_>,
-    ) -> Result<Decided, Refusal> {
-        let Some(review) = self.review.as_ref().filter(|r| asked.is_none_or(|id| id == r.id)) else {
-            if let Some(last) = self.reviews.last().filter(|_| planted::is(Fault::VoteAfterVerdict)) {
-                return Ok(Draft::new(Event::VoteCast { review: last.id, judge, vote, confidence }).into());
-            }
-            return match self.reviews.is_empty() {
-                true => Err(self.not_now("vote on", "no review of it is open")),
-                false => Err(Refusal::AlreadySettled { what: "the review" }),
-            };
-        };
-        if review.ballot.solo && cx.actor.kind != ActorKind::Human {
-            return Err(Refusal::Forbidden("this review is decided by the operator".into()));
-        }
-        let judge = if review.ballot.solo { super::next::OPERATOR.into() } else { judge };
-        if cx.actor.kind == ActorKind::Ai && cx.actor.id != judge {
-            return Err(Refusal::Forbidden("an agent votes in its own name".into()));
-        }
-        if self.has_executed(&judge) {
-            return Err(Refusal::Forbidden(format!("{judge} has worked on this task and does not judge it")));
-        }
-        if !review.ballot.judges.iter().any(|j| j.id == judge) {
-            return Err(Refusal::Forbidden(format!("{judge} is not among the judges of this review")));
-        }
-        if confidence.is_some_and(|c| !(0.0..=1.0).contains(&c)) {
-            return Err(invalid("confidence", "from 0 to 1"));
-        }
-        let id = review.id;
-        let cast = Draft::because(Event::VoteCast { review: id, judge, vote, confidence }, bounded(reason)?);
-        Ok(Decided { drafts: vec![cast], answer: Ok(Answer::Review(id)) })
-    }
-
     /// Whether this judge has worked on a step: nobody judges what they did themselves.
     pub(super) fn has_executed(&self, judge: &str) -> bool {
         judge.parse().is_ok_and(|agent| self.executors.contains(&agent))
@@ -298,6 +261,17 @@ impl Task {
     pub fn deadline(&self) -> Option<Time> {
         self.facts.deadline
     }
+}
+
+/// Whoever submitted a task does not let it past what stands between it and acting: somebody else does, or the house decides alone
+/// (DESIGN §4).
+pub(super) fn somebody_else(cx: &Context<'_>, what: &str) -> Result<(), Refusal> {
+    if !cx.own || cx.policy.solo {
+        return Ok(());
+    }
+    let why =
+        format!("whoever submitted a task does not {what} it; somebody else has to, or the house decides alone (`policy.solo`)");
+    Err(Refusal::Forbidden(why))
 }
 
 /// One problem with what was asked.

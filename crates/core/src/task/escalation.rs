@@ -10,7 +10,7 @@ use crate::id::ReviewId;
 use crate::matching::CAPACITIES;
 use crate::plan::Problem;
 use crate::policy::HouseDecision;
-use crate::review::{Judge, Question, required};
+use crate::review::{Electorate, Judge, QUORUM, Question};
 use serde_json::{Map, Value};
 
 impl Task {
@@ -66,20 +66,17 @@ impl Task {
             return Err(self.not_now("ask the council about", "a review of it is open; vote on that first"));
         }
         let judges: Vec<Judge> = cx.judges.iter().filter(|j| !self.has_executed(&j.id)).cloned().collect();
-        let weight: u32 = judges.iter().map(|j| j.weight).sum();
-        let needed = required(weight);
-        if weight < needed {
-            let why = format!(
-                "{weight} of {needed} needed votes could be cast: register agents able to `judge`, or decide it yourself"
-            );
+        let electorate = Electorate::of(&judges);
+        if !electorate.is_able() {
+            let why = format!("{}: register agents able to `judge`, or decide it yourself", electorate.missing());
             return Err(Refusal::Forbidden(why));
         }
         let opened = ReviewOpened {
             review: ReviewId::derived(self.id, self.version, 0),
             question: Question::Escalation,
             judges,
-            required: needed,
-            quorum: 2,
+            required: electorate.required,
+            quorum: QUORUM,
             solo: false,
             deadline: cx.now.plus(cx.policy.review_wait.ms),
             proposal: Some(decision.word),

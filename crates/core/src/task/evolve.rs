@@ -5,11 +5,11 @@ mod course;
 mod undo;
 mod work;
 
-use super::{End, Hold, Review, Reviewed, Side, Task};
+use super::{End, Hold, Review, Side, Task};
 use crate::board::Offer;
 use crate::event::{AfterFailure, EndReason, EscalationReason, Event, Letter, SkipReason, Submitted};
 use crate::planted::{self, Fault};
-use crate::review::{Question, Verdict};
+use crate::review::Question;
 use crate::spec::ErrorClass;
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::Time;
@@ -155,34 +155,12 @@ impl Task {
                 // A vote on a proposal is not the review that is owed.
                 self.review_owed &= opened.question == Question::Escalation;
                 self.firm.set(Timer::Review, opened.deadline);
-                self.review = Some(Review {
-                    id: opened.review,
-                    question: opened.question,
-                    ballot: Self::ballot(opened),
-                    proposal: opened.proposal,
-                });
+                self.review = Some(Review::opened(opened, &self.facts.rulings));
             }
-            Event::VoteCast { judge, vote, .. } => {
-                if let Some(review) = &mut self.review {
-                    review.ballot.votes.insert(judge.clone(), *vote);
-                }
-            }
+            Event::VoteCast { judge, vote, confidence, marks, .. } => self.vote_cast(judge, *vote, *confidence, marks),
             Event::ReviewDecided { review, verdict, tally, self_decided } => {
                 self.firm.clear(Timer::Review);
-                if let Some(open) = self.review.take() {
-                    let passed = matches!(verdict, Verdict::Approved | Verdict::ApprovedWithConditions);
-                    // What the council says to a proposal settles no other question: a verdict before it still has to follow.
-                    self.review_followed &= open.question == Question::Escalation;
-                    self.council_says = open.proposal.filter(|_| passed);
-                    self.result_accepted |= passed && open.question == Question::Result;
-                    self.reviews.push(Reviewed {
-                        id: *review,
-                        question: open.question,
-                        verdict: *verdict,
-                        tally: *tally,
-                        self_decided: *self_decided,
-                    });
-                }
+                self.review_decided(*review, *verdict, *tally, *self_decided);
             }
 
             Event::TaskAttemptFailed { step, then, .. } => {

@@ -1,6 +1,6 @@
 //! What people do to a live task: resume, cancel, modify, escalate, overrule.
 
-use super::decide::{bounded, invalid};
+use super::decide::{bounded, invalid, somebody_else};
 use super::{Decided, Draft, Task};
 use crate::command::{Changes, Context, Refusal};
 use crate::event::{
@@ -117,11 +117,17 @@ impl Task {
         if reason.trim().is_empty() {
             return Err(invalid("reason", "an override says why"));
         }
+        if matches!(decision, OverrideWord::Approve | OverrideWord::PassGate | OverrideWord::Complete) {
+            somebody_else(cx, "let pass")?;
+        }
         if decision == OverrideWord::Rollback {
             return self.overrule_back(step.as_deref(), reason, cx);
         }
         let may = decision == OverrideWord::Compensated || self.undoing.spent;
         let stuck = step.as_ref().filter(|_| may).and_then(|name| self.undo_stuck(name));
+        if decision == OverrideWord::RetryStep && stuck.is_some() {
+            somebody_else(cx, "have undone what stands in the way of")?;
+        }
         if let (OverrideWord::Compensated | OverrideWord::RetryStep, Some(path)) = (decision, &stuck) {
             return Ok(Draft::because(Event::Overridden { decision, step: Some(path.clone()) }, bounded(reason)?).into());
         }

@@ -18,6 +18,7 @@
 mod amended;
 mod approval;
 mod claim;
+mod council;
 mod decide;
 mod effects;
 mod escalation;
@@ -146,6 +147,9 @@ pub struct Task {
     #[serde(default)]
     allocation: Allocation,
     result_accepted: bool,
+    /// What the council's yes depends on.
+    #[serde(default)]
+    conditions: Vec<council::Condition>,
     dependencies: BTreeSet<TaskId>,
     failed_dependency: bool,
     dependents: BTreeSet<TaskId>,
@@ -226,6 +230,12 @@ struct Review {
     ballot: Ballot,
     /// The decision that is voted on, where it is about an escalation.
     proposal: Option<DecisionWord>,
+    /// What each judge said last.
+    #[serde(default)]
+    said: BTreeMap<Box<str>, council::JudgeSaid>,
+    /// What the constitution had said when it was opened.
+    #[serde(default)]
+    rulings: Vec<crate::constitution::Said>,
 }
 
 /// A decided review.
@@ -241,6 +251,12 @@ pub struct Reviewed {
     pub tally: Tally,
     /// Whether the operator decided alone.
     pub self_decided: bool,
+    /// What each judge said last.
+    #[serde(default)]
+    pub said: BTreeMap<Box<str>, council::JudgeSaid>,
+    /// What the constitution had said when it was opened.
+    #[serde(default)]
+    pub rulings: Vec<crate::constitution::Said>,
 }
 
 /// An effect on the outside.
@@ -354,6 +370,7 @@ impl Task {
             house_gave: false,
             allocation: Allocation::default(),
             result_accepted: false,
+            conditions: Vec::new(),
             dependencies: BTreeSet::new(),
             failed_dependency: false,
             dependents: BTreeSet::new(),

@@ -9,7 +9,7 @@ use crate::gate::{self, Found};
 use crate::id::{ReviewId, TaskId};
 use crate::plan::{Does, Plan, STEPS_MAX};
 use crate::recurrence;
-use crate::review::{Ballot, Judge, Question, Verdict, required};
+use crate::review::{Ballot, Electorate, Judge, QUORUM, Question, Verdict};
 use crate::spec::{ErrorClass, GateKind, Request};
 use crate::time::{Time, WireDuration};
 use crate::timers::Timer;
@@ -210,27 +210,25 @@ impl Task {
     /// undecided from the start: its deadline is now.
     fn open_review_of(&self, question: Question, cx: &Context<'_>) -> Draft {
         let eligible: Vec<Judge> = cx.judges.iter().filter(|j| !self.has_executed(&j.id)).cloned().collect();
-        let weight: u32 = eligible.iter().map(|j| j.weight).sum();
-        let needed = required(weight);
-        let enough = weight >= needed;
+        let electorate = Electorate::of(&eligible);
+        let enough = electorate.is_able();
         let solo = !enough && cx.policy.solo;
         let judges = match solo {
             true => vec![Judge { id: OPERATOR.into(), weight: 1, veto: false }],
             false => eligible,
         };
-        let quorum = if solo { 1 } else { 2 };
+        let quorum = if solo { 1 } else { QUORUM };
         let opened = ReviewOpened {
             review: ReviewId::derived(self.id, self.version, 0),
             question,
-            required: if solo { 1 } else { needed },
+            required: if solo { 1 } else { electorate.required },
             quorum,
             solo,
             deadline: if enough || solo { cx.now.plus(cx.policy.review_wait.ms) } else { cx.now },
             judges,
             proposal: None,
         };
-        let missing =
-            format!("{} of {needed} needed votes could be cast: register agents able to `judge`, or decide it yourself", weight);
+        let missing = format!("{}: register agents able to `judge`, or decide it yourself", electorate.missing());
         match enough || solo {
             true => Draft::new(Event::ReviewOpened(Box::new(opened))),
             false => Draft::because(Event::ReviewOpened(Box::new(opened)), &missing),
@@ -365,7 +363,8 @@ impl Task {
 
     /// Everything is done but to say so.
     fn finish(&self, cx: &Context<'_>) -> Option<Draft> {
-        if self.facts.final_review && !self.result_accepted {
+        // What the council's yes depends on and no step was left to show, the council sees in the result.
+        if (self.facts.final_review || self.conditions_open()) && !self.result_accepted {
             return self.review.is_none().then(|| self.open_review_of(Question::Result, cx));
         }
         let lost = self.lost_children.iter().map(|c| c.to_string().into());

@@ -9,9 +9,7 @@ use crate::spec::{Affinity, ErrorClass, GateSpec, RecurrenceKind, RetryPolicy};
 use crate::status::{BlockReason, Status, StepStatus};
 use crate::time::{Time, WireDuration, WireTime};
 use crate::timers::Timer;
-use crate::view::{
-    EffectView, GateStatus, GateView, JudgeView, OutputView, PlanView, ReviewView, StepCounts, StepView, TaskView, TermsView,
-};
+use crate::view::{EffectView, GateStatus, GateView, OutputView, PlanView, StepCounts, StepView, TaskView};
 use crate::work::{Unguarded, WorkKey};
 use serde_json::Value;
 
@@ -283,41 +281,6 @@ impl Task {
             Some(OutputView { step: self.path_of(i), name: name.into(), output, metrics })
         };
         self.board.all().filter_map(of).collect()
-    }
-
-    /// Its reviews, decided ones first, then the open one.
-    pub fn review_views(&self) -> Vec<ReviewView> {
-        let decided = self.reviews.iter().map(|r| ReviewView {
-            id: r.id,
-            question: r.question,
-            tally: r.tally,
-            verdict: Some(r.verdict),
-            self_decided: r.self_decided,
-            terms: None,
-        });
-        let open = self.review.iter().map(|r| {
-            let judge = |j: &crate::review::Judge| JudgeView {
-                id: j.id.to_string(),
-                weight: j.weight,
-                veto: j.veto,
-                vote: r.ballot.votes.get(&j.id).copied(),
-            };
-            ReviewView {
-                id: r.id,
-                question: r.question,
-                tally: r.ballot.tally(),
-                verdict: None,
-                self_decided: false,
-                terms: Some(TermsView {
-                    judges: r.ballot.judges.iter().map(judge).collect(),
-                    required: r.ballot.required,
-                    quorum: r.ballot.quorum,
-                    solo: r.ballot.solo,
-                    deadline: WireTime(r.ballot.deadline),
-                }),
-            }
-        });
-        decided.chain(open).collect()
     }
 
     /// Its effects on the outside.

@@ -8,6 +8,7 @@ mod amended;
 mod approvals;
 mod beginnings;
 mod compensation;
+mod council;
 mod decisions;
 mod doubts;
 mod effects;
@@ -29,6 +30,7 @@ mod rollback;
 mod shown;
 mod stalls;
 mod time_limits;
+mod transform;
 mod work;
 
 mod cost;

@@ -25,6 +25,7 @@ use crate::command::{Approve, Command};
 use crate::event::{CheckResult, Finding, TextChanges};
 use crate::plan::{Plan, Problem};
 use crate::policy::Policy;
+use crate::review::{Condition, Opinion};
 use crate::spec::{PlanSpec, Request};
 use std::collections::BTreeMap;
 
@@ -86,8 +87,30 @@ pub fn command(command: &mut Command) -> Result<(), Vec<Problem>> {
         found.end()?;
     } else if let Command::Approve(word) = command {
         word.findings = answered(word)?;
+    } else if let Command::Vote { reason, opinion, .. } = command {
+        judged(reason, opinion)?;
     }
     Ok(())
+}
+
+/// What a judge says is kept, and what a yes depends on is read by whoever judges the gate it becomes: no order to the reader goes that way.
+fn judged(reason: &str, opinion: &Opinion) -> Result<(), Vec<Problem>> {
+    let mut found = Found::default();
+    walk::text("reason", reason, &mut found);
+    for (field, lines) in [("evidence", &opinion.evidence), ("recommendations", &opinion.recommendations)] {
+        lines.iter().for_each(|line| walk::text(field, line, &mut found));
+    }
+    found.end()?;
+    let mut found = Found::default();
+    for condition in &opinion.conditions {
+        match condition {
+            Condition::Words(words) => walk::text("conditions", words, &mut found),
+            Condition::Gate(gate) => gate.criteria.iter().for_each(|line| walk::text("conditions", line, &mut found)),
+        }
+    }
+    let doubts = found.end()?.into_iter().filter(|finding| finding.result == CheckResult::RequiresReview);
+    let problems: Vec<Problem> = doubts.map(|finding| Problem::new("conditions", &*finding.reason)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// What the parameters hold that somebody puts in place of others; they may be copied from anywhere. Why somebody says yes or no is only

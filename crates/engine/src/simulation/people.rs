@@ -208,7 +208,7 @@ impl World {
             Ok(id) => Actor::agent(id),
             Err(_) => Actor::human("operator"),
         };
-        let command = Command::Vote { review, judge, vote, confidence: Some(0.5), reason: "so".into() };
+        let command = Command::Vote { review, judge, vote, confidence: Some(0.5), reason: "so".into(), opinion: Box::default() };
         self.ask(What::Command { task, command, actor });
     }
 

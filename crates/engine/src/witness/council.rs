@@ -4,7 +4,8 @@ use super::{Approval, Breach, Rule, Said, Witness};
 use ephor_core::event::ReviewOpened;
 use ephor_core::id::{AgentId, ReviewId};
 use ephor_core::review::{Judge, Question, Tally, Verdict, VoteWord};
-use std::collections::{HashMap, HashSet};
+use ephor_core::spec::GateSpec;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// An open review.
 pub(super) struct Open {
@@ -16,6 +17,8 @@ pub(super) struct Open {
     deadline: i64,
     proposal: Option<ephor_core::event::DecisionWord>,
     votes: HashMap<Box<str>, VoteWord>,
+    /// What each makes a yes depend on.
+    conditions: BTreeMap<Box<str>, Vec<GateSpec>>,
 }
 
 impl Open {
@@ -29,12 +32,15 @@ impl Open {
             deadline: opened.deadline.0,
             proposal: opened.proposal,
             votes: HashMap::new(),
+            conditions: BTreeMap::new(),
         }
     }
 
-    pub(super) fn vote(&mut self, judge: &str, vote: VoteWord) -> Option<Breach> {
+    pub(super) fn vote(&mut self, judge: &str, vote: VoteWord, conditions: &[GateSpec]) -> Option<Breach> {
         let known = self.judges.iter().any(|j| &*j.id == judge);
         self.votes.insert(judge.into(), vote);
+        let depends = if vote == VoteWord::Conditional { conditions.to_vec() } else { Vec::new() };
+        self.conditions.insert(judge.into(), depends);
         (!known).then(|| Breach { rule: Rule::Undecided, what: format!("{judge} voted, but is no judge of this review") })
     }
 
@@ -92,6 +98,9 @@ impl Witness {
         }
         self.council_says = open.proposal.filter(|_| passed);
         let refused = matches!(verdict, Verdict::Rejected | Verdict::Revise);
+        if passed && open.question != Question::Result {
+            self.steps.depend_on(open.conditions.into_values().flatten());
+        }
         match open.question {
             Question::Admission if passed => self.approval = Approval::Given,
             Question::Admission if refused => self.approval = Approval::Refused,

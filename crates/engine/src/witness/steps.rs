@@ -4,10 +4,10 @@ use super::{Breach, Rule};
 use ephor_core::event::{GateJudged, Succeeded};
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::plan::{Does, Plan, Step};
-use ephor_core::spec::{ErrorClass, GateKind, RetryPolicy};
+use ephor_core::spec::{ErrorClass, GateKind, GateSpec, RetryPolicy};
 use ephor_core::status::Status;
 use ephor_core::work::Judgement;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How far a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,8 @@ pub(crate) struct Steps {
     laid: bool,
     /// How often work was done.
     done: u32,
+    /// What the council's yes depends on, until it is met.
+    unmet: Vec<GateSpec>,
 }
 
 impl Steps {
@@ -164,6 +166,7 @@ impl Steps {
                 self.push(part);
             }
         }
+        self.bind();
     }
 
     /// A part of a list, to be done as the list says.
@@ -309,6 +312,48 @@ impl Steps {
     pub(super) fn confirm_one(&mut self, path: &str) {
         if let Some(i) = self.places.get(path) {
             self.list[*i].confirm();
+        }
+    }
+
+    /// The council's yes depends on this: the last steps have it among their gates.
+    pub(super) fn depend_on(&mut self, gates: impl Iterator<Item = GateSpec>) {
+        let mut new: Vec<GateSpec> = Vec::new();
+        gates.for_each(|gate| {
+            if !new.contains(&gate) {
+                new.push(gate)
+            }
+        });
+        self.unmet.extend(new);
+        self.bind();
+    }
+
+    /// Whether some of it was never found to be so.
+    pub(super) fn anything_unmet(&self) -> bool {
+        !self.unmet.is_empty()
+    }
+
+    fn bind(&mut self) {
+        let needed: HashSet<u32> = self.list.iter().flat_map(|s| s.step.needs.iter().copied()).collect();
+        for i in 0..self.list.len() {
+            let mut up = vec![i];
+            while let Some(parent) = self.list[*up.last().expect("it holds the step")].step.parent {
+                up.push(parent as usize);
+            }
+            let step = &self.list[i];
+            let ended = match step.stage {
+                Stage::Done | Stage::Skipped => true,
+                Stage::Failed => step.step.optional,
+                Stage::Open | Stage::Checking | Stage::RolledBack => false,
+            };
+            let last = up.iter().all(|i| !needed.contains(&(*i as u32)));
+            if ended || !last || step.step.does() != Does::Work || !step.kids.is_empty() {
+                continue;
+            }
+            for gate in &self.unmet {
+                if !self.list[i].step.gates.contains(gate) {
+                    self.list[i].step.gates.push(gate.clone());
+                }
+            }
         }
     }
 
@@ -463,6 +508,7 @@ impl Steps {
         }
         let spoken = step.evidence.iter().any(|e| e.kind == spec.kind && e.passed);
         let measured = spec.metric.as_ref().and_then(|m| step.metrics.get(&**m)).and_then(serde_json::Value::as_f64);
+        let spec = spec.clone();
         let allowed = match &*judged.by {
             // What whoever did the step says counts for nothing where the gate says how it is checked.
             "evidence" => spec.kind != GateKind::ManualReview && spec.check.is_none() && spoken,
@@ -487,6 +533,9 @@ impl Steps {
                 wrong("its step is offered again although its attempts are spent");
             }
             step.stage = if judged.retry_at.is_some() { Stage::Open } else { Stage::Failed };
+        }
+        if judged.passed {
+            self.unmet.retain(|unmet| *unmet != spec);
         }
         found
     }

@@ -349,6 +349,7 @@ fn who_submitted_a_recurring_task_judges_none_of_its_runs() {
                 vote,
                 confidence: None,
                 reason: String::new(),
+                opinion: Box::default(),
             };
             desk.batch(vec![Job::Task { task, command, actor: Actor::agent(*judge) }]);
         }

@@ -170,7 +170,14 @@ impl Crew {
                 let Some(judge) = judge else { continue };
                 let Some(voter) = self.judges.iter().find(|j| *j.to_string() == *judge) else { continue };
                 let vote = if dice.roll(8) == 0 { VoteWord::Reject } else { VoteWord::Approve };
-                let vote = Command::Vote { review: Some(review), judge, vote, confidence: None, reason: "so".into() };
+                let vote = Command::Vote {
+                    review: Some(review),
+                    judge,
+                    vote,
+                    confidence: None,
+                    reason: "so".into(),
+                    opinion: Box::default(),
+                };
                 self.ask(id, vote, Actor::agent(*voter)).await?;
             } else if let Some(step) = task.waiting().iter().find(|w| w.reason == "APPROVAL").and_then(|w| w.step.clone()) {
                 let judgement = Judgement::of(GateKind::ManualReview, true);

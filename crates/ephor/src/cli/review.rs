@@ -4,12 +4,12 @@ use super::failure::{Exit, Failure};
 use super::style::{Hue, Line};
 use super::{Cx, find, show, table, text, words};
 use crate::host::Need;
-use clap::{ArgGroup, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use ephor_core::ask::Ask;
 use ephor_core::id::ReviewId;
-use ephor_core::review::VoteWord;
+use ephor_core::review::{Condition, Opinion, VoteWord};
 use ephor_core::time::Time;
-use ephor_core::view::ReviewView;
+use ephor_core::view::{JudgeReview, ReviewView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ReviewCommand {
@@ -32,6 +32,8 @@ pub(super) enum ReviewCommand {
         /// In which review, where it is not the open one
         #[arg(long)]
         review: Option<ReviewId>,
+        #[command(flatten)]
+        more: More,
     },
     /// Say whether the result of a step is good, where a person is asked
     #[command(group(ArgGroup::new("answer").required(true)))]
@@ -83,10 +85,46 @@ pub(super) enum ReviewCommand {
     },
 }
 
+/// What a judge says beside the vote.
+#[derive(Debug, Args)]
+pub(super) struct More {
+    /// What a conditional yes depends on, up to five times: in words, or as a gate (a JSON object with `kind`); else its reason
+    #[arg(long = "condition", value_name = "TEXT", value_parser = condition)]
+    conditions: Vec<Condition>,
+    /// What the vote rests on; may be given more than once
+    #[arg(long, value_name = "TEXT")]
+    evidence: Vec<String>,
+    /// What would make it better; may be given more than once
+    #[arg(long = "recommend", value_name = "TEXT")]
+    recommendations: Vec<String>,
+    /// How well it keeps to the constitution, from 0 to 1
+    #[arg(long, value_name = "SCORE")]
+    compliance: Option<f64>,
+    /// How good it is, from 0 to 1
+    #[arg(long, value_name = "SCORE")]
+    quality: Option<f64>,
+}
+
+impl More {
+    fn opinion(self) -> Box<Opinion> {
+        let Self { conditions, evidence, recommendations, compliance, quality } = self;
+        Box::new(Opinion { evidence, recommendations, conditions, compliance_score: compliance, quality_score: quality })
+    }
+}
+
+/// A condition as it is typed.
+fn condition(text: &str) -> Result<Condition, String> {
+    match text.trim_start().starts_with('{') {
+        true => serde_json::from_str(text).map(|gate| Condition::Gate(Box::new(gate))).map_err(|error| error.to_string()),
+        false => Ok(Condition::Words(text.to_owned())),
+    }
+}
+
 pub(super) async fn run(command: ReviewCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     match command {
-        ReviewCommand::Vote { task, vote, reason, confidence, judge, review } => {
-            super::task::ask(&task, Ask::Vote { review, judge, vote, confidence, reason }, cx).await
+        ReviewCommand::Vote { task, vote, reason, confidence, judge, review, more } => {
+            let opinion = more.opinion();
+            super::task::ask(&task, Ask::Vote { review, judge, vote, confidence, reason, opinion }, cx).await
         }
         ReviewCommand::Confirm { task, step, pass, fail: _, reason } => {
             super::task::ask(&task, Ask::Confirm { step, passed: pass, reason: reason.unwrap_or_default() }, cx).await
@@ -131,6 +169,35 @@ fn tell(reviews: &[ReviewView], now: Time, cx: &mut Cx<'_>) {
                 Line::new().plain(format!("  {}: {vote}", judge.id)).with(Hue::Idle, if judge.veto { "  veto" } else { "" })
             }));
         }
+        lines.extend(review.judge_reviews.iter().flat_map(said));
+        lines.extend(review.conditions.iter().map(|condition| {
+            let met = if condition.met { "met" } else { "not met yet" };
+            let gate = &condition.gate;
+            let what = if gate.criteria.is_empty() { String::new() } else { format!(": {}", gate.criteria.join("; ")) };
+            Line::new().plain(format!("  depends on {}{what}  ", gate.kind.word())).with(Hue::Gov, met)
+        }));
+        let score = |name: &str, score: Option<f64>| score.map(|score| format!("{name} {score:.2}"));
+        let scores: Vec<String> = [score("compliance", review.compliance_score), score("quality", review.quality_score)]
+            .into_iter()
+            .flatten()
+            .collect();
+        if !scores.is_empty() {
+            lines.push(Line::new().with(Hue::Idle, format!("  {}", scores.join(", "))));
+        }
         lines.iter().for_each(|line| cx.terminal.out.line(line.show(columns, style)));
     }
+}
+
+/// What a judge said, in a line and one for each piece of advice; nothing of a constitution that said nothing.
+fn said(review: &JudgeReview) -> Vec<Line> {
+    if review.advisory && review.evidence.is_empty() {
+        return Vec::new();
+    }
+    let sure = review.confidence.map(|sure| format!(" ({sure:.2} sure)")).unwrap_or_default();
+    let aside = if review.advisory { ", advice" } else { "" };
+    let why = if review.reasoning.is_empty() { String::new() } else { format!(": {}", review.reasoning) };
+    let head = format!("  {} says {}{sure}{aside}{why}", review.judge_id, show::word_of(&review.verdict));
+    let evidence = review.evidence.iter().filter(|_| !review.advisory).map(|line| format!("    evidence: {line}"));
+    let advice = review.recommendations.iter().map(|line| format!("    recommends: {line}"));
+    std::iter::once(head).chain(evidence).chain(advice).map(|line| Line::new().plain(line)).collect()
 }

@@ -63,6 +63,7 @@ impl Task {
             self.board.hand_over(None, Some(agent));
         }
         self.board.allocate(&self.allocation);
+        self.bind_conditions();
         self.board.keep_session(earlier.as_ref().and_then(Board::session));
         if let Some(old) = &earlier {
             self.listeners.clear();

@@ -441,6 +441,9 @@ impl Task {
     pub(super) fn gate_judged(&mut self, judged: &GateJudged, at: Time) {
         self.with_step(&judged.step, |task, i| {
             task.close_gate(i);
+            if judged.passed {
+                task.condition_met(i, judged.gate);
+            }
             let gates = task.board.steps[i as usize].gates.len();
             if judged.passed || judged.advisory {
                 if !judged.passed {

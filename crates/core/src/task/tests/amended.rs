@@ -187,3 +187,18 @@ fn a_document_that_says_the_same_of_it_is_noted_and_nothing_follows() {
     world.report(&item, Outcome::Succeeded(Default::default())).unwrap();
     assert!(anew(&world).is_empty());
 }
+
+#[test]
+fn what_the_council_looked_at_is_asked_anew_where_the_condition_is_another() {
+    let mut world = shipping();
+    world.policy.law = Some(law(&[LOOK]));
+    world.by(&Actor::settle(), Command::Wake).unwrap();
+    approve_by_council(&mut world);
+    assert_eq!(world.task.status(), Status::Scheduled);
+    // The same rule in the same words, but it looks at something else now.
+    let other = LOOK.replace("\"Ship\"", "\"it\"");
+    world.policy.law = Some(law(&[&other]));
+    world.by(&Actor::settle(), Command::Wake).unwrap();
+    assert!(anew(&world)[0].review_owed);
+    assert_eq!(world.task.status(), Status::Deliberating);
+}

@@ -36,6 +36,7 @@ fn a_review_asks_those_who_have_not_voted() {
         vote: VoteWord::Approve,
         confidence: None,
         reason: String::new(),
+        opinion: Box::default(),
     };
     world.by(&Actor::human("ann"), vote("ann")).unwrap();
     let asked = only(&world);

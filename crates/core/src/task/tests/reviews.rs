@@ -83,6 +83,7 @@ fn an_agent_votes_in_its_own_name() {
         vote: VoteWord::Approve,
         confidence: None,
         reason: "".into(),
+        opinion: Box::default(),
     };
     assert_eq!(world.by(&Actor::agent(agent(6)), vote.clone()).unwrap_err().code(), "FORBIDDEN");
     world.by(&Actor::agent(agent(5)), vote).unwrap();
@@ -125,8 +126,14 @@ fn where_too_few_judges_are_there_the_operator_decides_alone_if_that_is_allowed(
     let mut world = World::new();
     world.policy.solo = true;
     world.submit(json!({"title": "x", "risk": "HIGH"}));
-    let vote =
-        Command::Vote { review: None, judge: "x".into(), vote: VoteWord::Approve, confidence: None, reason: "fine".into() };
+    let vote = Command::Vote {
+        review: None,
+        judge: "x".into(),
+        vote: VoteWord::Approve,
+        confidence: None,
+        reason: "fine".into(),
+        opinion: Box::default(),
+    };
     assert_eq!(world.by(&Actor::agent(agent(1)), vote.clone()).unwrap_err().code(), "FORBIDDEN");
     world.ann(vote).unwrap();
     assert_eq!((world.status(), world.task.reviews()[0].self_decided), (Status::Scheduled, true));

@@ -394,7 +394,14 @@ fn asked(world: &World) -> Vec<(&'static str, Actor, Command)> {
         (
             "",
             person(),
-            Command::Vote { review: None, judge: "ann".into(), vote: VoteWord::Approve, confidence: None, reason: "so".into() },
+            Command::Vote {
+                review: None,
+                judge: "ann".into(),
+                vote: VoteWord::Approve,
+                confidence: None,
+                reason: "so".into(),
+                opinion: Box::default(),
+            },
         ),
         ("", person(), Command::Confirm { step: "1".into(), judgement: yes }),
         ("", person(), Command::Approve(Box::new(word_on("1", true)))),

@@ -484,7 +484,10 @@ fn stir(rng: &mut Rng, world: &mut World) {
                 *rng.pick(&[VoteWord::Approve, VoteWord::Approve, VoteWord::Reject, VoteWord::Abstain, VoteWord::Conditional]);
             let review = rng.one_in(9).then(|| ReviewId::new(1, [1; 10]));
             let judge = (*rng.pick(&["ann", "bob", "cid", "operator"])).into();
-            drop(world.by(&person, Command::Vote { review, judge, vote, confidence: None, reason: "so".into() }));
+            drop(world.by(
+                &person,
+                Command::Vote { review, judge, vote, confidence: None, reason: "so".into(), opinion: Box::default() },
+            ));
         }
         38 => {
             let step = a_step(rng, world);

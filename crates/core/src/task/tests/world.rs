@@ -379,8 +379,14 @@ impl World {
     }
 
     pub(super) fn vote(&mut self, judge: &str, vote: VoteWord) -> Result<Answer, Refusal> {
-        let command =
-            Command::Vote { review: None, judge: judge.into(), vote, confidence: Some(0.9), reason: "so I think".into() };
+        let command = Command::Vote {
+            review: None,
+            judge: judge.into(),
+            vote,
+            confidence: Some(0.9),
+            reason: "so I think".into(),
+            opinion: Box::default(),
+        };
         self.by(&Actor::human(judge), command)
     }
 

@@ -15,7 +15,7 @@ use ephor_core::ask::Ask;
 use ephor_core::event::{DecisionWord, OverrideWord, TextChanges};
 use ephor_core::id::{EffectId, ReviewId};
 use ephor_core::plan::Problem as FieldProblem;
-use ephor_core::review::VoteWord;
+use ephor_core::review::{Condition, Opinion, VoteWord};
 use ephor_core::spec::{PlanSpec, Priority};
 use ephor_core::view::TaskView;
 use ephor_core::work::EffectOutcome;
@@ -141,6 +141,22 @@ struct Vote {
     /// Why.
     #[serde(default)]
     reason: String,
+    /// What it rests on: up to 20 lines.
+    #[serde(default)]
+    evidence: Vec<String>,
+    /// What would make it better: up to 20 lines.
+    #[serde(default)]
+    recommendations: Vec<String>,
+    /// CONDITIONAL: what the yes depends on, up to 5, in words or as gates; the reason where there is none. Each becomes a gate of the last
+    /// steps.
+    #[serde(default)]
+    conditions: Vec<Condition>,
+    /// How well it keeps to the constitution, from 0 to 1.
+    #[serde(default)]
+    compliance_score: Option<f64>,
+    /// How good it is, from 0 to 1.
+    #[serde(default)]
+    quality_score: Option<f64>,
 }
 
 /// Vote in the open review
@@ -151,13 +167,16 @@ async fn vote(
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     terms: Terms,
-    Body(Vote { review, judge, vote, confidence, reason }): Body<Vote>,
+    Body(said): Body<Vote>,
 ) -> Result<Stamped, ApiError> {
+    let Vote { review, judge, vote, confidence, reason, evidence, recommendations, conditions, compliance_score, quality_score } =
+        said;
+    let opinion = Box::new(Opinion { evidence, recommendations, conditions, compliance_score, quality_score });
     if judge.as_deref().is_some_and(|judge| *judge != *who.actor().id) && !who.may(Permission::Keys) {
         return Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", format!("{} votes in no other name", who.name))
             .because("a judge votes with a key of its own: ephor key create NAME --role approver --agent AGENT"));
     }
-    carry_out(&server, &who, task, Ask::Vote { review, judge, vote, confidence, reason }, &terms).await
+    carry_out(&server, &who, task, Ask::Vote { review, judge, vote, confidence, reason, opinion }, &terms).await
 }
 
 /// A person's word on the open gate of a step.
