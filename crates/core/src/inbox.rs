@@ -4,7 +4,7 @@
 use crate::id::TaskId;
 use crate::review::Question;
 use crate::spec::{Priority, Risk};
-use crate::time::WireTime;
+use crate::time::{WireDuration, WireTime};
 use crate::view::ApprovalView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -136,6 +136,41 @@ pub struct Act {
     pub fill: Vec<String>,
     /// The same as a command line; what has to be filled in stands in capitals or as `…`.
     pub command: String,
+}
+
+/// The wish for a link that answers one question about one action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewLink {
+    /// Which step, by its path.
+    pub step: String,
+    /// In whose name it answers: a person, 1 to 128 bytes.
+    #[serde(rename = "for")]
+    pub who: String,
+    /// How long it works at most, 1m to 7d; 24h where it is missing. It never works longer than the question is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<WireDuration>,
+}
+
+/// A link that answers one question about one action, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MadeLink {
+    /// The path and what follows it, on this server.
+    pub path: String,
+    /// In whose name it answers.
+    #[serde(rename = "for")]
+    pub who: String,
+    /// The step it is about.
+    pub step: String,
+    /// What exactly it is about.
+    pub digest: String,
+    /// Until when it works.
+    pub expires_at: WireTime,
+    /// The whole address, where whoever asked knows that of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// Which questions are wanted.

@@ -13,7 +13,7 @@ use ephor_core::figures::Figures;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::impact::Impact;
-use ephor_core::inbox::{Asked, InboxFilter};
+use ephor_core::inbox::{Asked, InboxFilter, MadeLink, NewLink};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::plan::Problem;
 use ephor_core::quality::GateResult;
@@ -101,6 +101,13 @@ pub trait Api: Send + Sync {
 
     /// What one task asks of people.
     fn asked(&self, task: TaskId) -> Answer<'_, Vec<Asked>>;
+
+    /// Makes a link that answers one question about one action, once.
+    fn make_link(&self, _task: TaskId, _wish: NewLink) -> Answer<'_, MadeLink> {
+        let error = ApiError::new(Kind::Invalid, "NOT_SUPPORTED", "a link is answered by a server, and none is asked here")
+            .then("ephor serve");
+        Box::pin(std::future::ready(Err(error)))
+    }
 
     /// Events after a position, in order. Where there is none yet and `wait_ms` is given, waits that long for the first: asking again
     /// with the last position follows the feed, without a gap and without a double.

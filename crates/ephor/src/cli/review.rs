@@ -7,8 +7,9 @@ use crate::host::Need;
 use clap::{ArgGroup, Args, Subcommand};
 use ephor_core::ask::Ask;
 use ephor_core::id::ReviewId;
+use ephor_core::inbox::NewLink;
 use ephor_core::review::{Condition, Opinion, VoteWord};
-use ephor_core::time::Time;
+use ephor_core::time::{Time, WireDuration};
 use ephor_core::view::{JudgeReview, ReviewView};
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +79,19 @@ pub(super) enum ReviewCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Make a link with which somebody without a key answers the question about a step, once
+    Link {
+        /// The task
+        task: String,
+        /// The step, by its path
+        step: String,
+        /// In whose name it answers
+        #[arg(long = "for", value_name = "NAME")]
+        who: String,
+        /// How long it works at most, 1m to 7d; 24h where nothing is said
+        #[arg(long, value_name = "DURATION", value_parser = WireDuration::parse)]
+        valid: Option<WireDuration>,
+    },
     /// Show the reviews of a task
     Show {
         /// The task
@@ -134,6 +148,17 @@ pub(super) async fn run(command: ReviewCommand, cx: &mut Cx<'_>) -> Result<Exit,
         }
         ReviewCommand::Deny { task, step, reason } => {
             super::task::ask(&task, Ask::Approve { step, approved: false, digest: None, params: None, reason }, cx).await
+        }
+        ReviewCommand::Link { task, step, who, valid } => {
+            let wish = NewLink { step, who, valid };
+            let made = cx.with_api(Need::Decide, async |_, api| Ok(api.make_link(find(api, &task).await?, wish).await?)).await?;
+            if cx.output().is_json() {
+                cx.terminal.out.line(table::json(&made));
+            } else {
+                cx.say(format!("whoever has this link answers as {}, once, until {}:", made.who, made.expires_at.0));
+                cx.terminal.out.line(made.url.unwrap_or(made.path));
+            }
+            Ok(Exit::Done)
         }
         ReviewCommand::Show { task } => {
             let (reviews, now) =

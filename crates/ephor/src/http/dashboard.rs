@@ -53,6 +53,7 @@ pub(crate) const FILES: &[(&str, &str, &str)] = assets! {
     "index.html": HTML,
     "base.css": CSS,
     "pages.css": CSS,
+    "answer.css": CSS,
     "theme.js": SCRIPT,
     "app.js": SCRIPT,
     "api.js": SCRIPT,

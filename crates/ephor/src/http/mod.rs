@@ -25,6 +25,7 @@ mod inbox;
 mod lifecycle;
 mod limits;
 mod line;
+mod links;
 mod listen;
 mod openapi;
 mod operations;
@@ -70,6 +71,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(flow::routes())
         .merge(tasks::routes())
         .merge(inbox::routes())
+        .merge(links::routes())
         .merge(agents::routes())
         .merge(breakers::routes())
         .merge(work::routes())

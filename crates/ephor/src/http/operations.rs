@@ -13,6 +13,10 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/health/ready", Read),
     ("GET", "/login", Open),
     ("POST", "/logout", Open),
+    // The link itself is what one shows; who may make one may decide.
+    ("GET", "/answer", Open),
+    ("POST", "/answer", Open),
+    ("POST", "/api/v1/tasks/{id}/links", Decide),
     ("GET", "/metrics", Read),
     ("GET", "/api/v1/admin/metrics", Read),
     ("GET", "/api/v1/me", Read),
@@ -144,7 +148,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
 ];
 
 /// POSTs that take no `Idempotency-Key`, and why none is needed there; one that is sent is refused, for who sends it relies on it.
-const KEYLESS: [(&str, &str); 24] = [
+const KEYLESS: [(&str, &str); 26] = [
     ("/api/v1/constitution/amendments", "the same document is not proposed twice while it is open"),
     ("/api/v1/constitution/amendments/{id}/sponsor", "who stands behind an amendment does so once"),
     ("/api/v1/constitution/amendments/{id}/vote", "the last word of each voter counts"),
@@ -152,6 +156,8 @@ const KEYLESS: [(&str, &str); 24] = [
     ("/api/v1/constitution/impact", "it changes nothing"),
     ("/api/v1/constitution/replay", "it changes nothing"),
     ("/logout", "a session that is over stays so"),
+    ("/answer", "a link answers once"),
+    ("/api/v1/tasks/{id}/links", "another link to the same question is no other answer"),
     ("/api/v1/keys", "a key is shown once, and its name is not given again while it is in use"),
     ("/api/v1/agents/{id}/keys", "a key is shown once, and its name is not given again while it is in use"),
     ("/api/v1/webhooks", "a secret is shown once, and a name is not given again while it is in use"),

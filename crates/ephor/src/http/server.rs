@@ -91,6 +91,11 @@ impl Server {
         }
     }
 
+    /// The operator's token, from which other keys follow.
+    pub(super) fn operator_token(&self) -> &str {
+        &self.operator_token
+    }
+
     /// The engine itself.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine

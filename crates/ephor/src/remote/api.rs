@@ -10,7 +10,7 @@ use ephor_core::figures::Figures;
 use ephor_core::flow::{HoldView, LimitView, NewHold, NewLimit, NewRelease};
 use ephor_core::id::{AgentId, AmendmentId, HoldId, KeyId, TaskId};
 use ephor_core::impact::Impact;
-use ephor_core::inbox::{Asked, InboxFilter};
+use ephor_core::inbox::{Asked, InboxFilter, MadeLink, NewLink};
 use ephor_core::key::{KeyView, MadeKey, NewKey};
 use ephor_core::quality::GateResult;
 use ephor_core::spec::Request;
@@ -197,6 +197,14 @@ impl Api for RemoteApi {
 
     fn asked(&self, task: TaskId) -> Answer<'_, Vec<Asked>> {
         self.about(task, async |client, task| client.asked(&task).await)
+    }
+
+    fn make_link(&self, task: TaskId, wish: NewLink) -> Answer<'_, MadeLink> {
+        self.about(task, async move |client, task| {
+            let made = client.make_link(&task, &wish).await?;
+            let url = format!("{}{}", client.server().trim_end_matches('/'), made.path);
+            Ok(MadeLink { url: Some(url), ..made })
+        })
     }
 
     fn events(&self, wanted: EventQuery) -> Answer<'_, Vec<EventView>> {

@@ -8,7 +8,7 @@ use super::wire::{Accepted, EventFilter, Page, Progress, TaskCounts, TaskFilter}
 use super::{Client, ClientError};
 use ephor_core::id::TaskId;
 use ephor_core::impact::Impact;
-use ephor_core::inbox::{Asked, InboxFilter};
+use ephor_core::inbox::{Asked, InboxFilter, MadeLink, NewLink};
 use ephor_core::quality::GateResult;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
@@ -242,6 +242,14 @@ impl Client {
     /// The server's no, or that it could not be reached.
     pub async fn asked(&self, task: &str) -> Result<Vec<Asked>, ClientError> {
         self.of(task, "inbox").await
+    }
+
+    /// Makes a link that answers one question about one action, once.
+    ///
+    /// # Errors
+    /// The server's no, or that it could not be reached.
+    pub async fn make_link(&self, task: &str, wish: &NewLink) -> Result<MadeLink, ClientError> {
+        self.fetch(Call::post_once(["tasks", task, "links"]).json(wish)).await
     }
 
     /// What came of it, or what is known of that so far.

@@ -15,6 +15,7 @@ mod generated;
 mod house;
 mod impact;
 mod inbox;
+mod links;
 mod lists;
 mod liveness;
 mod malformed;
