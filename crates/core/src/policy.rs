@@ -8,7 +8,7 @@ use crate::breaker::BreakerPolicy;
 use crate::constitution::Law;
 use crate::plan::{Problem, check_retry};
 pub use crate::spec::OnAgentLost;
-use crate::spec::{ErrorClass, RetryPolicy};
+use crate::spec::{ErrorClass, ExecutionMode, RetryPolicy};
 use crate::time::WireDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ const RATE_LIMIT_WAIT_MS: u64 = 10_000;
 pub struct Policy {
     /// How long a lease lasts without a sign of life.
     pub lease: WireDuration,
+    /// How steps of a task are confirmed that does not say (S1-122).
+    pub default_mode: ExecutionMode,
     /// How long an attempt may take where its step does not say (S1-124).
     pub attempt_timeout: WireDuration,
     /// How long a gate waits for its judge; then it has failed (S1-125).
@@ -190,6 +192,7 @@ impl Policy {
         let minutes = |n: u64| WireDuration { ms: n * 60_000 };
         Self {
             lease: minutes(1),
+            default_mode: ExecutionMode::Auto,
             attempt_timeout: minutes(120),
             gate_wait: minutes(30),
             analysis_wait: minutes(1),

@@ -114,17 +114,18 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
     let task_type = request.task_type.as_deref().filter(|_| said.is_none());
     problems.extend(request.recurrence.iter().flat_map(|recurrence| recurrence::check(recurrence, now)));
 
+    let mode = request.execution_mode.unwrap_or(policy.default_mode);
     // What the house knows how to do need not be said by whoever asks for it.
     let says_nothing = !request.plan_by_agent && request.action.is_none() && request.capabilities.is_empty();
     let known = policy.plan_for(task_type.unwrap_or("general")).filter(|_| says_nothing);
     let plan = match (request.plan.as_ref().or(known), request) {
-        (Some(spec), _) => lay_out(spec, request.execution_mode).map_err(|found| problems.extend(found)).ok(),
+        (Some(spec), _) => lay_out(spec, mode).map_err(|found| problems.extend(found)).ok(),
         (None, Request { plan_by_agent: true, .. }) => None,
         (None, Request { action, capabilities, .. }) => {
             let action = action.as_deref().or(capabilities.first().map(String::as_str)).unwrap_or("work");
             let (mut plan, mut texts) = Plan::one_step(action, capabilities, &title);
             texts[0].takes_payload = request.payload.is_object();
-            confirm_each_step(&mut plan, request.execution_mode);
+            confirm_each_step(&mut plan, mode);
             Some(CheckedPlan { plan, texts, confidence: None, findings: Vec::new() })
         }
     };
@@ -149,7 +150,7 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
     }
     let house = policy.for_type(task_type.unwrap_or("general"));
     let risk = request.risk.unwrap_or_default();
-    let review_owed = risk >= Risk::High || request.execution_mode == ExecutionMode::Strict || doubtful;
+    let review_owed = risk >= Risk::High || mode == ExecutionMode::Strict || doubtful;
     let acceptance_owed = confidence.is_some_and(|c| c < policy.confidence_min);
     let (due_at, release_at) = match &request.recurrence {
         None => (request.due_at.map(|d| d.0), request.scheduled_at.map(|at| at.0)),
@@ -166,8 +167,8 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
         namespace: request.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).into(),
         task_type: task_type.unwrap_or("general").into(),
         priority: request.priority,
-        mode: request.execution_mode,
-        autonomy: request.autonomy.unwrap_or(request.execution_mode.autonomy()),
+        mode,
+        autonomy: request.autonomy.unwrap_or(mode.autonomy()),
         autonomy_given: request.autonomy.is_some(),
         due_at,
         release_at,

@@ -30,8 +30,9 @@ pub struct Request {
     pub task_type: Option<String>,
     /// The order among waiting tasks.
     pub priority: Priority,
-    /// How steps are confirmed.
-    pub execution_mode: ExecutionMode,
+    /// How steps are confirmed; as the house does it where it is missing (`AUTO`, unless it says otherwise).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_mode: Option<ExecutionMode>,
     /// Which outside effects may happen without a person; follows from `execution_mode` where it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autonomy: Option<Autonomy>,

@@ -16,11 +16,11 @@ use crate::submitter::{self, Submitter};
 use crate::ticker;
 use crate::worklog::{WorkLog, WorkLogs};
 use crate::writer::once::{self, Once};
-use crate::writer::{Asked, Breakers, Claim, Job, Jobs, Reply, Submit, Ticket, Writer};
+use crate::writer::{Asked, Breakers, Claim, Job, Jobs, Reply, Submit, Ticket, Writer, amending};
 pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
-use ephor_core::constitution::{Constitution, ConstitutionCommand};
+use ephor_core::constitution::{Constitution, ConstitutionCommand, Law};
 use ephor_core::event::{Actor, ActorKind, Private};
 use ephor_core::flow::{EVERYWHERE, Facts, HoldView, LimitView, limit_id};
 use ephor_core::id::AmendmentId;
@@ -766,6 +766,14 @@ impl Engine {
         self.inner.house.policy()
     }
 
+    /// Decides by other numbers from now on: what is decided next, and every wait that begins then. What was promised to a task when it was
+    /// submitted stays, and so does the law that is in force, whatever comes with these numbers.
+    pub fn decide_by(&self, numbers: &Policy) {
+        self.inner.house.exchange(numbers);
+        // It may have to look sooner now than it meant to.
+        self.inner.ticker.ring_at(self.now().0);
+    }
+
     /// The constitution as it is written: its versions, and the amendments to it.
     pub fn constitution(&self) -> Arc<Constitution> {
         self.inner.house.constitution()
@@ -777,6 +785,18 @@ impl Engine {
     /// Where the rules on amendments refuse it.
     pub async fn amend(&self, command: ConstitutionCommand, actor: Actor) -> Result<Done, EngineError> {
         one(self.ask(EVERYWHERE, Job::Constitution { command, actor }).await?)
+    }
+
+    /// Lets the document that a configuration names count where it may: where it is another than the configuration named before. What
+    /// stands already is left alone.
+    ///
+    /// # Errors
+    /// Where the document in force is amended by a vote alone.
+    pub async fn configure(&self, law: &Law) -> Result<(), EngineError> {
+        match amending::configuring(law) {
+            Some(job) => one(self.ask(EVERYWHERE, job).await?).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// A new amendment's id.

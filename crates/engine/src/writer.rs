@@ -493,6 +493,7 @@ impl<S: Store> Writer<S> {
                     }
                 }
                 self.undone = None;
+                self.take_numbers_over();
                 Batch::new(now, mono)
             }
         };

@@ -11,6 +11,7 @@ use ephor_core::policy::Policy;
 use ephor_core::review::VoteWord;
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
+use ephor_core::time::WireDuration;
 use ephor_core::work::{ClaimRequest, Outcome, Report, Success, WorkItem};
 use ephor_engine::doctor::doctor;
 use ephor_engine::query::{self, AsOf};
@@ -224,5 +225,40 @@ async fn recorded_decisions_are_made_again_and_those_that_flip_are_named() {
     engine.erase(pays, Actor::human("ann")).await.unwrap();
     let report = judging::replay(&*engine.reader(), &tried, None).unwrap();
     assert_eq!((report.erased, report.decisions), (1, 0));
+    well(&engine);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_numbers_count_at_once_and_leave_the_law_as_it_was_voted_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, agent) = open(folder.path(), &document("first", "", "")).await;
+    amend(&engine, &document("strict", NO_PAY, "")).await;
+    let numbers = |max_retries, lease_ms| {
+        let lease = WireDuration { ms: lease_ms };
+        Policy { max_retries, lease, solo: true, ..Policy::default() }
+    };
+    let promised = |task| query::task(&*engine.reader(), task, AsOf::Now).unwrap().unwrap().facts.max_retries;
+
+    engine.decide_by(&numbers(1, 7_000));
+    let ships = submit(&engine, json!([{"action": "ship"}])).await;
+    assert_eq!(promised(ships), 1, "whoever checks before the queue goes by them");
+    assert_eq!(claim(&engine, agent).await[0].lease_ms, 7_000, "and the writer does");
+    let refused = engine.submit(&request(json!([{"action": "pay"}])), Actor::human("ann"), None).await;
+    assert!(matches!(&refused, Err(EngineError::Refused(_))), "{refused:?}");
+    // Another law does not bring the numbers of before back, for neither of them.
+    amend(&engine, &document("stricter", &format!("{NO_PAY}\n{SHIPS}"), "")).await;
+    let again = submit(&engine, json!([{"action": "ship"}, {"action": "ship"}])).await;
+    assert_eq!((promised(again), engine.policy().lease.ms), (1, 7_000));
+    let first = Law::read(&document("first", "", "")).unwrap();
+    engine.configure(&first).await.unwrap();
+    assert_ne!(engine.policy().law.as_ref().unwrap().digest(), first.digest(), "what the file named all along undoes no vote");
+    engine.decide_by(&numbers(2, 8_000));
+    let lenient = Law::read(&document("lenient", "", "amendments: {by_file: false}\n")).unwrap();
+    engine.configure(&lenient).await.unwrap();
+    assert_eq!(engine.policy().law.as_ref().unwrap().digest(), lenient.digest());
+    let pays = submit(&engine, json!([{"action": "pay"}])).await;
+    assert_eq!((promised(pays), claim(&engine, agent).await[0].lease_ms), (2, 8_000));
+    let no = engine.configure(&first).await;
+    assert!(matches!(&no, Err(EngineError::Refused(why)) if why.to_string().contains("by_file")), "{no:?}");
     well(&engine);
 }

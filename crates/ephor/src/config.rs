@@ -2,12 +2,19 @@
 //! counts as stalled, and which agents a server knows from its start on. What the file leaves out stands as it does without one; the environment outranks it, a flag both.
 
 mod edit;
+mod execution;
 mod hooks;
+mod line;
 mod mail;
+mod names;
+mod reload;
 mod watch;
 mod workers;
 
+pub use execution::{ResourceLimits, TaskExecution};
 pub use hooks::Hooks;
+pub use reload::Reloaded;
+pub(crate) use reload::Reloader;
 pub use watch::{Percent, Thresholds, Watch};
 pub(crate) use workers::{BUILTIN, BUILTIN_GATES};
 
@@ -42,6 +49,8 @@ pub struct Config {
     pub(crate) limits: LimitArgs,
     /// When waiting work counts as stalled.
     pub monitoring: Monitoring,
+    /// How tasks are run; what also stands in `policy` and `monitoring` is the same there.
+    pub task_execution: TaskExecution,
     /// The file a server's log goes to, where it is not standard error.
     pub log_file: Option<PathBuf>,
     /// Places in private networks that gates may ask, as `host:port`.
@@ -117,6 +126,7 @@ struct Written {
     policy: Policy,
     limits: LimitArgs,
     monitoring: Option<Monitoring>,
+    task_execution: TaskExecution,
     workers: Vec<workers::Worker>,
     constitution: Option<PathBuf>,
     log: WrittenLog,
@@ -184,7 +194,7 @@ impl Config {
         })?;
         let beside = |named: &PathBuf| file.parent().map_or(named.clone(), |folder| folder.join(named));
         config.log_file = config.log_file.as_ref().map(beside);
-        Self { file: Some(file.to_owned()), ..config }.with_law()
+        Self { file: Some(file.to_owned()), ..config }.with_law(text)
     }
 
     /// Changes one value of a file, which is made where it is missing; nothing else of it changes. Nothing is written that would not be
@@ -226,14 +236,18 @@ impl Config {
     }
 
     /// Reads the constitution it names, beside it where the path is relative.
-    fn with_law(mut self) -> Result<Self, ApiError> {
+    fn with_law(mut self, text: &str) -> Result<Self, ApiError> {
         let Some(named) = &self.constitution else { return Ok(self) };
         let path = self.file.as_deref().and_then(Path::parent).map_or(named.clone(), |folder| folder.join(named));
-        let wrong = |why: String| ApiError::new(Kind::Invalid, "CONFIG", format!("constitution: {}: {why}", path.display()));
-        let text = std::fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+        let file = self.file.as_deref().unwrap_or(Path::new(FILE)).display();
+        let wrong = |why: String| {
+            let told = line::told(text, &format!("constitution: {}: {why}", path.display()));
+            ApiError::new(Kind::Invalid, "CONFIG", format!("{file}: {told}"))
+        };
+        let document = std::fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
         let flaws = |flaws: Vec<Flaw>| flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let law =
-            Law::read(&text).map_err(|found| wrong(flaws(found)).then(format!("ephor constitution check {}", path.display())))?;
+        let law = Law::read(&document)
+            .map_err(|found| wrong(flaws(found)).then(format!("ephor constitution check {}", path.display())))?;
         self.policy = Arc::new(Policy { law: Some(Arc::new(law)), ..(*self.policy).clone() });
         self.constitution = Some(path);
         Ok(self)
@@ -246,7 +260,12 @@ impl Config {
         if said.is_null() {
             return Ok(Self { mail: mail::Written::default().server(mail::environment)?, ..Self::default() });
         }
-        let Written { mut policy, limits, monitoring, workers, constitution, log, gates, webhooks: hooks, mail } =
+        Self::whole(text, said).map_err(|why| line::told(text, &why))
+    }
+
+    /// The same of a file that says something. What is wrong is told by the name of its key.
+    fn whole(text: &str, said: Value) -> Result<Self, String> {
+        let Written { mut policy, limits, monitoring, task_execution, workers, constitution, log, gates, webhooks: hooks, mail } =
             from_yaml(text)?;
         if log.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
             return Err("log.file is empty; name a file, or leave it out".into());
@@ -256,23 +275,17 @@ impl Config {
         }
         let workers = workers::registrations(workers)?.into();
         let says = |section: &str, key: &str| said.get(section).is_some_and(|section| section.get(key).is_some());
-        for (key, own) in [
-            ("enabled", "stall_watch"),
-            ("check_interval_seconds", "check_interval"),
-            ("pending_timeout_seconds", "stall_after"),
-            ("escalation_strategy", "stall_strategy"),
-        ] {
-            if says("monitoring", key) && says("policy", own) {
-                return Err(format!("monitoring.{key} and policy.{own} are one number; give one of them"));
-            }
+        if let Some(problem) = names::twice(&said) {
+            return Err(problem);
         }
         if let Some(problem) = hooks.problem() {
             return Err(problem);
         }
-        let watch = monitoring.as_ref().map(Monitoring::watch).unwrap_or_default();
-        if let Some(problem) = watch.problem() {
+        let mut watch = monitoring.as_ref().map(Monitoring::watch).unwrap_or_default();
+        if let Some(problem) = watch.problem("monitoring").or_else(|| task_execution.problem()) {
             return Err(problem);
         }
+        task_execution.put_into(&mut policy, &mut watch, |key| names::says(&said, &format!("task_execution.{key}")));
         if let Some(monitoring) = monitoring {
             let seconds = |key: &str, seconds: u64| match seconds {
                 1..=31_536_000 => Ok(WireDuration { ms: seconds * 1_000 }),
@@ -296,7 +309,8 @@ impl Config {
         }
         Ok(Self {
             file: None,
-            monitoring: Monitoring::of(&policy, watch),
+            monitoring: Monitoring::of(&policy, watch.clone()),
+            task_execution: TaskExecution::of(&policy, task_execution.max_concurrent_tasks, watch),
             policy: Arc::new(policy),
             constitution,
             limits,
@@ -323,9 +337,8 @@ impl Config {
         }
     }
 
-    /// Every value of the sections `monitoring` and `policy`, and the workers.
+    /// Every value of the file but the limits of a server.
     pub fn settings(&self) -> Vec<Setting> {
-        let monitoring = object(&self.monitoring);
         let policy = object(&*self.house());
         let of = |section: &str, key: &str, value: &Value, said: bool| Setting {
             name: format!("{section}.{key}"),
@@ -336,29 +349,16 @@ impl Config {
             },
             said,
         };
-        // One number may be said in either section.
-        let own = |key: &str| match key {
-            "enabled" => "stall_watch",
-            "check_interval_seconds" => "check_interval",
-            "pending_timeout_seconds" => "stall_after",
-            _ => "stall_strategy",
-        };
-        let shared = Monitoring::KEYS.map(|(key, _)| own(key));
-        let watched = Monitoring::KEYS.iter().filter_map(|(key, _)| {
-            let said = self.says("monitoring", key) || self.says("policy", own(key));
-            Some(of("monitoring", key, monitoring.get(*key)?, said))
+        let mut parts = Vec::new();
+        collect("monitoring", Value::Object(object(&self.monitoring)), &mut parts);
+        collect("task_execution", Value::Object(object(&self.task_execution)), &mut parts);
+        let parts = parts.into_iter().map(|(name, value)| {
+            let said = names::says_either(&self.said, &name);
+            Setting { value, name, said }
         });
-        let own_watch = ["progress_interval", "metrics_retention"].into_iter().filter_map(|key| {
-            let said = self.says("monitoring", key);
-            Some(of("monitoring", key, monitoring.get(key)?, said))
-        });
-        let thresholds = object(&self.monitoring.alert_thresholds);
-        let own_thresholds = thresholds.iter().map(|(key, value)| {
-            let said = self.said.get("monitoring").and_then(|said| said.get("alert_thresholds")).and_then(|said| said.get(key));
-            of("monitoring.alert_thresholds", key, value, said.is_some())
-        });
-        let own_watch: Vec<Setting> = own_watch.chain(own_thresholds).collect();
-        let rest = policy.iter().filter(|(key, _)| !shared.contains(&key.as_str()));
+        // What `monitoring` says of the policy is told there.
+        let shared = names::ALIKE.map(|(one, other)| if one.starts_with("monitoring.") { other } else { "" });
+        let rest = policy.iter().filter(|(key, _)| !shared.contains(&format!("policy.{key}").as_str()));
         let workers = self.workers.iter().map(|worker| Setting {
             name: format!("workers.{}", worker.external_id.as_deref().unwrap_or_default()),
             value: Some(workers::told(worker)),
@@ -377,7 +377,7 @@ impl Config {
                 };
                 types.iter().flat_map(own).collect()
             }
-            value => vec![of("policy", key, value, self.says("policy", key))],
+            value => vec![of("policy", key, value, names::says_either(&self.said, &format!("policy.{key}")))],
         });
         let law = Setting {
             name: "constitution".into(),
@@ -400,8 +400,23 @@ impl Config {
             said: self.says("webhooks", key),
         });
         let mail = mail::settings(self.mail.as_ref(), |key| self.says("mail", key));
-        watched.chain(own_watch).chain(of_house).chain([law, log, reach]).chain(hooks).chain(mail).chain(workers).collect()
+        parts.chain(of_house).chain([law, log, reach]).chain(hooks).chain(mail).chain(workers).collect()
     }
+}
+
+/// The plain values of a value, each with its name and as it would be written.
+fn collect(name: &str, value: Value, parts: &mut Vec<(String, Option<String>)>) {
+    let value = match value {
+        Value::Object(fields) => {
+            return fields.into_iter().for_each(|(key, field)| collect(&format!("{name}.{key}"), field, parts));
+        }
+        // It is written small in this section.
+        Value::String(text) if name == "task_execution.default_mode" => Some(text.to_ascii_lowercase()),
+        Value::String(text) => Some(text),
+        Value::Null => None,
+        other => Some(other.to_string()),
+    };
+    parts.push((name.to_owned(), value));
 }
 
 /// Whether a text names a host and a port.
@@ -503,10 +518,24 @@ mod tests {
             ("limits:\n  body_max: much\n", ["line 2", "64MiB", "512KiB"]),
             ("limits:\n  bodies: 2\n", ["line 2", "bodies", "body_max"]),
             ("monitoring:\n  escalation_strategy: shout\n", ["line 2", "shout", "mark_stalled"]),
-            ("policy:\n  lease: 10ms\n", ["policy.lease", "10ms", "500ms"]),
+            ("policy:\n  lease: 10ms\n", ["line 2: policy.lease", "10ms", "500ms"]),
+            ("task_execution:\n  max_concurrent_tasks: 0\n", ["line 2", "max_concurrent_tasks is 0", "1 to 1000"]),
+            ("task_execution:\n  default_mode: fast\n", ["line 2", "fast", "dry_run"]),
+            ("task_execution:\n  default_timeout: 1ms\n", ["line 2: task_execution.default_timeout", "1ms", "500ms"]),
+            ("task_execution:\n  resource_limits:\n    max_gpus: 1\n", ["line 3", "max_gpus", "max_cpu_cores"]),
+            ("task_execution:\n  monitoring:\n    alert_thresholds:\n      memory_warning: 180%\n", ["line 4", "180%", "80%"]),
+            ("task_execution:\n  monitoring:\n    progress_interval: 1ms\n", ["line 3", "progress_interval", "1s to 1h"]),
+            ("policy:\n  gate_wait: 5m\ntask_execution:\n  quality_gate_timeout: 9m\n", ["line 4", "one number", "gate_wait"]),
+            (
+                "monitoring:\n  metrics_retention: 5d\ntask_execution:\n  monitoring: {metrics_retention: 9d}\n",
+                ["line 4", "one number", "monitoring.metrics_retention"],
+            ),
             ("policy:\n  confidence_min: 3\n", ["policy.confidence_min", "3", "0 to 1"]),
-            ("monitoring:\n  pending_timeout_seconds: 0\n", ["pending_timeout_seconds", "is 0", "1 to 31536000"]),
-            ("monitoring:\n  progress_interval: 1ms\n", ["progress_interval", "1ms", "1s to 1h"]),
+            (
+                "monitoring:\n  pending_timeout_seconds: 0\n",
+                ["line 2: monitoring.pending_timeout_seconds", "is 0", "1 to 31536000"],
+            ),
+            ("monitoring:\n  progress_interval: 1ms\n", ["line 2: monitoring.progress_interval", "1ms", "1s to 1h"]),
             ("monitoring:\n  alert_thresholds:\n    memory_warning: much\n", ["line 3", "much", "80%"]),
             ("policy:\n  stall_after: 5m\nmonitoring:\n  pending_timeout_seconds: 9\n", ["stall_after", "one number", "pending"]),
         ] {

@@ -2,6 +2,7 @@
 //! be tested without a database, and the engine can change without it.
 
 use crate::api::{Answer, Api, ApiError, Kind};
+use crate::config::{Reloaded, Reloader};
 use ephor_core::agent::Registration;
 use ephor_core::id::AgentId;
 use ephor_core::policy::Policy;
@@ -77,6 +78,9 @@ pub trait Served: Send + Sync {
     /// Resolves when it can go on no longer, with the reason.
     fn broken(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>>;
 
+    /// Reads the configuration anew; what may change in flight does. A file that makes no sense changes nothing, and is told.
+    fn reload(&self) -> Answer<'_, Reloaded>;
+
     /// Takes no more requests, lets those under way and running work end, and lets go of the database.
     fn stop(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
@@ -132,6 +136,28 @@ pub struct Serving {
     pub watch: crate::config::Watch,
     /// Agents it knows from its start on, each with a name of its own.
     pub workers: Arc<[Registration]>,
+    /// Reads its configuration anew.
+    pub config: ConfigSource,
+}
+
+/// Where a server's configuration comes from, to be read anew.
+#[derive(Clone, Default)]
+pub struct ConfigSource(pub(crate) Option<Arc<Reloader>>);
+
+impl std::fmt::Debug for ConfigSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ConfigSource").field(&self.0.is_some()).finish()
+    }
+}
+
+impl PartialEq for ConfigSource {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
 }
 
 /// Where the engine is.

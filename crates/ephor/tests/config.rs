@@ -266,3 +266,209 @@ fn the_log_tells_what_is_not_the_usual_way_and_all_of_it_where_that_is_asked_for
         assert_eq!(of("SCHEDULED").is_empty(), !all, "{level}: {log}");
     }
 }
+
+/// The block of docs/operations.md that shows the section `task_execution`.
+fn documented_execution() -> String {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md")).unwrap();
+    let (_, from) = page.split_once("```yaml configuration task_execution\n").expect("the page shows the section");
+    from.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn every_key_of_task_execution_is_read_shown_and_in_force() {
+    let house = House::new();
+    // As it is documented it is what stands by default.
+    std::fs::write(house.path("documented.yaml"), documented_execution()).unwrap();
+    let documented = listed(house.ephor(&["config", "list", "--json", "--config", "documented.yaml"]));
+    let default = listed(house.ephor(&["config", "list", "--json"]));
+    let keys = [
+        "default_mode",
+        "max_concurrent_tasks",
+        "default_timeout",
+        "quality_gate_timeout",
+        "resource_limits.max_cpu_cores",
+        "resource_limits.max_memory_mb",
+        "resource_limits.max_storage_gb",
+        "monitoring.progress_interval",
+        "monitoring.metrics_retention",
+        "monitoring.alert_thresholds.duration_warning",
+        "monitoring.alert_thresholds.memory_warning",
+        "monitoring.alert_thresholds.error_rate_warning",
+    ];
+    for key in keys {
+        let name = format!("task_execution.{key}");
+        assert_eq!(documented(&name).0, default(&name).0, "{key}");
+        assert_eq!((documented(&name).1, default(&name).1), ("file documented.yaml".into(), "default".into()), "{key}");
+    }
+    // Said otherwise, it is otherwise: a number of the policy under both of its names.
+    let said = "task_execution:\n  default_mode: strict\n  max_concurrent_tasks: 3\n  default_timeout: 7m\n  quality_gate_timeout: 8m\n  \
+                resource_limits:\n    max_cpu_cores: 2\n    max_memory_mb: 1024\n    max_storage_gb: 5\n  monitoring:\n    \
+                progress_interval: 3s\n    metrics_retention: 9d\n    alert_thresholds:\n      duration_warning: 2h\n      \
+                memory_warning: 70%\n      error_rate_warning: 2.5%\n";
+    std::fs::write(house.path("ephor.yaml"), said).unwrap();
+    let shown = listed(house.ephor(&["config", "list", "--json"]));
+    for (name, value) in [
+        ("task_execution.default_mode", "strict"),
+        ("policy.default_mode", "STRICT"),
+        ("task_execution.max_concurrent_tasks", "3"),
+        ("policy.attempt_timeout", "7m"),
+        ("policy.gate_wait", "8m"),
+        ("task_execution.resource_limits.max_memory_mb", "1024"),
+        ("task_execution.monitoring.metrics_retention", "9d"),
+        ("task_execution.monitoring.alert_thresholds.error_rate_warning", "2.5%"),
+    ] {
+        assert_eq!(shown(name).0, value, "{name}");
+    }
+    // In force: the mode of a task that does not say, how long is waited, what one task may ask for, and what is watched.
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let task = |id: &str| house.json(&["api", "GET", &format!("/api/v1/tasks/{id}"), "--server", &server.url]);
+    let plain = task(&house.submit(&server, &json!({"title": "x", "action": "do"})));
+    assert_eq!((plain["execution_mode"].as_str(), plain["autonomy"].as_str()), (Some("STRICT"), Some("ASSISTED")));
+    let auto = task(&house.submit(&server, &json!({"title": "x", "action": "do", "execution_mode": "AUTO"})));
+    assert_eq!(auto["execution_mode"], "AUTO");
+    let asks = json!({"cpu_cores": 3, "memory_mb": 2048, "storage_gb": 6});
+    let greedy = json!({"title": "x", "action": "do", "execution_mode": "AUTO", "resource_limits": asks});
+    let greedy = task(&house.submit(&server, &greedy))["findings"].to_string();
+    for (what, asked, most) in [("cpu_cores", "3", "2"), ("memory_mb", "2048", "1024"), ("storage_gb", "6", "5")] {
+        assert!(greedy.contains(&format!("{what} is {asked}; one task may use {most} here")), "{what}: {greedy}");
+    }
+    let waits = house.json(&["api", "GET", "/api/v1/lifecycle", "--server", &server.url]);
+    let waits: Vec<&Value> = waits.as_array().unwrap().iter().filter_map(|stage| stage["waits"].as_array()).flatten().collect();
+    let limit = |policy: &str| waits.iter().find(|wait| wait["policy"] == policy).map(|wait| wait["limit"].clone());
+    assert_eq!((limit("attempt_timeout"), limit("gate_wait")), (Some(json!("7m")), Some(json!("8m"))), "{waits:?}");
+    let figures =
+        |window: &str| house.run(&["api", "GET", &format!("/api/v1/admin/metrics?window={window}"), "--server", &server.url]);
+    assert!(!figures("10d").status.success());
+    let told: Value = serde_json::from_slice(&figures("9d").stdout).unwrap();
+    let threshold = |name: &str| {
+        told["alerts"].as_array().unwrap().iter().find(|alert| alert["name"] == name).map(|a| a["threshold"].clone())
+    };
+    for (name, value) in [("duration_warning", "2h"), ("memory_warning", "70%"), ("error_rate_warning", "2.5%")] {
+        assert_eq!(threshold(name), Some(json!(value)), "{told}");
+    }
+}
+
+#[test]
+fn a_file_is_checked_by_itself_and_what_is_wrong_is_told_with_its_line() {
+    let house = House::new();
+    let check = |file: &str| house.run(&["config", "check", file]);
+    std::fs::write(house.path("good.yaml"), documented()).unwrap();
+    let good = check("good.yaml");
+    assert!(good.status.success() && text(&good.stderr).contains("makes sense"), "{}", text(&good.stderr));
+    for (wrong, parts) in [
+        ("policy:\n  lease: 1ms\n", ["line 2", "policy.lease", "500ms"]),
+        ("# x\ntask_execution:\n  monitoring:\n    alert_thresholds: {memory_warning: 180}\n", ["line 4", "180", "80%"]),
+        (
+            "# x\nworkers:\n  - {id: a, capabilities: [x]}\n  - id: b\n    capabilities: []\n",
+            ["line 4", "workers[1]", "capabilities"],
+        ),
+        ("webhooks: {}\nmail:\n  host: mail.example\n", ["line 2", "mail.from", "missing"]),
+        ("\nconstitution: none.yaml\n", ["line 2", "constitution", "none.yaml"]),
+        ("policy:\n  by_type:\n    INVOICE:\n      max_retries: 5000\n", ["line 4", "max_retries", "1000"]),
+        ("monitoring:\n  enabled: true\n  pending_timeout_seconds: 0\n", ["line 3", "is 0", "31536000"]),
+        ("workers:\n  - id: w\n", ["line 2", "capabilities", ""]),
+        ("colour: red\n", ["line 1", "colour", "task_execution"]),
+    ] {
+        std::fs::write(house.path("wrong.yaml"), wrong).unwrap();
+        let told = check("wrong.yaml");
+        assert_eq!(told.status.code(), Some(1), "{wrong}");
+        for part in parts {
+            assert!(text(&told.stderr).contains(part), "{part:?} is missing in {}", text(&told.stderr));
+        }
+    }
+    assert_eq!(check("missing.yaml").status.code(), Some(3));
+}
+
+#[test]
+fn a_running_server_reads_its_file_anew_by_command_and_by_signal_and_a_bad_one_changes_nothing() {
+    let house = House::new();
+    let write = |said: &str| std::fs::write(house.path("ephor.yaml"), said).unwrap();
+    write("policy:\n  max_retries: 2\n");
+    let mut server = house.serve("127.0.0.1:0", &["--no-agents", "--log-file", "server.json", "--log-format", "json"]);
+    let retries = |server: &common::Server| {
+        let task = house.submit(server, &json!({"title": "x", "action": "do"}));
+        house.json(&["api", "GET", &format!("/api/v1/tasks/{task}"), "--server", &server.url])["max_retries"].as_u64().unwrap()
+    };
+    assert_eq!(retries(&server), 2);
+    // Nobody without the right to administer.
+    let stranger = house.run(&["api", "POST", "/api/v1/config/reload", "-d", "{}", "--server", &server.url]);
+    assert!(!stranger.status.success() && text(&stranger.stderr).contains("key"), "{}", text(&stranger.stderr));
+
+    write(
+        "policy:\n  max_retries: 3\nlimits:\n  streams: 9\nlog:\n  file: other.log\nworkers:\n  - {id: late, capabilities: [x]}\n",
+    );
+    let done = house.json(&["config", "reload", "--json"]);
+    assert_eq!(done["changed"], json!(["policy.max_retries", "workers.late"]), "{done}");
+    assert!(done["file"].as_str().unwrap().ends_with("ephor.yaml"), "{done}");
+    assert_eq!(done["needs_restart"], json!(["limits.streams", "log.file"]), "{done}");
+    assert_eq!(retries(&server), 3);
+    let agents = house.json(&["api", "GET", "/api/v1/agents", "--server", &server.url]);
+    assert!(agents.to_string().contains("late"), "{agents}");
+
+    write("policy:\n  max_retries: 9\n  leese: 30s\n");
+    let refused = house.run(&["config", "reload"]);
+    assert_ne!(refused.status.code(), Some(0));
+    assert!(text(&refused.stderr).contains("line 3") && text(&refused.stderr).contains("leese"), "{}", text(&refused.stderr));
+    assert_eq!(retries(&server), 3);
+
+    let hang_up = |server: &common::Server| {
+        let pid = server.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    };
+    let log_says = |what: &str| {
+        let log = std::fs::read_to_string(house.path("server.json")).unwrap_or_default();
+        log.lines().any(|line| line.contains(what))
+    };
+    let until = |what: &dyn Fn() -> bool| {
+        for _ in 0..400 {
+            if what() {
+                return true;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(25));
+        }
+        false
+    };
+    // The bad file, by signal: the server goes on, and the log says why.
+    let before = std::fs::read_to_string(house.path("server.json")).unwrap().matches("stays as it was").count();
+    hang_up(&server);
+    let counted = || std::fs::read_to_string(house.path("server.json")).unwrap().matches("stays as it was").count() > before;
+    assert!(until(&counted) && log_says("leese"));
+    assert_eq!(retries(&server), 3);
+    write("policy:\n  max_retries: 4\n");
+    hang_up(&server);
+    assert!(until(&|| retries(&server) == 4));
+    // What is watched, and what binds: also where the file names the same document with another text.
+    let law = |rules: &str| {
+        let document = format!("constitution: house\narticles:\n  - id: house\n    title: House\n    rules:\n{rules}");
+        std::fs::write(house.path("law.yaml"), document).unwrap();
+    };
+    let figures =
+        |window: &str| house.run(&["api", "GET", &format!("/api/v1/admin/metrics?window={window}"), "--server", &server.url]);
+    law("      - {at: [admission], when: 'task.title == \"never\"', verdict: DENY, message: never again}\n");
+    assert!(!figures("40d").status.success());
+    write("policy:\n  max_retries: 4\nconstitution: law.yaml\ntask_execution:\n  monitoring: {metrics_retention: 50d}\n");
+    let done = house.json(&["config", "reload", "--json"]);
+    let both = ["monitoring.metrics_retention", "task_execution.monitoring.metrics_retention"];
+    assert_eq!(done["changed"], json!(["constitution", both[0], both[1]]), "{done}");
+    assert_eq!(done["needs_restart"], json!([]), "{done}");
+    assert!(figures("40d").status.success(), "{}", text(&figures("40d").stderr));
+    let submits = |title: &str| {
+        let wish = json!({"title": title, "action": "do"}).to_string();
+        house.run(&["api", "POST", "/api/v1/tasks", "-d", &wish, "--server", &server.url]).status.success()
+    };
+    assert!(!submits("never") && submits("now"));
+    law("      - {at: [admission], when: 'task.title == \"now\"', verdict: DENY, message: not now}\n");
+    assert_eq!(house.json(&["config", "reload", "--json"])["changed"], json!(["constitution"]));
+    assert!(submits("never") && !submits("now"));
+    // A document that makes no sense changes nothing either.
+    law("      - {at: [admission], when: 'task.', verdict: DENY, message: x}\n");
+    write("policy:\n  max_retries: 7\nconstitution: law.yaml\n");
+    let refused = house.run(&["config", "reload"]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("line 3: constitution"), "{}", text(&refused.stderr));
+    assert_eq!((submits("now"), retries(&server)), (false, 4));
+    // A file that is gone is no wish for the defaults.
+    std::fs::remove_file(house.path("ephor.yaml")).unwrap();
+    assert_ne!(house.run(&["config", "reload"]).status.code(), Some(0));
+    assert_eq!(retries(&server), 4);
+    server.kill();
+}

@@ -63,7 +63,7 @@ fn a_request_is_read_in_either_case_and_its_free_json_is_left_alone() {
               "retryPolicy":{"maxAttempts":2,"neverOn":["bad-input"]},"gates":[{"kind":"code_style"}]}]}}"#,
     );
     let request = &imported.requests[0];
-    assert_eq!((request.priority, request.execution_mode), (Priority::High, ExecutionMode::DryRun));
+    assert_eq!((request.priority, request.execution_mode), (Priority::High, Some(ExecutionMode::DryRun)));
     assert_eq!(request.payload, serde_json::json!({"invoiceAmount": {"dueDate": 1}}));
     let step = &plan(&imported).steps[0];
     assert_eq!((step.id.as_deref(), step.depends_on.as_slice()), (Some("7"), &["1".to_owned()][..]));

@@ -48,7 +48,14 @@ pub struct TaskRequest {
 impl From<TaskRequest> for Request {
     fn from(task: TaskRequest) -> Self {
         let TaskRequest { description, execution_mode, priority, requirements, context } = task;
-        Self { description: Some(description), execution_mode, priority, requirements, payload: context, ..Self::default() }
+        Self {
+            description: Some(description),
+            execution_mode: Some(execution_mode),
+            priority,
+            requirements,
+            payload: context,
+            ..Self::default()
+        }
     }
 }
 

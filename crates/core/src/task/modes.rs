@@ -14,7 +14,7 @@ impl Task {
             return;
         }
         match self.facts.mode {
-            ExecutionMode::DryRun => request.execution_mode = ExecutionMode::DryRun,
+            ExecutionMode::DryRun => request.execution_mode = Some(ExecutionMode::DryRun),
             ExecutionMode::Auto | ExecutionMode::Strict => request.autonomy = Some(Autonomy::Suggestion),
         }
     }

@@ -119,7 +119,7 @@ fn failed(item: &WorkItem) -> Report {
 /// the clock knows.
 pub(crate) async fn waiting(folder: &Path) {
     let house = House::new(folder, "i").await;
-    let strict = |n: usize| Request { execution_mode: ephor_core::spec::ExecutionMode::Strict, ..request(n) };
+    let strict = |n: usize| Request { execution_mode: Some(ephor_core::spec::ExecutionMode::Strict), ..request(n) };
     let mut count = 0;
     for more in [100, WAITING - 100] {
         let all: Vec<Request> = (count..count + more).map(strict).collect();

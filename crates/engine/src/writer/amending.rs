@@ -24,6 +24,8 @@ pub(super) struct Standing {
     state: Arc<Constitution>,
     hash: [u8; 32],
     law: Option<Arc<Law>>,
+    /// How often the numbers of the house had been exchanged when they were taken over last.
+    exchanged: u64,
 }
 
 /// The constitution where a batch has touched it.
@@ -40,7 +42,7 @@ pub(super) struct TouchedConstitution {
 impl Standing {
     pub(super) fn new(house: Arc<House>) -> Self {
         let law = house.policy().law.clone();
-        Self { house, state: Arc::default(), hash: GENESIS, law }
+        Self { house, state: Arc::default(), hash: GENESIS, law, exchanged: 0 }
     }
 }
 
@@ -82,19 +84,14 @@ impl<S: Store> Writer<S> {
             Some(paper) => Some(law_of(&paper.text, state.version)?),
             None => Some(configured.clone()),
         };
-        let shipped = configured.digest() == Law::shipped().digest();
-        let from = if shipped { AdoptedFrom::Shipped } else { AdoptedFrom::File };
-        let paper = configured.paper();
-        if let Some(paper) = paper.clone().filter(|_| shipped && state.in_force.is_none()) {
-            state.assume(paper);
+        if configured.digest() == Law::shipped().digest() && state.in_force.is_none() {
+            configured.paper().into_iter().for_each(|paper| state.assume(paper));
         }
         self.standing.state = Arc::new(state);
         self.standing.hash = hash;
         self.standing.law = law;
         self.obey_what_stands();
-        if let Some(paper) = paper {
-            let job =
-                Job::Constitution { command: ConstitutionCommand::Configure { paper, from }, actor: Actor::human("operator") };
+        if let Some(job) = configuring(&configured) {
             self.batch(&mut Jobs::from([(0, job)]), now, mono)?;
         }
         Ok(())
@@ -108,8 +105,17 @@ impl<S: Store> Writer<S> {
 
     /// The law that is written counts, and everybody may see it.
     fn obey_what_stands(&mut self) {
-        self.policy = house::under(&self.policy, self.standing.law.clone());
-        self.standing.house.put(self.standing.state.clone(), self.policy.clone());
+        let law = self.standing.law.clone();
+        self.policy = house::under(&self.policy, law.clone());
+        self.standing.house.put(self.standing.state.clone(), law);
+    }
+
+    /// Takes over the numbers of the house where others have taken their place; a batch that begins is decided by them.
+    pub(super) fn take_numbers_over(&mut self) {
+        let exchanged = self.standing.house.exchanged();
+        if std::mem::replace(&mut self.standing.exchanged, exchanged) != exchanged {
+            self.policy = house::under(&self.standing.house.policy(), self.policy.law.clone());
+        }
     }
 
     pub(super) fn amend(
@@ -185,6 +191,13 @@ impl TouchedConstitution {
     fn state_is(&self, standing: &Standing) -> bool {
         self.state.version == standing.state.version
     }
+}
+
+/// Lets the document that a configuration names count where it may.
+pub(crate) fn configuring(law: &Law) -> Option<Job> {
+    let from = if law.digest() == Law::shipped().digest() { AdoptedFrom::Shipped } else { AdoptedFrom::File };
+    let command = ConstitutionCommand::Configure { paper: law.paper()?, from };
+    Some(Job::Constitution { command, actor: Actor::human("operator") })
 }
 
 /// A document that was in order when it was accepted.

@@ -313,13 +313,14 @@ async fn lend(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let out = absolute(&args.out)?;
     let read = args.read.iter().map(absolute).collect::<Result<_, _>>()?;
     let config = cx.config()?;
+    let agents = Some(args.concurrency.unwrap_or(config.task_execution.max_concurrent_tasks));
     let lending = Lending {
         name: external_id.clone(),
         external_id,
         capabilities: args.capabilities,
         // A folder of this process: two of them on one machine do not meet.
         work: std::env::temp_dir().join(format!("ephor-agent-{}", std::process::id())),
-        workshop: Workshop { agents: args.concurrency, read, out, reach: config.reach, mail: config.mail },
+        workshop: Workshop { agents, read, out, reach: config.reach, mail: config.mail },
     };
     let work = lending.work.clone();
     let mut lent = cx.host.lend(&cx.place(), lending).await?;

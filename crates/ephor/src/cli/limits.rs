@@ -106,7 +106,7 @@ impl LimitArgs {
     }
 
     /// Each with its value on this address, and whether somebody said so.
-    pub(super) fn rows(&self, listen: SocketAddr) -> Vec<(&'static str, String, bool)> {
+    pub(crate) fn rows(&self, listen: SocketAddr) -> Vec<(&'static str, String, bool)> {
         let limits = self.on(listen);
         let rate = limits.requests_per_s.map_or_else(|| "no limit".into(), |rate| rate.to_string());
         let patience = WireDuration { ms: u64::try_from(limits.patience.as_millis()).unwrap_or(u64::MAX) };

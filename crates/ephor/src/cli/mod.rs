@@ -184,7 +184,7 @@ enum Command {
     /// Name settings, and choose among them
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
-    /// Show the settings
+    /// Show the settings, check a configuration file, have a server read it anew
     #[command(subcommand)]
     Config(profile::ConfigCommand),
     /// Write what a shell needs to complete commands
@@ -312,7 +312,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Agent(command) => agent::run(command, cx).await,
         Command::Api(args) => raw::run(args, cx).await,
         Command::Profile(command) => profile::run(command, cx),
-        Command::Config(command) => profile::config(&command, cx),
+        Command::Config(command) => profile::config(&command, cx).await,
         Command::Completion(args) => Ok(papers::completion(&args, Cli::command(), cx)),
         Command::Man(args) => papers::man(&args, Cli::command(), cx),
         Command::Breaker(command) => breaker::run(command, cx).await,

@@ -7,10 +7,11 @@ use super::settings::{Origin, Profile, Profiles, Setting};
 use super::table::{self, cell, column, maybe};
 use super::{Cx, words};
 use crate::api::{ApiError, Kind};
-use crate::config::Config;
+use crate::config::{Config, Reloaded};
 use clap::Subcommand;
 use serde::Serialize;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProfileCommand {
@@ -45,6 +46,13 @@ pub(super) enum ConfigCommand {
         /// Its name, as the list has it: policy.lease
         name: String,
     },
+    /// Check a configuration file: what is wrong is told with its line
+    Check {
+        /// The file; that of `--config`, or ephor.yaml, where it is missing
+        file: Option<PathBuf>,
+    },
+    /// Have a running server read its configuration file anew
+    Reload,
     /// Change one value of the configuration of an engine in this folder; comments and everything else in the file stay
     Set {
         /// Its name: policy.lease, limits.streams, log.file
@@ -154,15 +162,44 @@ struct Said<'a> {
     from: String,
 }
 
-pub(super) fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+pub(super) async fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     match command {
         ConfigCommand::List => list_config(None, cx),
         ConfigCommand::Get { name } => list_config(Some(name), cx),
+        ConfigCommand::Check { file } => {
+            let named = file.clone().or_else(|| cx.globals.config.clone().filter(|file| !file.as_os_str().is_empty()));
+            let config = match &named {
+                Some(file) => Config::read(file)?,
+                None => Config::find(None)?,
+            };
+            let said = config.settings().iter().filter(|setting| setting.said).count();
+            cx.say(match &config.file {
+                Some(file) => format!("{} makes sense; it says {said} values", file.display()),
+                None => format!("there is no {}; everything stands as by default", crate::config::FILE),
+            });
+            Ok(Exit::Done)
+        }
+        ConfigCommand::Reload => {
+            let client = cx.host.server(&cx.place()).await?;
+            let done: Reloaded = client.reload_config().await.map_err(crate::remote::told)?;
+            match cx.output().is_json() {
+                true => cx.terminal.out.line(table::json(&done)),
+                false => cx.say(serve::told(&done)),
+            }
+            Ok(Exit::Done)
+        }
         ConfigCommand::Set { name, value } => {
             let named = cx.globals.config.clone().filter(|file| !file.as_os_str().is_empty());
             let file = named.unwrap_or_else(|| crate::config::FILE.into());
             Config::set(&file, name, value)?;
-            cx.say(format!("{name} is set in {}; a server that runs goes by it once it is started again", file.display()));
+            cx.say(format!(
+                "{name} is set in {}; {}",
+                file.display(),
+                match Config::is_live(name) {
+                    true => "a server that runs goes by it after ephor config reload",
+                    false => "a server that runs goes by it once it is started again",
+                }
+            ));
             Ok(Exit::Done)
         }
     }

@@ -64,8 +64,9 @@ pub(super) async fn run(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure>
     }
     let jobs = read(&args, &path, &out, cx)?;
     let config = cx.config()?;
+    let agents = Some(args.agents.unwrap_or(config.task_execution.max_concurrent_tasks));
     let (reach, mail) = (config.reach, config.mail);
-    let work = Workshop { agents: args.agents, read: vec![here, out.clone()], out: out.clone(), reach, mail };
+    let work = Workshop { agents, read: vec![here, out.clone()], out: out.clone(), reach, mail };
     let no_progress = args.no_progress;
     let (followed, outputs, now) = cx
         .with_api(Need::Work(work), async |cx, api| {

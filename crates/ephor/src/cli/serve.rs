@@ -3,13 +3,16 @@
 use super::Cx;
 use super::failure::{Exit, Failure};
 use super::limits::LimitArgs;
-use crate::host::{Serving, Workshop};
+use crate::config::{Reloaded, Reloader};
+use crate::host::{ConfigSource, Serving, Workshop};
 use crate::http::POLL_INTERVAL_S;
 use crate::logs;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, value_parser};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The port of the sources (S4-63).
 const PORT: u16 = 4000;
@@ -68,6 +71,10 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let config = cx.config()?;
+    let named = cx.globals.config.clone().filter(|file| !file.as_os_str().is_empty());
+    let reloader = Arc::new(Reloader::new(named, config.clone()));
+    // From now on it is no reason to end.
+    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| Failure::file(Path::new("SIGHUP"), &error))?;
     let log_file = args.log_file.filter(|file| !file.as_os_str().is_empty()).or(config.log_file);
     logs::start(args.log_format, log_file.as_deref())
         .map_err(|error| Failure::file(log_file.as_deref().unwrap_or(Path::new("standard error")), &error))?;
@@ -78,7 +85,7 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
     };
     let listen = listening(args.listen)?;
     let workshop = (!args.no_agents).then_some(Workshop {
-        agents: args.agents,
+        agents: Some(args.agents.unwrap_or(config.task_execution.max_concurrent_tasks)),
         read: args.read,
         out: args.out,
         reach: config.reach,
@@ -96,6 +103,7 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
         watch: config.monitoring.watch(),
         hooks: config.hooks,
         workers: config.workers,
+        config: ConfigSource(Some(reloader)),
     };
     let served = cx.host.serve(&cx.house()?, serving).await?;
     cx.terminal.out.line(format!("listening on http://{}", served.address()));
@@ -105,9 +113,15 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
         tell(cx, "everything is held: see ephor hold list; go on with ephor hold release, or ephor hold lift".into());
     }
     tell(cx, format!("the operator's token is in {}", served.token_file().display()));
-    let why = tokio::select! {
-        why = served.broken() => Some(why),
-        () = cx.terminal.interrupts.next() => None,
+    let why = loop {
+        tokio::select! {
+            why = served.broken() => break Some(why),
+            () = cx.terminal.interrupts.next() => break None,
+            Some(()) = hang_up.recv() => {
+                // The log says what came of it.
+                let _told = served.reload().await;
+            }
+        }
     };
     tell(cx, "stopping".into());
     served.stop().await;
@@ -115,6 +129,18 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
         Some(why) => Err(crate::api::ApiError::new(crate::api::Kind::Failed, "STOPPED", why).into()),
         None => Ok(Exit::Done),
     }
+}
+
+/// What became of a configuration that was read anew, in one sentence.
+pub(super) fn told(done: &Reloaded) -> String {
+    let Reloaded { file: _, changed, needs_restart, refused } = done;
+    let part = |before: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!("; {before}: {}", names.join(", ")),
+    };
+    let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
+    let (later, refused) = (part("after a restart", needs_restart), part("refused", refused));
+    format!("the configuration was read anew; in force now: {changed}{later}{refused}")
 }
 
 /// Where a server listens that is told this, or nothing.

@@ -360,7 +360,7 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         description: args.description,
         task_type: args.task_type,
         priority: args.priority.unwrap_or_default(),
-        execution_mode: args.mode.unwrap_or_default(),
+        execution_mode: args.mode,
         autonomy: args.autonomy,
         requirements: args.requirements,
         tags: args.tags,

@@ -30,6 +30,21 @@ async fn run(world: &Arc<World>, path: &std::path::Path, more: &[&str]) -> Ran {
     ephor(world, false, &line).await
 }
 
+#[tokio::test(start_paused = true)]
+async fn how_much_the_built_in_agents_do_at_once_stands_in_the_configuration_and_a_flag_outranks_it() {
+    let (dir, path) = job(TWO_STEPS);
+    let config = dir.path().join("ephor.yaml");
+    std::fs::write(&config, "task_execution:\n  max_concurrent_tasks: 3\n").unwrap();
+    for (more, agents) in [(&[][..], 3), (&["--agents", "2"][..], 2)] {
+        let world = World::new();
+        let line: Vec<&str> = more.iter().copied().chain(["--config", config.to_str().unwrap()]).collect();
+        run(&world, &path, &line).await;
+        let opened = world.opened.lock().unwrap().clone();
+        let told = |need: &Need| matches!(need, Need::Work(work) if work.agents == Some(agents));
+        assert!(opened.iter().any(told), "{opened:?}");
+    }
+}
+
 #[test]
 fn the_command_line_is_sound() {
     Cli::command().debug_assert();

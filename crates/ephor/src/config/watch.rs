@@ -10,7 +10,8 @@ const INTERVAL_MS: (u64, u64) = (1_000, 3_600_000);
 const RETENTION_MS: (u64, u64) = (3_600_000, 366 * 86_400_000);
 
 /// How figures are taken, and the thresholds beyond which a server warns.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Watch {
     /// How often a server looks at what runs.
     pub progress_interval: WireDuration,
@@ -31,11 +32,11 @@ impl Default for Watch {
 }
 
 impl Watch {
-    /// What is wrong with it, with the name of the key; nothing where all is well.
-    pub(super) fn problem(&self) -> Option<String> {
+    /// What is wrong with it where it is said in this section, with the name of the key; nothing where all is well.
+    pub(super) fn problem(&self, section: &str) -> Option<String> {
         let within = |name: &str, said: WireDuration, (from, to): (u64, u64)| {
             let told = |ms| WireDuration { ms };
-            let wrong = || format!("monitoring.{name} is {said}; allowed are {} to {}", told(from), told(to));
+            let wrong = || format!("{section}.{name} is {said}; allowed are {} to {}", told(from), told(to));
             (!(from..=to).contains(&said.ms)).then(wrong)
         };
         within("progress_interval", self.progress_interval, INTERVAL_MS)

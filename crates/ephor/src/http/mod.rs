@@ -12,6 +12,7 @@ mod auth;
 mod body;
 mod breakers;
 mod case;
+mod config;
 mod constitution;
 mod crash;
 mod dashboard;
@@ -80,6 +81,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(stream::routes())
         .merge(lifecycle::routes())
         .merge(constitution::routes())
+        .merge(config::routes())
         .merge(figures::routes())
         .merge(webhooks::routes())
         .merge(schedules::routes());

@@ -23,6 +23,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/api/v1/keys", Keys),
     ("POST", "/api/v1/keys", Keys),
     ("DELETE", "/api/v1/keys/{id}", Keys),
+    ("POST", "/api/v1/config/reload", Keys),
     ("GET", "/api/v1/webhooks", Hooks),
     ("POST", "/api/v1/webhooks", Hooks),
     ("GET", "/api/v1/webhooks/{id}", Hooks),
@@ -148,7 +149,8 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
 ];
 
 /// POSTs that take no `Idempotency-Key`, and why none is needed there; one that is sent is refused, for who sends it relies on it.
-const KEYLESS: [(&str, &str); 26] = [
+const KEYLESS: [(&str, &str); 27] = [
+    ("/api/v1/config/reload", "the same file read twice says the same"),
     ("/api/v1/constitution/amendments", "the same document is not proposed twice while it is open"),
     ("/api/v1/constitution/amendments/{id}/sponsor", "who stands behind an amendment does so once"),
     ("/api/v1/constitution/amendments/{id}/vote", "the last word of each voter counts"),

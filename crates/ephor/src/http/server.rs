@@ -5,7 +5,8 @@ use super::limits::{Limits, Meter, Place};
 use super::listen;
 use super::streams::Streams;
 use crate::api::{Api, ApiError, Kind};
-use crate::config::Watch;
+use crate::config::{Reloaded, Watch};
+use crate::host::ConfigSource;
 use crate::local::figures::Tally;
 use crate::local::{LocalApi, Look, keys};
 use crate::webhooks::{HookOptions, Webhooks};
@@ -41,13 +42,16 @@ pub struct ServeOptions {
     pub watch: Watch,
     /// How it tells others.
     pub hooks: HookOptions,
+    /// Reads its configuration anew.
+    pub config: ConfigSource,
 }
 
 impl ServeOptions {
     /// On an address, with this token for the operator.
     pub fn new(listen: SocketAddr, operator_token: String) -> Self {
         let (executions_poll_s, watch, hooks) = (Some(POLL_INTERVAL_S), Watch::default(), HookOptions::default());
-        Self { listen, hosts: Vec::new(), operator_token, limits: None, executions_poll_s, watch, hooks }
+        let config = ConfigSource::default();
+        Self { listen, hosts: Vec::new(), operator_token, limits: None, executions_poll_s, watch, hooks, config }
     }
 }
 
@@ -67,6 +71,7 @@ pub(crate) struct Server {
     executions_poll_s: Option<u32>,
     tally: Tally,
     webhooks: Arc<Webhooks>,
+    config: ConfigSource,
 }
 
 impl Server {
@@ -88,6 +93,7 @@ impl Server {
             stopping,
             executions_poll_s: options.executions_poll_s,
             tally,
+            config: options.config,
         }
     }
 
@@ -116,13 +122,18 @@ impl Server {
         &self.tally
     }
 
+    /// Where its configuration comes from.
+    pub(crate) fn config(&self) -> &ConfigSource {
+        &self.config
+    }
+
     /// Looks after its own figures until it stops, so that what goes beyond a threshold is told also where nobody asks.
     async fn watch(self: Arc<Self>) {
         loop {
             tokio::select! {
                 biased;
                 () = self.stopping() => return self.webhooks.stop(),
-                () = tokio::time::sleep(self.tally.interval()) => {}
+                () = self.tally.next_look() => {}
             }
             let server = self.clone();
             let looked = crate::local::blocking(move || server.tally.look(&server.engine)).await;
@@ -227,9 +238,15 @@ pub struct Running {
     pub login: String,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
+    server: Arc<Server>,
 }
 
 impl Running {
+    /// Reads the configuration anew; what may change in flight does.
+    pub(crate) async fn reload(&self) -> Result<Reloaded, ApiError> {
+        self.server.reload().await
+    }
+
     /// Takes no more requests, lets those under way end, and returns; after some seconds it no longer waits for them.
     pub async fn stop(self) {
         self.stop.send_replace(true);
@@ -267,8 +284,8 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Running, Api
     let server = Arc::new(server);
     server.webhooks.start().await?;
     tokio::spawn(server.clone().watch());
-    let serving = tokio::spawn(listen::run(listener, super::router(server), limits, stopping));
-    Ok(Running { address, login, stop, serving })
+    let serving = tokio::spawn(listen::run(listener, super::router(server.clone()), limits, stopping));
+    Ok(Running { address, login, stop, serving, server })
 }
 
 /// Where a browser on this machine finds it: an address that stands for all of them is none to visit.

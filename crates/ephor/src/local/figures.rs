@@ -21,8 +21,9 @@ use ephor_engine::figures::{Counts, Fold};
 use ephor_engine::store::Reader;
 use ephor_engine::{Engine, Gauges};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use watch::Alerts;
 
@@ -52,7 +53,9 @@ pub(crate) struct Scope {
 
 /// What is known of an engine's figures.
 pub(crate) struct Tally {
-    watch: Watch,
+    watch: RwLock<Watch>,
+    /// Somebody waits for the next look who has to wait otherwise now.
+    rewatched: Notify,
     began: Instant,
     /// The position at the start: what is behind it counts since then.
     start: u64,
@@ -96,7 +99,8 @@ impl Tally {
     /// Of an engine that has come to this position.
     pub(crate) fn new(watch: Watch, start: u64) -> Self {
         Self {
-            watch,
+            watch: RwLock::new(watch),
+            rewatched: Notify::new(),
             start,
             began: Instant::now(),
             fold: Mutex::default(),
@@ -106,9 +110,31 @@ impl Tally {
         }
     }
 
-    /// How often somebody has to look, that alerts are told in time.
-    pub(crate) fn interval(&self) -> Duration {
-        Duration::from_millis(self.watch.progress_interval.ms)
+    /// Resolves when it is time to look again, that alerts are told in time.
+    pub(crate) async fn next_look(&self) {
+        let begun = Instant::now();
+        loop {
+            let interval = Duration::from_millis(self.watched().progress_interval.ms);
+            tokio::select! {
+                () = tokio::time::sleep_until(begun + interval) => return,
+                () = self.rewatched.notified() => {}
+            }
+        }
+    }
+
+    fn watched(&self) -> Watch {
+        self.watch.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Watches otherwise from now on. Where figures are to reach back farther, the past is read anew.
+    pub(crate) fn rewatch(&self, watch: Watch) {
+        let mut fold = self.fold.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.watch.write().unwrap_or_else(PoisonError::into_inner);
+        if watch.metrics_retention.ms > known.metrics_retention.ms {
+            *fold = None;
+        }
+        *known = watch;
+        self.rewatched.notify_one();
     }
 
     /// Folds what came since, at most so many events. Blocks.
@@ -118,7 +144,10 @@ impl Tally {
             let mut fold = self.fold.lock().unwrap_or_else(PoisonError::into_inner);
             let known = match fold.as_mut() {
                 Some(known) => known,
-                None => fold.insert(Fold::begin(reader, now, self.watch.metrics_retention.ms, self.start).map_err(store)?),
+                None => {
+                    let kept = self.watched().metrics_retention.ms;
+                    fold.insert(Fold::begin(reader, now, kept, self.start).map_err(store)?)
+                }
             };
             let all = known.catch_up(reader, SLICE.min(left)).map_err(store)?;
             left = left.saturating_sub(SLICE);
@@ -137,7 +166,7 @@ impl Tally {
         let fold = self.folded(&*reader, engine.now(), u64::MAX)?;
         let known = fold.as_ref().expect("it was just folded");
         let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
-        alerts.look(known, &self.watch.alert_thresholds, machine::memory_used(), engine.now());
+        alerts.look(known, &self.watched().alert_thresholds, machine::memory_used(), engine.now());
         Ok(())
     }
 
@@ -166,7 +195,7 @@ impl Tally {
     }
 
     fn window(&self, said: Option<WireDuration>) -> Result<u64, ApiError> {
-        let kept = self.watch.metrics_retention.ms;
+        let kept = self.watched().metrics_retention.ms;
         let window = said.map_or(WINDOW_MS.min(kept), |said| said.ms);
         if (1..=kept).contains(&window) {
             return Ok(window);
@@ -222,7 +251,7 @@ impl Tally {
                 oldest: standing.asking_since.map(|at| WireDuration { ms: now.since(at) }),
             },
             engine: engine.filter(|_| !scope.bound).map(|engine| self.engine_figures(engine, written, &standing)),
-            alerts: alerts.told(fold, &self.watch.alert_thresholds, machine::memory_used(), now, scope),
+            alerts: alerts.told(fold, &self.watched().alert_thresholds, machine::memory_used(), now, scope),
         })
     }
 

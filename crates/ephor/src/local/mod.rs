@@ -21,6 +21,7 @@ mod transport;
 pub(crate) use api::{LocalApi, trouble};
 pub(crate) use look::{Look, PAGE, PAGE_MAX, event_view, store};
 pub(crate) use named::{Apart, Within, only, unknown};
+pub(crate) use serve::introduce;
 pub(crate) use session::DATABASE;
 pub use session::LocalHost;
 pub(crate) use session::{blocking, builtin};

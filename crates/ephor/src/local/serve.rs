@@ -3,7 +3,8 @@
 use super::api::trouble;
 use super::session::{LocalSession, OPERATOR, Patience, database, start};
 use super::token;
-use crate::api::ApiError;
+use crate::api::{Answer, ApiError};
+use crate::config::Reloaded;
 use crate::host::{Place, Served, Serving, Session};
 use crate::http::{self, Running, ServeOptions};
 use ephor_core::agent::{AgentStatus, Registration};
@@ -51,6 +52,7 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
         executions_poll_s: serving.executions_poll_s,
         watch: serving.watch,
         hooks: (&serving.hooks).into(),
+        config: serving.config,
         ..ServeOptions::new(serving.listen, operator_token)
     };
     let running = http::serve(session.engine(), options).await?;
@@ -62,7 +64,7 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
 
 /// Makes an agent of the configuration known. One that is known with the same facts costs no event, and stays as it was left: drained,
 /// or revoked.
-async fn introduce(engine: &Engine, worker: &Registration) -> Result<(), ApiError> {
+pub(crate) async fn introduce(engine: &Engine, worker: &Registration) -> Result<(), ApiError> {
     let name = worker.external_id.as_deref().unwrap_or_default();
     let known = engine.agent_named(name).and_then(|id| engine.agent_of(id));
     match &known {
@@ -108,6 +110,10 @@ impl Served for Serves {
     fn broken(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
         let engine = self.session.engine();
         Box::pin(async move { engine.stopped().await })
+    }
+
+    fn reload(&self) -> Answer<'_, Reloaded> {
+        Box::pin(self.running.reload())
     }
 
     fn stop(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -393,6 +393,14 @@ impl Client {
         Ok(self.fetch::<Ready>(Call::at(Method::GET, ["health", "ready"])).await?.position)
     }
 
+    /// Has the server read its configuration file anew; answers with what changed, as the server tells it.
+    ///
+    /// # Errors
+    /// The server's no, among it what is wrong with the file, or that it could not be reached.
+    pub async fn reload_config<T: serde::de::DeserializeOwned>(&self) -> Result<T, ClientError> {
+        self.fetch(Call::post_once(["config", "reload"]).json(&serde_json::json!({}))).await
+    }
+
     /// Any call below the address of the server: method, path with its query, body. Answers with status, type and body; a no of the
     /// server is an error.
     ///
@@ -431,7 +439,7 @@ pub(crate) fn events(filter: &EventFilter) -> Call {
 /// Whether a POST to this path takes no `Idempotency-Key`: what is said there is harmless to say again by itself, or is never repeated.
 fn keyless(path: &str) -> bool {
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    path.contains("/work/") || path.contains("/executions/") || matches!(last, "keys" | "reset" | "logout")
+    path.contains("/work/") || path.contains("/executions/") || matches!(last, "keys" | "reset" | "reload" | "logout")
 }
 
 /// How many of a list are asked for, where somebody says: no more than a server gives.

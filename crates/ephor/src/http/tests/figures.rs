@@ -13,6 +13,7 @@ use ephor_core::work::Success;
 use ephor_engine::figures::NAMES_MAX;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const METRICS: &str = "/api/v1/admin/metrics";
 
@@ -88,6 +89,28 @@ async fn figures_equal_what_was_done() {
     let look = Look { reader: desk.engine.reader() };
     let now = again.now(&look, &desk.engine).unwrap();
     assert_eq!((now.total.submitted, now.figures.tasks.completed, now.figures.queue.oldest.is_some()), (0, 5, true));
+    // Watched otherwise: figures reach as far back as they are kept, and what was counted stays or is counted anew.
+    for (kept_ms, allowed) in [(2 * 3_600_000, false), (90 * 86_400_000, true)] {
+        again.rewatch(Watch { metrics_retention: WireDuration { ms: kept_ms }, ..Watch::default() });
+        let long = FiguresQuery { window: Some(WireDuration { ms: 60 * 86_400_000 }), ..FiguresQuery::default() };
+        let asked = again.figures(&look, Some(&desk.engine), desk.engine.now(), &long, &Scope::default());
+        assert_eq!(asked.is_ok(), allowed, "{kept_ms}");
+        let now = again.now(&look, &desk.engine).unwrap();
+        assert_eq!((now.total.submitted, now.figures.tasks.completed), (0, 5));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_the_next_look_hears_when_it_comes_sooner() {
+    let of = |ms| Watch { progress_interval: WireDuration { ms }, ..Watch::default() };
+    let tally = Tally::new(of(3_600_000), 0);
+    let begun = tokio::time::Instant::now();
+    let sooner = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        tally.rewatch(of(5_000));
+    };
+    tokio::join!(tally.next_look(), sooner);
+    assert_eq!(begun.elapsed().as_secs(), 5);
 }
 
 #[tokio::test]
