@@ -172,9 +172,8 @@ pub(super) async fn config(command: &ConfigCommand, cx: &mut Cx<'_>) -> Result<E
                 Some(file) => Config::read(file)?,
                 None => Config::find(None)?,
             };
-            let said = config.settings().iter().filter(|setting| setting.said).count();
             cx.say(match &config.file {
-                Some(file) => format!("{} makes sense; it says {said} values", file.display()),
+                Some(file) => format!("{} makes sense", file.display()),
                 None => format!("there is no {}; everything stands as by default", crate::config::FILE),
             });
             Ok(Exit::Done)

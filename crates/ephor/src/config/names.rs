@@ -42,3 +42,15 @@ pub(super) fn twice(said: &Value) -> Option<String> {
     let both = ALIKE.iter().find(|(one, other)| says(said, one) && says(said, other))?;
     Some(format!("{} and {} are one number; give one of them", both.0, both.1))
 }
+
+/// Of names that mean the same value, the one that a file says: the first of these that says one.
+pub(super) fn once(mut names: Vec<String>, files: [&Value; 2]) -> Vec<String> {
+    for (one, other) in ALIKE {
+        if [one, other].iter().all(|name| names.iter().any(|known| known == name)) {
+            let told = files.iter().flat_map(|said| [one, other].into_iter().filter(|name| says(said, name))).next();
+            let silent = if told == Some(other) { one } else { other };
+            names.retain(|name| name != silent);
+        }
+    }
+    names
+}

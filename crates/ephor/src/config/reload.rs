@@ -1,7 +1,7 @@
 //! Reading the configuration anew while a server runs. What may change in flight does so at once; of the rest it is said that it takes a
 //! restart. A file that makes no sense changes nothing.
 
-use super::Config;
+use super::{Config, names};
 use crate::api::{ApiError, Kind};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +82,7 @@ impl Reloader {
         let refused = put(&config).await?;
         let is_refused = |name: &str| refused.is_some() && name == CONSTITUTION;
         let changed = differing(&old, &new).filter(|name| is_live(name) && !is_refused(name)).collect();
+        let changed = names::once(changed, [&config.said, &last.said]);
         let needs_restart = differing(&self.first, &new).filter(|name| !is_live(name)).collect();
         let file = config.file.as_ref().map(|file| file.display().to_string());
         *last = config;

@@ -41,7 +41,7 @@ impl Server {
             Ok(Reloaded { file, changed, needs_restart, refused }) => {
                 tracing::info!(file, ?changed, ?needs_restart, ?refused, "the configuration was read anew");
             }
-            Err(error) => tracing::error!(why = %error, "the configuration stays as it was: the file makes no sense"),
+            Err(error) => tracing::error!(why = %error, "the configuration stays as it was"),
         }
         done
     }

@@ -1,7 +1,7 @@
 //! Every operation and the permission it needs: the one table to read when asking who may do what. A route that is not in it is
 //! refused to everybody, and a test compares it with the OpenAPI document in both directions.
 
-use super::auth::Permission::{self, Decide, Hooks, Keys, Open, Read, Steer, Submit, Work};
+use super::auth::Permission::{self, Configure, Decide, Hooks, Keys, Open, Read, Steer, Submit, Work};
 use super::dashboard;
 use axum::http::Method;
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("GET", "/api/v1/keys", Keys),
     ("POST", "/api/v1/keys", Keys),
     ("DELETE", "/api/v1/keys/{id}", Keys),
-    ("POST", "/api/v1/config/reload", Keys),
+    ("POST", "/api/v1/config/reload", Configure),
     ("GET", "/api/v1/webhooks", Hooks),
     ("POST", "/api/v1/webhooks", Hooks),
     ("GET", "/api/v1/webhooks/{id}", Hooks),

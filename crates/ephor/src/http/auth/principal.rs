@@ -26,6 +26,8 @@ pub(crate) enum Permission {
     Keys,
     /// To say who is told of what over HTTP.
     Hooks,
+    /// To have the configuration read anew.
+    Configure,
 }
 
 impl Permission {
@@ -40,6 +42,7 @@ impl Permission {
             Self::Decide => "to decide",
             Self::Keys => "to make and revoke keys",
             Self::Hooks => "to look after webhooks",
+            Self::Configure => "to have the configuration read anew",
         }
     }
 }
@@ -52,7 +55,7 @@ pub(crate) fn permissions(role: Role) -> &'static [Permission] {
         Role::Operator => &[Read, Submit, Steer],
         Role::Approver => &[Read, Decide],
         Role::Agent => &[Read, Work],
-        Role::Admin => &[Read, Submit, Steer, Work, Decide, Keys, Hooks],
+        Role::Admin => &[Read, Submit, Steer, Work, Decide, Keys, Hooks, Configure],
     }
 }
 
