@@ -189,11 +189,21 @@ function nav(needs) {
     );
     return p.below && p.path === '/flow' ? [h('hr.wide'), entry] : entry;
   });
+  // What has no place in a bar at the bottom is behind its last entry.
+  const close = (event) => event.target.closest('details').removeAttribute('open');
+  const rest = PAGES.filter((p) => p.nav && p.wide);
+  const more = h(
+    'details.menu.more',
+    { key: 'more' },
+    h('summary', { 'aria-current': rest.some((p) => p.path === at) && 'true' }, icon('more'), h('span', null, 'More')),
+    h('div', null, rest.map((p) => h('a', { href: p.path, 'aria-current': at === p.path && 'page', on: { click: close } }, icon(p.picture), h('span', null, p.nav)))),
+  );
   return h(
     'nav.nav',
     { 'aria-label': 'Main' },
     h('a.brand', { href: '/' }, icon('logo'), h('span', null, 'Ephor')),
     entries,
+    more,
     h('div.foot', null, health(), who()),
   );
 }

@@ -1,7 +1,7 @@
 // Pieces that several pages show: how far a task is, and what an event says.
 
 import { h } from './dom.js';
-import { actor, ofTask, sentence, short } from './words.js';
+import { actor, counted, ofTask, sentence, short } from './words.js';
 
 /** What a bar is made of: its parts, in order, with family, word and how many. */
 export function shares(steps) {
@@ -28,7 +28,7 @@ const FILLS = { run: 'url(#stripe)', retry: 'url(#stripe)', block: 'url(#hatch)'
 export function stepBar(task, size) {
   const steps = task.steps;
   const total = steps?.total ?? 0;
-  const words = total ? `${steps.completed + steps.skipped} of ${total} steps done${inWords(steps) ? `: ${inWords(steps)}` : ''}` : 'no plan yet';
+  const words = total ? `${steps.completed + steps.skipped} of ${counted(total, 'step')} done${inWords(steps) ? `: ${inWords(steps)}` : ''}` : 'no plan yet';
   let at = 0;
   const parts = shares(steps).filter(([family]) => family !== 'idle').map(([family, , n]) => {
     const x = (at * 100) / total;

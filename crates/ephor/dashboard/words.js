@@ -82,6 +82,11 @@ export function sentence(word) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** So many of something: `1 task`, `2 tasks`. */
+export function counted(n, one, many = `${one}s`) {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
 /** A long id, short enough to be told apart by: its kind and its end. */
 export function short(id) {
   const text = String(id);

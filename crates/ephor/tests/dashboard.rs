@@ -30,6 +30,8 @@ fn login(house: &House, n: usize) -> String {
 const LOOKS: &str = r#"
     const wrong = [];
     if (document.documentElement.scrollWidth > innerWidth) wrong.push(`wider than the page: ${document.documentElement.scrollWidth}`);
+    const bar = document.querySelector('nav.nav');
+    if (bar && bar.scrollWidth > bar.clientWidth + 1) wrong.push(`the bar scrolls sideways: ${bar.scrollWidth} in ${bar.clientWidth}`);
     if (document.querySelectorAll('main h1').length !== 1) wrong.push(`${document.querySelectorAll('main h1').length} h1`);
     for (const one of document.querySelectorAll('button,a[href],input,select,textarea,summary,[tabindex="0"]')) {
       const name = one.getAttribute('aria-label') || one.getAttribute('title') || one.textContent.trim() || one.labels?.[0]?.textContent.trim();
@@ -191,6 +193,15 @@ fn a_task_is_created_watched_paused_approved_and_cancelled_and_the_page_outlives
             looks_right(&browser, &format!("{path} at {width}, {theme}"));
         }
     }
+    // What has no place in the bar at the bottom is behind its last entry, which closes once it was used.
+    let (menu, gone) = ("document.querySelector('.nav .more')", "!document.querySelector('.nav .more').open");
+    browser.click(".nav .more summary");
+    browser.until("the rest of the pages", &format!("{menu}.open && {menu}.querySelectorAll('a').length === 5"));
+    browser.click(".nav .more a[href='/figures']");
+    browser.until(
+        "one of them",
+        &format!("location.pathname === '/figures' && {gone} && document.querySelector('h1')?.textContent === 'Metrics'"),
+    );
     drop(server);
 }
 

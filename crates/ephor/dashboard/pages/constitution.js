@@ -3,7 +3,7 @@
 import { Source, ask as call, get } from '../api.js';
 import { ask, told } from '../dialog.js';
 import { button, card, empty, h, icon } from '../dom.js';
-import { ago, sentence, short } from '../words.js';
+import { ago, counted, sentence, short } from '../words.js';
 
 const RULINGS = { ALLOW: ['done', 'done'], WARN: ['block', 'warn'], ESCALATE: ['gov', 'council'], DENY: ['fail', 'fail'] };
 
@@ -32,7 +32,7 @@ function amendment(one, cx, look) {
     const { data: told } = await call('POST', `${BASE}/impact`, { document: text });
     const lines = told.changes.map((one) => `${one.what}: ${one.before ?? 'nothing'} → ${one.after ?? 'nothing'}`);
     const tasks = told.tasks.map((one) => `${one.title} (${short(one.task_id)}): ${FOLLOWS[one.follows]}`);
-    const sum = `${told.tasks.length} of ${told.looked_at} live tasks would be judged otherwise${told.more ? ', and there are more' : ''}.`;
+    const sum = `${told.tasks.length} of ${counted(told.looked_at, 'live task')} would be judged otherwise${told.more ? ', and there are more' : ''}.`;
     await ask({ title: `What ${one.name} would change`, words: [...lines.slice(0, 50), sum, ...tasks.slice(0, 50)], yes: 'Close', act: async () => {} });
   };
   const sponsor = async () => {
@@ -102,9 +102,9 @@ export function open(cx) {
       if (!text) return [h('h1', null, 'Constitution'), h('section.card', null, empty('None is in force here. `constitution` in ephor.yaml names a document.'))];
       const rules = text.articles.reduce((all, article) => all + (article.rules?.length ?? 0), 0);
       return [
-        h('div.row.wrap', null, h('h1.grow', null, text.name), h('span.tag.outline', null, `${text.articles.length} articles, ${rules} rules`), h('code.muted.sm.any', { title: digest }, digest.slice(0, 16))),
+        h('div.row.wrap', null, h('h1.grow', null, text.name), h('span.tag.outline', null, `${counted(text.articles.length, 'article')}, ${counted(rules, 'rule')}`), h('code.muted.sm.any', { title: digest }, digest.slice(0, 16))),
         text.preamble && h('p.muted.any', null, text.preamble),
-        card('Amendments', button('', { why: cx.why('decide'), on: { click: propose } }, 'Propose…'), open.length + past.length === 0 ? empty('Nobody wants another document. Propose one, and those who may judge vote on it.') : [...open, ...past.slice(0, 20)].map((one) => amendment(one, cx, look))),
+        card('Amendments', [h('span.grow'), button('.s', { why: cx.why('decide'), on: { click: propose } }, 'Propose…')], open.length + past.length === 0 ? empty('Nobody wants another document. Propose one, and those who may judge vote on it.') : [...open, ...past.slice(0, 20)].map((one) => amendment(one, cx, look))),
         (versions.value ?? []).length > 0 && card('Versions', h('span.tag', null, versions.value.length), h('ol.feed', null, [...versions.value].reverse().map((one) => h('li', { key: one.number }, ago(one.at), icon(one.from === 'AMENDMENT' ? 'council' : 'text'), h('span.any', null, h('b', null, `${one.number} · ${one.name}`), ` ${sentence(one.from).toLowerCase()}, by ${one.by} `, h('code.muted', null, one.digest), one.number === version?.number && h('span.tag.outline', null, 'in force')))))),
         card('Articles', null, text.articles.map((article) =>
           h(

@@ -3,7 +3,7 @@
 import { Source, get, query } from '../api.js';
 import { told } from '../dialog.js';
 import { card, empty, h, icon, link } from '../dom.js';
-import { ago, millis, sentence, short, span } from '../words.js';
+import { ago, counted, millis, sentence, short, span } from '../words.js';
 
 /** The windows one may choose from. */
 const WINDOWS = [['1h', 'Last hour'], ['1d', 'Last day'], ['7d', 'Last 7 days'], ['30d', 'Last 30 days']];
@@ -28,7 +28,7 @@ export function open(cx) {
     render() {
       const now = figures.value;
       const select = h(
-        'select',
+        'select.s',
         { name: 'window', 'aria-label': 'Over how long', on: { change: (event) => cx.narrow({ window: event.target.value }, true) } },
         WINDOWS.map(([word, label]) => h('option', { value: word, selected: word === chosen() }, label)),
       );
@@ -36,7 +36,7 @@ export function open(cx) {
         h('div.row.wrap', null, h('h1.grow', null, 'Metrics'), select),
         figures.error && told(figures.error),
         !now && !figures.error && h('p.muted', null, 'Looking…'),
-        now && now.behind > 0 && h('p.sm.muted', null, `${now.behind} events are not counted yet: the past is still being read.`),
+        now && now.behind > 0 && h('p.sm.muted', null, `${now.behind === 1 ? '1 event is' : `${now.behind} events are`} not counted yet: the past is still being read.`),
         now && alerts(now),
         now && h('section.kpis', { 'aria-label': 'Key figures' }, keys(now)),
         now && h('div.grid2', null, h('div.col.gap4', null, types(now), attempts(now), durations(now)), h('div.col.gap4', null, people(now), agents(now), engine(now))),
@@ -57,10 +57,10 @@ function keys(now) {
   const { tasks, attempts: tries, queue, people: asked, council, approvals } = now;
   return [
     figure('done', 'done', 'Success rate', percent(tasks.success_rate), `${tasks.completed} completed, ${tasks.failed} failed`, '/tasks?status=completed'),
-    figure('fail', 'fail', 'Error rate', percent(tries.error_rate), `${tries.failed} of ${tries.failed + tries.succeeded} attempts`, '/tasks?status=failed'),
+    figure('fail', 'fail', 'Error rate', percent(tries.error_rate), `${tries.failed} of ${counted(tries.failed + tries.succeeded, 'attempt')}`, '/tasks?status=failed'),
     figure('run', 'clock', 'Half done within', took(tasks.execution.p50), `95 of 100 within ${took(tasks.execution.p95)}`, '/tasks'),
     figure('idle', 'queue', 'Queued', queue.depth, queue.oldest ? `the oldest for ${took(queue.oldest)}` : 'nothing waits', '/tasks?status=scheduled'),
-    figure('block', 'person', 'Ask a person', asked.tasks_asking, `${council.open} reviews, ${approvals.owed} approvals`, '/inbox'),
+    figure('block', 'person', 'Ask a person', asked.tasks_asking, `${counted(council.open, 'review')}, ${counted(approvals.owed, 'approval')}`, '/inbox'),
   ];
 }
 
@@ -72,7 +72,7 @@ function types(now) {
   const all = [...now.tasks.by_type].sort((a, b) => b.submitted - a.submitted);
   if (all.length === 0) return card('By type', null, empty('Nothing happened in this time.'));
   const rows = all.slice(0, TYPES).map((one) =>
-    h('tr', { key: one.task_type }, h('td.b.any', null, one.task_type), h('td', null, one.submitted), h('td', null, one.completed), h('td', null, one.failed), h('td', null, percent(one.success_rate)), h('td', null, percent(one.error_rate)), h('td.nowrap', null, took(one.duration.p50)), h('td.nowrap', null, took(one.duration.p95))),
+    h('tr', { key: one.task_type }, h('td.b', null, one.task_type), h('td', null, one.submitted), h('td', null, one.completed), h('td', null, one.failed), h('td', null, percent(one.success_rate)), h('td', null, percent(one.error_rate)), h('td.nowrap', null, took(one.duration.p50)), h('td.nowrap', null, took(one.duration.p95))),
   );
   return card('By type', [h('span.tag', null, all.length)], table(['Type', 'Submitted', 'Completed', 'Failed', 'Success', 'Errors', 'Half within', '95 % within'], rows));
 }
@@ -99,7 +99,7 @@ const each = (words) => Object.entries(words).map(([word, n]) => `${n} ${sentenc
 
 function people(now) {
   const { council, gates, approvals, people: asked, tasks } = now;
-  return card('Governance', link('/council', 'a.link.sm', 'Council'), h('dl.kv.body', null, pair('Reviews open', council.oldest ? `${council.open}, the oldest for ${took(council.oldest)}` : council.open), pair('Verdicts', each(council.by_verdict)), pair('Gates', `${gates.passed} passed, ${gates.failed} failed`), pair('Judged by', Object.entries(gates.by_kind).map(([kind, judged]) => `${kind} ${judged.passed}/${judged.passed + judged.failed}`).join(', ') || '—'), pair('Approvals owed', approvals.oldest ? `${approvals.owed}, the oldest for ${took(approvals.oldest)}` : approvals.owed), pair('Answers', each(approvals.by_answer)), pair('Ask people', asked.oldest ? `${asked.tasks_asking} tasks, the oldest for ${took(asked.oldest)}` : asked.tasks_asking), pair('Escalated', tasks.escalated), pair('Tried again', tasks.retried)));
+  return card('Governance', link('/council', 'a.link.sm', 'Council'), h('dl.kv.body', null, pair('Reviews open', council.oldest ? `${council.open}, the oldest for ${took(council.oldest)}` : council.open), pair('Verdicts', each(council.by_verdict)), pair('Gates', `${gates.passed} passed, ${gates.failed} failed`), pair('Judged by', Object.entries(gates.by_kind).map(([kind, judged]) => `${kind} ${judged.passed}/${judged.passed + judged.failed}`).join(', ') || '—'), pair('Approvals owed', approvals.oldest ? `${approvals.owed}, the oldest for ${took(approvals.oldest)}` : approvals.owed), pair('Answers', each(approvals.by_answer)), pair('Ask people', asked.oldest ? `${counted(asked.tasks_asking, 'task')}, the oldest for ${took(asked.oldest)}` : asked.tasks_asking), pair('Escalated', tasks.escalated), pair('Tried again', tasks.retried)));
 }
 
 function agents(now) {

@@ -4,7 +4,7 @@ import { Trouble, ask as call, once, query } from '../api.js';
 import { ask, told } from '../dialog.js';
 import { empty, h, icon, link } from '../dom.js';
 import { Rows } from '../rows.js';
-import { FINAL, GROUPS, ago, instant, ofTask, pill, risk, sentence, short } from '../words.js';
+import { FINAL, GROUPS, ago, counted, instant, ofTask, pill, risk, sentence, short } from '../words.js';
 
 const PAGE = 200;
 /** How many rows are looked up again one by one before the list is told to be out of date. */
@@ -132,7 +132,7 @@ export function open(cx) {
           { 'aria-label': 'Tasks' },
           h('div.tools', null, search(cx), chips(cx), h('span.grow'), choices(cx)),
           picked.size > 0 && several(cx, picked, items),
-          waiting > 0 && h('button.fresh', { type: 'button', on: { click: () => { scrollTo(0, 0); load(true); } } }, `${waiting} new ${waiting === 1 ? 'task' : 'tasks'} · show`),
+          waiting > 0 && h('button.fresh', { type: 'button', on: { click: () => { scrollTo(0, 0); load(true); } } }, `${counted(waiting, 'new task')} · show`),
           trouble && told(trouble),
           h('div.trow.thead', { 'aria-hidden': 'true' }, h('span'), h('span', null, 'Task'), h('span', null, 'Status'), h('span.cell', null, 'Risk'), h('span.cell', null, 'Priority'), h('span.cell', null, 'Agent'), h('span.cell', null, 'Changed')),
           rows.place(),
@@ -188,7 +188,7 @@ function several(cx, picked, items) {
     const click = async () => {
       const failed = [];
       const done = await ask({
-        title: `${label} ${live.length} ${live.length === 1 ? 'task' : 'tasks'}`,
+        title: `${label} ${counted(live.length, 'task')}`,
         words: live.slice(0, 5).map((item) => item.title).join(' · ') + (live.length > 5 ? ` and ${live.length - 5} more` : ''),
         fields: [{ name: 'reason', label: 'Reason', kind: 'long', required: danger }],
         yes: label,
