@@ -265,6 +265,7 @@ mod tests {
             description: String::new(),
             requirements: Vec::new(),
             model: None,
+            models: None,
             last_error: None,
             params: Map::new(),
             resources: Map::new(),

@@ -75,6 +75,7 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
             births: &ephor_core::command::Unhindered,
             held_back: false,
             told_to_stop: false,
+            shut_models: &[],
         };
         let done = task.handle(command, &cx);
         for made in done.moves {

@@ -9,6 +9,7 @@ use crate::time::WireTime;
 use crate::work::EffectOutcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -189,6 +190,10 @@ pub struct Modification {
     /// The agent that takes over the steps that were for the one before, or for any; what runs goes on where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// The models that open steps are done with from now on, by their type: the `task_type` of a step, its action, `*` for all. What runs
+    /// goes on with the one it has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub models_by_type: BTreeMap<Box<str>, Box<str>>,
     /// The new words, and why.
     #[serde(skip_serializing_if = "is_default")]
     pub changes: TextChanges,
@@ -255,6 +260,7 @@ mod rules {
                 release_at: asked.scheduled_at.map(|at| at.0),
                 mode: asked.execution_mode,
                 agent: asked.agent,
+                models_by_type: asked.models_by_type,
                 text: asked.changes,
                 findings: Vec::new(),
             }

@@ -83,6 +83,9 @@ pub(crate) struct Cell {
     pub(crate) lease: Option<Box<Lease>>,
     /// Who made the last attempt.
     pub(crate) doer: Option<AgentId>,
+    /// The model it was made with.
+    #[serde(default)]
+    pub(crate) used: Option<Box<str>>,
     /// When it last began and ended.
     pub(crate) started_at: Option<Time>,
     pub(crate) ended_at: Option<Time>,
@@ -394,9 +397,26 @@ impl Board {
             let before = self.step_key(i);
             let step = &mut self.steps[i as usize];
             step.demands.extend(given.demands.iter().map(|(name, n)| (name.clone(), *n)));
-            step.model = given.model.clone().or(step.model.take());
+            let step_type = step.task_type.as_ref().and_then(|word| given.models_by_type.get(word));
+            let own = step_type.or_else(|| given.models_by_type.get(&step.action)).or_else(|| given.models_by_type.get("*"));
+            if let Some(model) = own.filter(|_| step.does() == Does::Work).or(given.model.as_ref()) {
+                step.model = Some(model.clone());
+                step.model_chosen = false;
+            }
             self.offer_anew(i, &before);
         }
+    }
+
+    /// A step is done with another model from now on.
+    pub(crate) fn change_model(&mut self, i: u32, model: &str) {
+        if self.has_ended(i) {
+            return;
+        }
+        let before = self.step_key(i);
+        if !planted::is(Fault::ModelKept) {
+            self.steps[i as usize].model = Some(model.into());
+        }
+        self.offer_anew(i, &before);
     }
 
     /// From now on steps that are for any agent are for this one; for any again where none is named.
@@ -658,6 +678,7 @@ impl Board {
         cell.attempt = lease.attempt;
         cell.reported = None;
         cell.doer = Some(lease.agent);
+        cell.used.clone_from(&self.steps[i as usize].model);
         cell.started_at = lease.started.then_some(lease.since).or(cell.started_at);
         cell.lease = Some(Box::new(lease));
     }

@@ -12,6 +12,7 @@ use crate::status::Status;
 use crate::time::Time;
 use crate::work::{EffectGrant, EffectOutcome, EffectRequest, Judgement, Outcome, WorkItem, WorkKey};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is asked of a task.
@@ -258,6 +259,8 @@ pub struct Changes {
     pub mode: Option<ExecutionMode>,
     /// The agent that takes over.
     pub agent: Option<AgentId>,
+    /// The models that steps are done with from now on, by type of step.
+    pub models_by_type: BTreeMap<Box<str>, Box<str>>,
     /// The new words.
     pub text: TextChanges,
     /// What was found in them (`validation::command`).
@@ -471,6 +474,8 @@ pub struct Context<'a> {
     pub held_back: bool,
     /// Whether a hold tells who reports to stop.
     pub told_to_stop: bool,
+    /// Models that are not to be used where the task is, because their breakers are open.
+    pub shut_models: &'a [Box<str>],
 }
 
 /// What others hold and a birth may run into: names, subjects, tasks it is to wait for. Asked where a task is about to give birth, and

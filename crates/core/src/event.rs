@@ -9,6 +9,7 @@
 mod words;
 
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
+use crate::models::{Complexity, ModelSelection, ResourceAllocation};
 use crate::plan::{Plan, StepText};
 use crate::review::{Grounds, Judge, Marks, Question, Tally, Verdict, VoteWord};
 use crate::spec::{Autonomy, ErrorClass, ExecutionMode, OnAgentLost, OnUnknown, Priority, Recurrence, RetryPolicy, Risk};
@@ -140,6 +141,8 @@ pub enum Event {
     },
     /// Blocked steps may go on.
     Unblocked,
+    /// Steps are done with another model than the house had chosen.
+    ModelChanged(Box<ModelChanged>),
 
     /// A person is asked whether a step may be done just as it stands. Until there is an answer nobody gets it.
     ApprovalAsked(Box<ApprovalAsked>),
@@ -409,6 +412,7 @@ impl Event {
             Self::ChildBorn { .. } => "CHILD_BORN",
             Self::StepBlocked { .. } => "STEP_BLOCKED",
             Self::Unblocked => "UNBLOCKED",
+            Self::ModelChanged(_) => "MODEL_CHANGED",
             Self::ApprovalAsked(_) => "APPROVAL_ASKED",
             Self::ApprovalAnswered { .. } => "APPROVAL_ANSWERED",
             Self::ParamsChanged { .. } => "PARAMS_CHANGED",
@@ -568,6 +572,18 @@ pub struct Submitted {
     /// Whether the plan waits for a person to accept it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub acceptance_owed: bool,
+    /// The model its steps ask for that name none: a name, or `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Box<str>>,
+    /// How much there is to it, where the submitter said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complexity: Option<Complexity>,
+    /// Which models the house chose for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Box<ModelSelection>>,
+    /// How large a machine its steps are done on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<Box<ResourceAllocation>>,
     /// How often the task is tried again.
     pub max_retries: u32,
     /// The retry policy of steps that name none.
@@ -717,6 +733,12 @@ pub struct Planned {
     /// The work it answers, where an agent proposed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<WorkKey>,
+    /// Which models the house chose for it; as before where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Box<ModelSelection>>,
+    /// How large a machine its steps are done on; as before where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<Box<ResourceAllocation>>,
     /// What the rules of the constitution said about it whose condition held.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rulings: Vec<crate::constitution::Said>,
@@ -757,6 +779,9 @@ pub struct Assigned {
     /// The digest of what is done, where a person had to approve of it: the same as that of their answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<Box<str>>,
+    /// The model it is done with, where its step asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Box<str>>,
 }
 
 /// A question to a person about one action.
@@ -831,6 +856,34 @@ pub struct Failed {
     /// What was done on the outside without asking for a grant, by action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unguarded: Vec<Box<str>>,
+}
+
+/// Another model in the place of one that the house had chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ModelChanged {
+    /// Which steps.
+    pub steps: Vec<Box<str>>,
+    /// The model they were to be done with.
+    pub from: Box<str>,
+    /// The model they are done with from now on.
+    pub to: Box<str>,
+    /// Why.
+    pub cause: ModelCause,
+    /// How the last attempt failed, where that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ErrorClass>,
+}
+
+/// Why another model is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ModelCause {
+    /// Its breaker is open: it failed one task after the other.
+    BreakerOpen,
+    /// An attempt with it failed in a way that speaks against it.
+    Failed,
 }
 
 /// Work that was taken from the agents it was kept for.
@@ -1057,6 +1110,9 @@ pub struct Allocation {
     /// The model that every open step asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Box<str>>,
+    /// The models that open steps ask for, by their type: the `task_type` of a step, its action, `*` for all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models_by_type: BTreeMap<Box<str>, Box<str>>,
 }
 
 impl Allocation {
@@ -1064,20 +1120,29 @@ impl Allocation {
     #[cfg(feature = "rules")]
     pub(crate) fn of(text: &TextChanges) -> Self {
         let Some(limits) = &text.resource_limits else { return Self::default() };
-        let model = limits.get("model").and_then(serde_json::Value::as_str).filter(|name| crate::matching::is_model(name));
-        Self { demands: crate::matching::demands(limits), model: model.map(Into::into) }
+        let is_name = |name: &&str| crate::matching::is_model(name) && *name != crate::models::AUTO;
+        let model = limits.get("model").and_then(serde_json::Value::as_str).filter(is_name);
+        Self { demands: crate::matching::demands(limits), model: model.map(Into::into), models_by_type: BTreeMap::new() }
     }
 
     /// Whether it says nothing.
     pub(crate) fn is_empty(&self) -> bool {
-        self.demands.is_empty() && self.model.is_none()
+        self.demands.is_empty() && self.model.is_none() && self.models_by_type.is_empty()
     }
 
     /// More was given; what is said anew counts.
     #[cfg(feature = "rules")]
     pub(crate) fn add(&mut self, more: &Self) {
         self.demands.extend(more.demands.iter().map(|(name, n)| (name.clone(), *n)));
+        if more.model.is_some() {
+            // One for all of them: what was said about some before is void.
+            self.models_by_type.clear();
+        }
         self.model = more.model.clone().or(self.model.take());
+        if more.models_by_type.contains_key("*") {
+            self.models_by_type.clear();
+        }
+        self.models_by_type.extend(more.models_by_type.iter().map(|(of, name)| (of.clone(), name.clone())));
     }
 }
 

@@ -28,6 +28,7 @@ pub mod key;
 pub mod lifecycle;
 pub mod liveness;
 pub mod matching;
+pub mod models;
 pub mod namespace;
 #[cfg(feature = "openapi")]
 pub mod openapi;

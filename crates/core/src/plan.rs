@@ -94,9 +94,15 @@ pub struct Step {
     /// The agent that must do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// The kind of work it is; as the task where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<Box<str>>,
     /// The model it is done with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Box<str>>,
+    /// Whether the house chose it, and another may take its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub model_chosen: bool,
     /// How much its agent's machine has to have of what, by the names of `matching::CAPACITIES`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub demands: BTreeMap<Box<str>, u64>,
@@ -231,6 +237,11 @@ impl Step {
         }
     }
 
+    /// Whether it is work of this type: by its own, or by its action.
+    pub fn is_of_type(&self, word: &str) -> bool {
+        self.task_type.as_deref() == Some(word) || *self.action == *word
+    }
+
     /// Asks a person to confirm its result, as STRICT mode wants it (S1-93); once is enough.
     pub fn confirm_by_person(&mut self) {
         let asked = self.gates.iter().any(|g| g.kind == GateKind::ManualReview && !g.advisory);
@@ -319,7 +330,9 @@ pub fn blank(path: Box<str>) -> Step {
         on_unknown: None,
         acts: false,
         agent: None,
+        task_type: None,
         model: None,
+        model_chosen: false,
         demands: BTreeMap::new(),
         estimate_ms: None,
         external_id: None,

@@ -57,6 +57,8 @@ faults! {
     ApprovalUnbound;
     /// What a conditional yes depends on is forgotten.
     ConditionsForgotten;
+    /// A step goes on with the model that another was to take the place of.
+    ModelKept;
     /// A high-risk task starts without its review.
     ReviewSkipped;
     /// What was let in under another constitution goes on under that.

@@ -6,6 +6,7 @@ pub use by_type::TypePolicy;
 
 use crate::breaker::BreakerPolicy;
 use crate::constitution::Law;
+use crate::models::catalogue::Catalogue;
 use crate::plan::{Problem, check_retry};
 pub use crate::spec::OnAgentLost;
 use crate::spec::{ErrorClass, ExecutionMode, RetryPolicy};
@@ -124,6 +125,9 @@ pub struct Policy {
     /// What binds tasks and plans; the document that is shipped where a house has none of its own. `None` in trials of documents alone.
     #[serde(skip)]
     pub law: Option<Arc<Law>>,
+    /// Which models a house has and prefers; the advice that is shipped where it says nothing.
+    #[serde(skip, default = "Catalogue::shipped")]
+    pub models: Arc<Catalogue>,
     /// What is otherwise for some kinds of work, by task type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub by_type: BTreeMap<Box<str>, TypePolicy>,
@@ -225,6 +229,7 @@ impl Policy {
             judges: BTreeMap::new(),
             resource_limits: RESOURCES_MAX.into_iter().map(|(name, most)| (name.into(), most)).collect(),
             law: None,
+            models: Catalogue::shipped(),
             by_type: BTreeMap::new(),
         }
     }

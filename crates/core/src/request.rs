@@ -3,6 +3,9 @@
 
 use crate::command::{CheckedPlan, Submission};
 use crate::event::{CheckResult, Finding, Parent, RequestText, Submitted};
+use crate::matching::is_model;
+use crate::models::catalogue::Wanted;
+use crate::models::choose::{Asked, choose};
 use crate::namespace::DEFAULT_NAMESPACE;
 use crate::plan::{Plan, Problem, check_retry, is_word};
 use crate::policy::{Policy, RETRIES_MAX};
@@ -100,6 +103,10 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
         }
     }
 
+    if let Some(name) = request.model.as_ref().filter(|name| !is_model(name)) {
+        wrong("model", format!("{name:?}: 1 to 128 letters, digits, `_`, `-`, `.`, `:`, `/`; or `auto`"));
+    }
+
     // Whether it comes again is no kind of work, though some say it there.
     let said = request.task_type.as_deref().and_then(RecurrenceKind::read);
     match (said, &request.recurrence) {
@@ -118,7 +125,7 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
     // What the house knows how to do need not be said by whoever asks for it.
     let says_nothing = !request.plan_by_agent && request.action.is_none() && request.capabilities.is_empty();
     let known = policy.plan_for(task_type.unwrap_or("general")).filter(|_| says_nothing);
-    let plan = match (request.plan.as_ref().or(known), request) {
+    let mut plan = match (request.plan.as_ref().or(known), request) {
         (Some(spec), _) => lay_out(spec, mode).map_err(|found| problems.extend(found)).ok(),
         (None, Request { plan_by_agent: true, .. }) => None,
         (None, Request { action, capabilities, .. }) => {
@@ -132,6 +139,17 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
     if !problems.is_empty() {
         return Err(problems);
     }
+
+    let asked = Asked {
+        wanted: Wanted {
+            requirements: &request.requirements,
+            words: [&title, &description],
+            task_type: task_type.unwrap_or("general"),
+        },
+        model: request.model.as_deref(),
+        complexity: request.complexity,
+    };
+    let chosen = plan.as_mut().map(|checked| choose(&mut checked.plan, &asked, &policy.models)).unwrap_or_default();
 
     let mut findings = validation::validate(request, plan.as_ref().map(|checked| &checked.plan), policy, house)?;
     let doubtful = findings.iter().any(|finding| finding.result == CheckResult::RequiresReview);
@@ -192,6 +210,10 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
         plan,
         confidence,
         acceptance_owed,
+        model: request.model.as_deref().map(Into::into),
+        complexity: request.complexity,
+        models: chosen.models,
+        allocation: chosen.allocation,
         max_retries: request.max_retries.or(house.and_then(|own| own.max_retries)).unwrap_or(policy.max_retries),
         retry: request.retry_policy.as_ref().or(house.and_then(|own| own.retry_policy.as_ref())).cloned(),
         recurrence: request.recurrence.clone(),

@@ -8,6 +8,7 @@ pub use check::{Compare, GateCheck, Probe, Threshold};
 pub use words::RecurrenceKind;
 
 use crate::id::TaskId;
+use crate::models::Complexity;
 use crate::time::{WireDuration, WireTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -143,6 +144,13 @@ pub struct Request {
     /// What it may use at most; an open set of names such as `cpu_cores`, `memory_mb`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub resource_limits: Map<String, Value>,
+    /// The model its steps ask for that name none and that the built-in agents could not do: a name, or `auto` for what the house
+    /// chooses. Steps whose action begins with `model.` are chosen for in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How much there is to it; its steps then ask for a machine of that size. Where it is missing it is only estimated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complexity: Option<Complexity>,
     /// Whether the council looks at the result before the task completes.
     #[serde(skip_serializing_if = "is_false")]
     pub final_review: bool,
@@ -233,11 +241,14 @@ pub struct StepSpec {
     /// The agent that must do it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<crate::id::AgentId>,
-    /// The model it asks for, a plain name.
+    /// The kind of work it is, an open set: `CodeReview`, `Testing`; as the task where it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
+    /// The model it asks for: a plain name, or `auto` for what the house chooses.
+    #[serde(alias = "assigned_model", skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// What its agent may use, an open set of names such as `memory_mb`; beside the `resource_limits` of the task, which it overrides.
-    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[serde(alias = "required_resources", skip_serializing_if = "Map::is_empty")]
     pub resources: Map<String, Value>,
     /// The name under which one may go back to where this step is done; any completed step may be named by its id or path as well.
     #[serde(skip_serializing_if = "Option::is_none")]

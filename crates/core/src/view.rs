@@ -7,6 +7,7 @@ use crate::constitution::Said;
 use crate::event::{ActorKind, ApprovalWord, EndReason, EscalationReason, Event, Finding};
 use crate::id::{AgentId, EffectId, PlanId, ReviewId, TaskId};
 use crate::liveness::Liveness;
+use crate::models::{ModelSelection, ResourceAllocation};
 use crate::plan::{Plan, StepText};
 use crate::review::{Question, Tally, Verdict, VoteWord};
 use crate::spec::GateSpec;
@@ -105,6 +106,15 @@ pub struct TaskView {
     /// What it may use at most.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub resource_limits: Map<String, Value>,
+    /// The model its steps ask for that name none, where the request says so: a name, or `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Which models the house chose for it, and why; only where it needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelSelection>,
+    /// How large a machine its steps are done on, and why; only where it needs a model or its submitter said how much there is to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<ResourceAllocation>,
     /// What validation found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
@@ -410,9 +420,15 @@ pub struct StepView {
     /// What its agent must be able to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
+    /// The kind of work it is; as the task where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
     /// The model it is done with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Whether the house chose it, and another may take its place.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub model_chosen: bool,
     /// What it may use, by name: the limits of the task, its own, and what was allocated since.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub resources: Map<String, Value>,
@@ -758,6 +774,9 @@ pub struct PlannedStep {
     /// What its agent must be able to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
+    /// The kind of work it is; as the task where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
     /// The model it is done with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -812,6 +831,7 @@ impl PlanView {
             description: texts.get(i).map(|t| t.description.clone()).unwrap_or_default(),
             action: if step.children > 0 { String::new() } else { step.action.to_string() },
             capabilities: step.capabilities.iter().map(ToString::to_string).collect(),
+            task_type: step.task_type.as_deref().map(Into::into),
             model: step.model.as_deref().map(Into::into),
             resources: texts.get(i).map(|t| t.resources.clone()).unwrap_or_default(),
             timeout: step.timeout_ms.map(|ms| WireDuration { ms }),

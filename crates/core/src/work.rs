@@ -116,9 +116,12 @@ pub struct WorkItem {
     /// What the result of the task has to satisfy, in the words of now: a changed scope reaches whoever claims next.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<String>,
-    /// The model to do it with, where the step names one.
+    /// The model to do it with, where the step names one or the house chose one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Which models the house chose for its task, and why; an opinion where it says `advice`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Box<crate::models::ModelSelection>>,
     /// The action's parameters, references resolved; `${secrets.NAME}` is left for the agent to resolve.
     pub params: Map<String, Value>,
     /// Why the attempt before this one did not count: its failure, or what a gate found wrong with its result.

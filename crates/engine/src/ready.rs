@@ -4,7 +4,7 @@
 use crate::flow::{Share, Shares};
 use crate::ids::IdMap;
 use ephor_core::id::{AgentId, TaskId};
-use ephor_core::matching::{Able, fits, is_special};
+use ephor_core::matching::{Able, Key, fits, is_special};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The most tasks remembered. Beyond it the worst are forgotten, and fetched from the index when the better ones are gone.
@@ -134,6 +134,13 @@ impl Ready {
     /// Whether some task of a namespace offers work under this key.
     pub(crate) fn offers(&self, namespace: &str, key: &str) -> bool {
         self.by_key.get(key).is_some_and(|offers| offers.contains_key(namespace))
+    }
+
+    /// The tasks of a namespace that offer work to be done with this model.
+    pub(crate) fn asking_for(&self, namespace: &str, model: &str) -> Vec<TaskId> {
+        let with = self.special.iter().filter(|key| Key::read(key).model == Some(model));
+        let offers = with.filter_map(|key| self.by_key.get(key)?.get(namespace));
+        offers.flat_map(|set| set.iter().map(|rank| rank.1)).collect()
     }
 
     /// Whether it holds as much as it may.

@@ -17,6 +17,7 @@ mod actions;
 mod agents;
 mod back;
 mod council;
+mod models;
 mod steps;
 mod undo;
 
@@ -114,6 +115,7 @@ impl Said<'_> {
 pub(crate) struct Witness {
     pub(crate) steps: Steps,
     actions: actions::Actions,
+    models: models::Models,
     pub(crate) leases: HashMap<WorkKey, Held>,
     /// The highest attempt ever of each work.
     tokens: HashMap<WorkKey, u32>,
@@ -233,6 +235,7 @@ impl Witness {
                 self.leases.retain(|work, _| matches!(work, WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_)));
                 self.steps.replan(&planned.plan);
                 self.actions.replan();
+                self.models.forget();
                 self.steps_are_given();
                 self.acceptance_owed = planned.acceptance_owed;
                 if asks_for_a_look(&planned.findings) && !planned.acceptance_owed {
@@ -314,6 +317,7 @@ impl Witness {
                 self.fenced(&work, *attempt, said, "a report");
                 self.leases.remove(&work);
             }
+            Event::ModelChanged(changed) => self.breaches.extend(self.models.changed(changed)),
             Event::ApprovalAsked(asked) => self.approval_asked(asked),
             Event::ApprovalAnswered { step, digest, answer, .. } => {
                 self.approval_answered(step, digest, *answer, said);
@@ -398,7 +402,8 @@ impl Witness {
                     self.leases.remove(&WorkKey::Analysis);
                 }
             }
-            Event::EscalationDecided { decision, by, allocation: _, ends } => {
+            Event::EscalationDecided { decision, by, allocation, ends } => {
+                self.models.given(allocation);
                 if self.escalated.is_none() {
                     self.breach(Rule::Undecided, "an escalation was decided that there was not".into());
                 }
@@ -443,6 +448,7 @@ impl Witness {
                 if let Some(agent) = change.agent {
                     self.steps.hand_over(self.agent.replace(agent), Some(agent));
                 }
+                self.models.given(&change.allocation);
                 let doubtful = asks_for_a_look(&change.findings);
                 self.needs_approval |= doubtful;
                 if change.text || doubtful {
@@ -628,6 +634,7 @@ impl Witness {
                 let found = self.steps.given(path, assigned.agent, self.session);
                 self.breaches.extend(found);
                 self.breaches.extend(self.actions.given(path, assigned));
+                self.breaches.extend(self.models.used(path, assigned));
                 self.doers.insert(assigned.agent);
                 self.nothing_is_owed("a step was given away");
             }

@@ -6,6 +6,7 @@ use ephor_core::agent::Registration;
 use ephor_core::breaker::{BreakerOf, BreakerPolicy, BreakerState};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, TaskId};
+use ephor_core::models::catalogue::Catalogue;
 use ephor_core::policy::Policy;
 use ephor_core::spec::{ErrorClass, Request};
 use ephor_core::time::WireDuration;
@@ -272,5 +273,45 @@ async fn of_those_who_wait_the_one_that_holds_less_is_chosen() {
         }
     );
     assert_eq!((of_busy.len(), of_idle.len()), (0, 1));
+    house.engine.stop();
+}
+
+/// A house that chooses `large`, and `small` where that may not be used.
+fn choosing(folder: &tempfile::TempDir) -> Engine {
+    let said = json!({"default": {"primary": "large", "fallbacks": ["small"]}});
+    let models = std::sync::Arc::new(Catalogue::of_house(serde_json::from_value(said).unwrap()));
+    let breaker = BreakerPolicy { recovery_timeout: WireDuration { ms: LONG }, ..BreakerPolicy::default() };
+    let policy = Policy { breaker, models, ..Policy::default() };
+    Engine::open(Settings { policy, ..Settings::new(folder.path().join("ephor.db")) }).unwrap()
+}
+
+#[tokio::test]
+async fn work_for_a_model_that_fails_takes_the_next_one_also_where_it_waits_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House { engine: choosing(&folder), folder, claims: AtomicU64::new(0) };
+    let agent = house.agent("writer", json!({})).await;
+    let failing = house.agent("failing", json!({"capabilities": ["work"]})).await;
+    let one = |action: &str| json!({"title": "x", "max_retries": 0, "plan": {"steps": [{"action": action, "model": "auto"}]}});
+    let waits = house.submit(one("send")).await;
+    for _ in 0..5 {
+        house.submit(one("work")).await;
+        let items = house.claim(failing, 1, 5_000).await;
+        assert_eq!(items[0].model.as_deref(), Some("large"));
+        house.report(failing, &items[0], Outcome::Failed(Failure::final_(ErrorClass::RateLimit, "slow down"))).await;
+    }
+    // The breaker opened, and its being written wakes who waits for it.
+    let taken = |task| house.task(task).steps().next().and_then(|step| step.model.clone());
+    while taken(waits).as_deref() != Some("small") {
+        tokio::task::yield_now().await;
+    }
+    let told = house.engine.breakers();
+    let of: Vec<_> = told.iter().filter(|b| b.of == BreakerOf::Model).map(|b| b.name.as_str()).collect();
+    assert_eq!(of, ["large"], "what took its place is not blamed: {told:?}");
+    let next = house.submit(one("send")).await;
+    assert_eq!(taken(next).as_deref(), Some("small"), "who comes later never asks for it");
+    let named = house.submit(json!({"title": "x", "plan": {"steps": [{"action": "send", "model": "large"}]}})).await;
+    let items = house.claim(agent, 9, 0).await;
+    let models: Vec<_> = items.iter().map(|item| item.model.clone().unwrap()).collect();
+    assert_eq!(models, ["small", "small"], "and {named}, which names it, waits");
     house.engine.stop();
 }

@@ -65,6 +65,7 @@ const LOOKS = {
   SIGNAL_RECEIVED: ['idle', 'text'],
   OVERRIDDEN: ['gov', 'person'],
   MODIFIED: ['idle', 'text'],
+  MODEL_CHANGED: ['block', 'retry'],
   REASSIGNED: ['idle', 'agent'],
   WAIT_STARTED: ['idle', 'clock'],
   WAIT_ENDED: ['done', 'clock'],
@@ -101,6 +102,7 @@ export function eventWords(event) {
     typeof data.vote === 'string' && data.vote.toLowerCase(),
     typeof data.verdict === 'string' && data.verdict.toLowerCase().replaceAll('_', ' '),
     typeof data.class === 'string' && data.class.toLowerCase(),
+    typeof data.from === 'string' && typeof data.to === 'string' && `${data.from} → ${data.to}`,
     after && event.status_after !== event.type && `→ ${after.word.toLowerCase()}`,
     event.actor_type !== 'SYSTEM' && `by ${short(actor(event))}`,
   ].filter(Boolean);

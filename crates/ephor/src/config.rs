@@ -6,6 +6,7 @@ mod execution;
 mod hooks;
 mod line;
 mod mail;
+mod models;
 mod names;
 mod reload;
 #[cfg(test)]
@@ -135,6 +136,7 @@ struct Written {
     webhooks: Hooks,
     gates: WrittenGates,
     mail: mail::Written,
+    models: Option<models::Written>,
 }
 
 /// The section `gates` as it is written.
@@ -267,8 +269,19 @@ impl Config {
 
     /// The same of a file that says something. What is wrong is told by the name of its key.
     fn whole(text: &str, said: Value) -> Result<Self, String> {
-        let Written { mut policy, limits, monitoring, task_execution, workers, constitution, log, gates, webhooks: hooks, mail } =
-            from_yaml(text)?;
+        let Written {
+            mut policy,
+            limits,
+            monitoring,
+            task_execution,
+            workers,
+            constitution,
+            log,
+            gates,
+            webhooks: hooks,
+            mail,
+            models,
+        } = from_yaml(text)?;
         if log.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
             return Err("log.file is empty; name a file, or leave it out".into());
         }
@@ -305,6 +318,9 @@ impl Config {
             if says("monitoring", "escalation_strategy") {
                 policy.stall_strategy = monitoring.escalation_strategy;
             }
+        }
+        if let Some(written) = models {
+            policy.models = models::catalogue(written)?;
         }
         if let Some(problem) = policy.problems().into_iter().next() {
             return Err(format!("policy.{problem}"));
@@ -402,7 +418,8 @@ impl Config {
             said: self.says("webhooks", key),
         });
         let mail = mail::settings(self.mail.as_ref(), |key| self.says("mail", key));
-        parts.chain(of_house).chain([law, log, reach]).chain(hooks).chain(mail).chain(workers).collect()
+        let models = models::settings(&self.policy.models, |key| self.says("models", key));
+        parts.chain(of_house).chain([law, log, reach]).chain(hooks).chain(mail).chain(models).chain(workers).collect()
     }
 }
 

@@ -77,6 +77,7 @@ impl Job {
             births: &ephor_core::command::Unhindered,
             held_back: false,
             told_to_stop: false,
+            shut_models: &[],
         };
         let handled = self.task.handle(command, &cx);
         assert_eq!(handled.corrupt, None);

@@ -41,6 +41,7 @@ impl Trial {
             description: String::new(),
             requirements: Vec::new(),
             model: None,
+            models: None,
             last_error: None,
             params,
             resources: Map::new(),

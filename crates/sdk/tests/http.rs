@@ -55,6 +55,7 @@ fn item(n: u32) -> Value {
         description: String::new(),
         requirements: Vec::new(),
         model: None,
+        models: None,
         last_error: None,
         params: Map::from_iter([("n".into(), n.into())]),
         resources: Default::default(),

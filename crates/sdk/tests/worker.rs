@@ -198,6 +198,7 @@ fn item(n: u8, action: &str) -> WorkItem {
         description: String::new(),
         requirements: Vec::new(),
         model: None,
+        models: None,
         last_error: None,
         params: Map::new(),
         resources: Default::default(),

@@ -204,6 +204,7 @@ fn new_cell(fence: u32) -> Cell {
         gone: false,
         lease: None,
         doer: None,
+        used: None,
         started_at: None,
         ended_at: None,
     }

@@ -69,6 +69,7 @@ impl<'a> Layout<'a> {
                 on_unknown: spec.on_unknown,
                 acts: spec.acts,
                 agent: spec.agent,
+                task_type: spec.task_type.as_deref().map(Into::into),
                 model: spec.model.as_deref().map(Into::into),
                 demands: demands(&spec.resources),
                 estimate_ms: spec.estimate.map(|d| d.ms),
@@ -143,6 +144,9 @@ impl<'a> Layout<'a> {
         }
         if let Some(model) = spec.model.as_ref().filter(|model| !is_model(model)) {
             self.problem(at("model"), format!("{model:?}: 1 to {WORD_MAX} letters, digits, `_`, `-`, `.`, `:`, `/`"));
+        }
+        if spec.task_type.as_ref().is_some_and(|word| !is_word(word)) {
+            self.problem(at("task_type"), format!("1 to {WORD_MAX} letters, digits, `_`, `-`, `.`, `:`"));
         }
         self.check_recovery(spec, &at);
         if spec.gates.len() > GATES_MAX {

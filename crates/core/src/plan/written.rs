@@ -51,6 +51,9 @@ fn alone(step: &Step, text: &StepText) -> StepSpec {
         on_unknown: step.on_unknown,
         acts: step.acts,
         agent: step.agent,
+        task_type: word(&step.task_type),
+        // What the house chose it chooses again.
+        model: word(&step.model).filter(|_| !step.model_chosen),
         resources: text.resources.clone(),
         checkpoint: word(&step.checkpoint),
         compensation: step.compensation.as_deref().map(|undo| undone_by(undo, text)),
@@ -89,7 +92,8 @@ mod tests {
              "compensation": {"action": "unx", "params": {"id": "${steps.a.output.id}"}, "timeout": "3s"},
              "alternatives": [{"on": ["TIMEOUT"], "action": "z"}]},
             {"id": "g", "sequential": true, "steps": [
-                {"action": "y", "for_each": "[1, 2]", "when": "true", "optional": true, "on_unknown": "probe", "acts": true},
+                {"action": "y", "for_each": "[1, 2]", "when": "true", "optional": true, "on_unknown": "probe", "acts": true,
+                 "task_type": "Testing", "model": "gpt-4"},
                 {"action": "z", "depends_on": ["a"], "gates": [{"kind": "CODE_STYLE"}, {"kind": "FUNCTIONAL_TEST", "check": {"command": "true", "junit": "r.xml"}}], "queue_timeout": "1m"}]},
             {"action": "w", "external_id": "E", "estimate": "1h", "heartbeat_timeout": "9s", "start_timeout": "8s"},
         ]}))

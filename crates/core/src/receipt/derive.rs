@@ -256,6 +256,7 @@ impl Seen {
             | Event::ChildBorn { .. }
             | Event::StepBlocked { .. }
             | Event::Unblocked
+            | Event::ModelChanged(_)
             | Event::GateOpened { .. }
             | Event::TaskAttemptFailed { .. }
             | Event::RolledBack { .. }

@@ -8,6 +8,7 @@ use crate::command::{Answer, Claim, Context, Refusal};
 use crate::event::{ApprovalWord, Assigned, EscalationReason, Event, Failed};
 use crate::id::EffectId;
 use crate::matching::{fits, is_special};
+use crate::models::is_by_model;
 use crate::planted::{self, Fault};
 use crate::spec::{Autonomy, ErrorClass, ExecutionMode, GateSpec, OnUnknown};
 use crate::work::{EffectOutcome, EffectProbe, WorkItem, WorkKey};
@@ -93,6 +94,7 @@ impl Task {
             limits: claim.limits.clone(),
             rulings,
             approved,
+            model: step.and_then(|s| s.model.clone()),
         };
         let item = self.item(offer, &work, attempt, assigned.lease_ms, Some(limit));
         drafts.push(Draft::new(Event::Assigned(Box::new(assigned))));
@@ -162,6 +164,7 @@ impl Task {
             description: text.description.clone(),
             requirements: text.requirements.clone(),
             model: None,
+            models: None,
             last_error: None,
             params: Default::default(),
             resources: Default::default(),
@@ -176,7 +179,13 @@ impl Task {
             Offer::Step(i) => {
                 let step = &self.board.steps[i as usize];
                 item.action = step.action.to_string();
-                item.model = step.model.as_deref().map(Into::into);
+                // What is held is done with what it was given out with.
+                let cell = self.board.cell(i);
+                let model = if cell.lease.is_some() { &cell.used } else { &step.model };
+                item.model = model.as_deref().map(Into::into);
+                if step.model.is_some() || is_by_model(&step.action) {
+                    item.models.clone_from(&self.facts.models);
+                }
                 if let Some(words) = self.contents.steps().get(i as usize) {
                     if !words.title.is_empty() {
                         item.title.clone_from(&words.title);

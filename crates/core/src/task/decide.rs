@@ -6,7 +6,9 @@ use crate::command::{CheckedPlan, Command, Context, Refusal};
 use crate::constitution::{Judged, Ruling};
 use crate::event::{ActorKind, EndReason, Event, Parent, Planned, Private};
 use crate::gate::{self, Found};
-use crate::plan::Problem;
+use crate::models::catalogue::Wanted;
+use crate::models::choose::{Asked, Chosen, choose};
+use crate::plan::{Plan, Problem};
 use crate::planted::{self, Fault};
 use crate::status::Status;
 use crate::time::Time;
@@ -179,6 +181,8 @@ impl Task {
         acceptance_owed: bool,
         cx: &Context<'_>,
     ) -> Result<Draft, Refusal> {
+        let mut proposed = proposed;
+        let chosen = self.choose_for(&mut proposed.plan, cx);
         let law = cx.policy.law.as_ref();
         let judged = law.map(|law| law.judge_plan(&self.facts, &self.contents.text, &proposed, cx.now)).transpose();
         let Judged { ruling, said: rulings } = judged.map_err(Refusal::Invalid)?.unwrap_or_default();
@@ -193,10 +197,27 @@ impl Task {
             confidence: proposed.confidence,
             acceptance_owed,
             work,
+            models: chosen.models,
+            allocation: chosen.allocation,
             rulings,
             findings: proposed.findings,
         };
         Ok(Draft::with(Event::Planned(Box::new(planned)), Private::Plan(proposed.texts)))
+    }
+
+    /// Lets a plan that came later ask for the models the house chooses.
+    pub(super) fn choose_for(&self, plan: &mut Plan, cx: &Context<'_>) -> Chosen {
+        let text = &self.contents.text;
+        let asked = Asked {
+            wanted: Wanted {
+                requirements: &text.requirements,
+                words: [&text.title, &text.description],
+                task_type: &self.facts.task_type,
+            },
+            model: self.facts.model.as_deref(),
+            complexity: self.facts.complexity,
+        };
+        choose(plan, &asked, &cx.policy.models)
     }
 
     fn signal(&self, name: Box<str>, payload: Value) -> Result<Decided, Refusal> {

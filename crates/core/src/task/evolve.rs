@@ -39,6 +39,7 @@ impl Task {
                 self.note_unguarded(&failed.work, failed.attempt, &failed.unguarded);
                 self.attempt_failed(failed, at);
             }
+            Event::ModelChanged(changed) => self.model_changed(changed),
             Event::StepFailed { step, class } => self.with_step(step, |task, i| {
                 task.stop_waiting(i);
                 let cell = task.board.cell_mut(i);
@@ -250,7 +251,8 @@ impl Task {
                 if change.text {
                     self.ask_again();
                 }
-                if change.text || change.mode.is_some() || change.priority.is_some() {
+                let models = !change.allocation.models_by_type.is_empty();
+                if change.text || models || change.mode.is_some() || change.priority.is_some() {
                     self.unjudge();
                 }
                 if let Some(deadline) = change.deadline {
@@ -428,6 +430,7 @@ impl Task {
         self.review = None;
         self.review_owed = false;
         self.outlawed = false;
+        self.model_failed.clear();
         self.dangling.clear();
         self.listeners.clear();
         self.listening.clear();

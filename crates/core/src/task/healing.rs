@@ -299,9 +299,12 @@ impl Task {
         Value::Object(facts)
     }
 
-    /// What a step may use: what the task may, the step's own numbers, and above both what was allocated since.
+    /// What a step may use: what there is to the task, what the task may, the step's own numbers, and above all what was allocated since.
     pub(super) fn resources(&self, text: &StepText) -> Map<String, Value> {
-        let mut all = self.contents.text.resource_limits.clone();
+        let binding = self.facts.allocation.as_ref().filter(|given| !given.advice);
+        let sizes = binding.into_iter().flat_map(|given| given.sizes()).filter(|(_, size)| *size > 0);
+        let mut all: Map<String, Value> = sizes.map(|(name, size)| (name.to_owned(), json!(size))).collect();
+        all.extend(self.contents.text.resource_limits.clone());
         all.extend(text.resources.clone());
         all.extend(self.contents.allocated.clone());
         all

@@ -63,10 +63,11 @@ impl Task {
         let text = changes.text != TextChanges { reason: changes.text.reason.clone(), ..TextChanges::default() };
         let times = changes.deadline.is_some() || changes.due_at.is_some() || changes.release_at.is_some();
         let facts = [changes.priority.is_some(), times, changes.mode.is_some()];
-        if !text && !facts.contains(&true) && changes.agent.is_none() {
+        self.wants_models(&changes.models_by_type)?;
+        if !text && !facts.contains(&true) && changes.agent.is_none() && changes.models_by_type.is_empty() {
             return Err(invalid(
                 "changes",
-                "change at least one of priority, deadline, due_at, scheduled_at, execution_mode, agent, title, description, requirements, \
+                "change at least one of priority, deadline, due_at, scheduled_at, execution_mode, agent, models_by_type, title, description, requirements, \
                  resource_limits, constitutional_basis",
             ));
         }
@@ -87,7 +88,7 @@ impl Task {
             autonomy: changes.mode.and_then(|mode| self.autonomy_under(mode)),
             agent: changes.agent,
             text,
-            allocation: Allocation::of(&changes.text),
+            allocation: Allocation { models_by_type: changes.models_by_type, ..Allocation::of(&changes.text) },
             findings,
         };
         Ok(Draft::with(Event::Modified(Box::new(modified)), Private::Changes(Box::new(changes.text))).into())

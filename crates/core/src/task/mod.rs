@@ -11,6 +11,7 @@
 //! - `approval`: what is judged, and who is asked, before a single action is done.
 //! - `healing`: what follows failures: retries, analysis, going back, and the limits of all that.
 //! - `undo`: undoing what was done before one went back; `escalation`: what is decided about a task that nothing else helps.
+//! - `models`: another model in the place of one that failed.
 //! - `stall`: work that waits too long for an agent, and work that is taken from one.
 //! - `questions`: what it asks of people.
 //! - `standing`: where all that leaves it: its status, what it offers, when to look at it again.
@@ -29,6 +30,7 @@ mod gates;
 mod healing;
 mod impact;
 mod intervene;
+mod models;
 mod modes;
 mod next;
 mod outbox;
@@ -168,6 +170,9 @@ pub struct Task {
     /// What people were asked about single steps, by path.
     #[serde(default)]
     approvals: BTreeMap<Box<str>, approval::Approval>,
+    /// Steps whose model failed, and that take another one before anything else happens.
+    #[serde(default)]
+    model_failed: BTreeSet<u32>,
     /// The constitution refuses it, and nobody was told yet.
     #[serde(default)]
     outlawed: bool,
@@ -381,6 +386,7 @@ impl Task {
             lost_children: BTreeSet::new(),
             called_off: None,
             approvals: BTreeMap::new(),
+            model_failed: BTreeSet::new(),
             outlawed: false,
             effects: BTreeMap::new(),
             open_effects: BTreeMap::new(),
@@ -579,10 +585,17 @@ impl Task {
         }
     }
 
-    /// The key under which a step is offered.
+    /// The key under which a step was offered when it was last handed out, whatever model it asks for since.
     pub fn step_key(&self, work: &WorkKey) -> Option<String> {
         match work {
-            WorkKey::Step(path) => Some(self.board.steps[self.board.find(path)? as usize].offer_key(self.board.session())),
+            WorkKey::Step(path) => {
+                let i = self.board.find(path)?;
+                let (step, used) = (&self.board.steps[i as usize], &self.board.cell(i).used);
+                match self.board.cell(i).attempt > 0 && *used != step.model {
+                    true => Some(Step { model: used.clone(), ..step.clone() }.offer_key(self.board.session())),
+                    false => Some(step.offer_key(self.board.session())),
+                }
+            }
             WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_) => None,
         }
     }
@@ -751,6 +764,10 @@ fn blank_facts() -> Submitted {
         plan: None,
         confidence: None,
         acceptance_owed: false,
+        model: None,
+        complexity: None,
+        models: None,
+        allocation: None,
         max_retries: 0,
         retry: None,
         recurrence: None,

@@ -51,6 +51,9 @@ impl Task {
         if let Some(draft) = self.judged_anew(cx).or_else(|| self.outlawed_follows(cx)) {
             return Some(draft);
         }
+        if let Some(draft) = self.model_follows(cx) {
+            return Some(draft);
+        }
         if self.review_owed {
             return Some(self.open_review_of(Question::Admission, cx));
         }
@@ -130,12 +133,15 @@ impl Task {
             Timer::Plan if cx.policy.one_step_plan => {
                 let (mut plan, _) = Plan::one_step("work", &[], "");
                 crate::request::confirm_each_step(&mut plan, self.facts.mode);
+                let chosen = self.choose_for(&mut plan, cx);
                 let planned = Planned {
                     plan_version: self.plan_version + 1,
                     plan,
                     confidence: None,
                     acceptance_owed: false,
                     work: None,
+                    models: chosen.models,
+                    allocation: chosen.allocation,
                     rulings: Vec::new(),
                     findings: Vec::new(),
                 };

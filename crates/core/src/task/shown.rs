@@ -77,6 +77,9 @@ impl Task {
             subject_ref_id: word(&facts.subject_ref_id),
             payload: text.payload.clone(),
             resource_limits: text.resource_limits.clone(),
+            model: word(&facts.model),
+            models: facts.models.as_deref().cloned(),
+            allocation: facts.allocation.as_deref().cloned(),
             findings: crate::validation::shown(&facts.findings, self.estimated_plan().as_ref()),
             constitution: word(&facts.constitution),
             rulings: facts.rulings.clone(),
@@ -191,7 +194,9 @@ impl Task {
             description: text.map(|t| t.description.clone()).unwrap_or_default(),
             action: if step.children > 0 { String::new() } else { step.action.to_string() },
             capabilities: step.capabilities.iter().map(ToString::to_string).collect(),
+            task_type: step.task_type.as_deref().map(Into::into),
             model: step.model.as_deref().map(Into::into),
+            model_chosen: step.model_chosen,
             resources: text.filter(|_| step.children == 0).map(|t| self.resources(t)).unwrap_or_default(),
             timeout: step.timeout_ms.map(|ms| WireDuration { ms }),
             needs: step.needs.iter().map(|n| self.path_of(*n)).collect(),
@@ -387,6 +392,7 @@ mod tests {
             births: &crate::command::Unhindered,
             held_back: false,
             told_to_stop: false,
+            shut_models: &[],
         };
         assert_eq!(task.handle(Command::Submit(Box::new(submission)), &cx).answer, Ok(Default::default()));
         task

@@ -18,6 +18,7 @@ mod gate_table;
 mod gates;
 mod given_back;
 mod healing;
+mod models;
 mod modes;
 mod others;
 mod overrule_back;

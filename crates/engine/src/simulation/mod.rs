@@ -110,6 +110,7 @@ pub const BRANCHES: &[&str] = &[
     "late report kept",
     "lease lapsed",
     "mail after crash",
+    "model fell back",
     "observer slept",
     "parent ended",
     "plan escalated or replaced at its limit",

@@ -577,6 +577,7 @@ impl Observer {
                 births: &ephor_core::command::Unhindered,
                 held_back: false,
                 told_to_stop: false,
+                shut_models: &[],
             };
             let answer = examined.task.clone().handle(Command::Claim(claim), &cx).answer;
             matches!(answer, Ok(Answer::Work(_))).then_some(id)

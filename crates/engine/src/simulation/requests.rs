@@ -250,9 +250,10 @@ fn act(chance: &mut Chance, around: &Around<'_>, step: &mut Value, names: &[Stri
 fn work(chance: &mut Chance, around: &Around<'_>, step: &mut Value, names: &[String]) {
     step["action"] = json!(chance.word(&SKILLS));
     match names.len() % 5 {
-        1 => step["model"] = json!("m1"),
+        1 => step["model"] = json!("auto"),
         2 => step["resources"] = json!({"memory_mb": 1_024}),
         3 => step["model"] = json!("m2"),
+        4 => step["model"] = json!("m1"),
         _ => {}
     }
     if chance.percent(15) {

@@ -15,6 +15,7 @@ use crate::store::{Reader, Store, StoreError};
 use ephor_core::constitution::Law;
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
+use ephor_core::models::catalogue::Catalogue;
 use ephor_core::policy::{HouseDecision, OnAgentLost, OnEscalation, Policy, StallStrategy};
 use ephor_core::time::{Time, WireDuration};
 use std::collections::VecDeque;
@@ -493,6 +494,13 @@ fn policy(chance: &mut Chance) -> Policy {
                 false => HouseDecision::AllocateResources([("memory_mb".to_owned(), 99.into())].into_iter().collect()),
             },
         }),
+        models: models(),
         ..Policy::default()
     }
+}
+
+/// What the house prefers: models that some agents have, and one that only those have who name none.
+fn models() -> Arc<Catalogue> {
+    let said = serde_json::json!({"default": {"primary": "m1", "fallbacks": ["m2", "m3"]}});
+    Arc::new(Catalogue::of_house(serde_json::from_value(said).expect("the house says what makes sense")))
 }

@@ -115,6 +115,8 @@ impl<S: Store> Writer<S> {
         let exchanged = self.standing.house.exchanged();
         if std::mem::replace(&mut self.standing.exchanged, exchanged) != exchanged {
             self.policy = house::under(&self.standing.house.policy(), self.policy.law.clone());
+            // Who sits in the council may be other people now.
+            self.count_helpers();
         }
     }
 

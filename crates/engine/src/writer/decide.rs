@@ -381,6 +381,7 @@ impl<S: Store> Writer<S> {
         let live = &batch.tasks[&task].live;
         let judges = live.impartial(&self.judges, None);
         let nursery = Nursery::new(&*self.reader, batch, &self.cache, self.policy.duplicate_window.ms, self.underway.as_ref());
+        let shut = self.trust.shut_models(&live.task.facts.namespace, batch.now);
         let mut copy = live.task.clone();
         let mut would = Ok(());
         for (command, actor) in asked {
@@ -396,6 +397,7 @@ impl<S: Store> Writer<S> {
                 births: &nursery,
                 held_back: self.is_held_back(&live.task, batch.now),
                 told_to_stop: self.tells_to_stop(&live.task, command, actor),
+                shut_models: &shut,
             };
             let Handled { answer, corrupt, .. } = copy.handle(command.clone(), &context);
             if corrupt.is_some() {
@@ -431,6 +433,11 @@ impl<S: Store> Writer<S> {
             Command::Submit(submission) => Some(submission.facts.author.clone().unwrap_or_else(|| actor.id.clone())),
             _ => None,
         };
+        let namespace = match &command {
+            Command::Submit(submission) => &submission.facts.namespace,
+            _ => &touched.live.task.facts.namespace,
+        };
+        let shut = self.trust.shut_models(namespace, batch.now);
         let judges = touched.live.impartial(&self.judges, author.as_deref());
         let nursery = Nursery::new(&*self.reader, batch, &self.cache, self.policy.duplicate_window.ms, self.underway.as_ref());
         let context = Context {
@@ -445,6 +452,7 @@ impl<S: Store> Writer<S> {
             births: &nursery,
             held_back: self.is_held_back(&touched.live.task, batch.now),
             told_to_stop: self.tells_to_stop(&touched.live.task, &command, actor),
+            shut_models: &shut,
         };
         let Handled { moves, answer, unsettled, corrupt } = touched.live.task.handle(command, &context);
         let held = nursery.close();
@@ -750,6 +758,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::WaitEnded { .. }
         | Event::ChildBorn { .. }
         | Event::Unblocked
+        | Event::ModelChanged(_)
         | Event::ApprovalAsked(_)
         | Event::ApprovalAnswered { .. }
         | Event::ParamsChanged { .. }

@@ -90,6 +90,18 @@ impl Trust {
         !self.shut.is_empty() && tools(namespace, key).any(|tool| self.rests(&tool, now))
     }
 
+    /// The models of a namespace that are not to be used now. Those that are being tried again are none of them.
+    pub(super) fn shut_models(&self, namespace: &str, now: Time) -> Vec<Box<str>> {
+        if self.shut.is_empty() {
+            return Vec::new();
+        }
+        let is_shut = |tool: &&Tool| {
+            let here = tool.of == BreakerOf::Model && *tool.namespace == *namespace;
+            here && self.tools.get(*tool).is_some_and(|breaker| breaker.state(now) == BreakerState::Open)
+        };
+        self.shut.iter().filter(is_shut).map(|tool| tool.name.clone()).collect()
+    }
+
     /// Whether work under these two keys uses the same tool or model, and that is not trusted.
     pub(super) fn shares(&self, namespace: &str, one: &str, other: &str) -> bool {
         tools(namespace, one).any(|tool| self.shut.contains(&tool) && tools(namespace, other).any(|used| used == tool))
@@ -246,6 +258,10 @@ impl<S: Store> Writer<S> {
             self.trust.turn(tool, turn, now, mono);
             if turn == Turn::Close {
                 self.parked.wake_those(|_| true);
+            }
+            if of == BreakerOf::Model && matches!(turn, Turn::Open(_)) {
+                // Whose model the house chose takes another one.
+                self.again.extend(self.ready.asking_for(namespace, name));
             }
         }
     }

@@ -84,6 +84,7 @@ impl World {
             births: &ephor_core::command::Unhindered,
             held_back: false,
             told_to_stop: false,
+            shut_models: &[],
         };
         let task = state.tasks.entry(id).or_insert_with(|| Task::unborn(id));
         let before = task.version;

@@ -4,6 +4,7 @@ use super::live::Scene;
 use super::style::{Hue, Line, Style, step_mark, task_mark};
 use super::text::{ago, bytes, duration, inert, inert_lines, until, width};
 use ephor_core::liveness::Liveness;
+use ephor_core::models::{ModelSelection, ResourceAllocation};
 use ephor_core::status::{Status, StepStatus};
 use ephor_core::time::Time;
 use ephor_core::view::{LastError, OutputView, StepView, TaskView};
@@ -59,6 +60,11 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     let runs = task.next_runs.iter().map(|at| at.0.to_string());
     fact("next runs", (!task.next_runs.is_empty()).then(|| runs.collect::<Vec<_>>().join(", ")));
     fact("deadline", task.deadline.filter(|_| task.ended_at.is_none()).map(|at| format!("{} ({})", at.0, until(at.0, now))));
+    if let Some(models) = &task.models {
+        fact("models", Some(chosen(models, whole)));
+    }
+    let sized = task.allocation.as_ref().filter(|given| whole || !given.advice);
+    fact("machine", sized.map(machine));
     for finding in task.findings.iter().filter(|f| f.result != ephor_core::event::CheckResult::Passed) {
         fact("finding", Some(format!("{} {}: {}", word_of(&finding.result), finding.check, finding.reason)));
     }
@@ -84,6 +90,31 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     let line =
         |(name, value): (&str, String)| Line::new().with(Hue::Idle, format!("  {name}")).to(columns + 4).plain(style.own(&value));
     facts.into_iter().map(line).collect()
+}
+
+/// Which models were chosen, and why.
+fn chosen(models: &ModelSelection, whole: bool) -> String {
+    let mut text = models.primary_model.to_string();
+    if !models.fallback_models.is_empty() {
+        text.push_str(&format!(", then {}", models.fallback_models.join(", ")));
+    }
+    for (of, name) in &models.specialized_models {
+        text.push_str(&format!("; {of}: {name}"));
+    }
+    let advice = if models.advice { "advice; " } else { "" };
+    if whole { format!("{text} ({advice}{})", models.reasoning) } else { format!("{text}{}", advice_alone(models.advice)) }
+}
+
+fn advice_alone(advice: bool) -> &'static str {
+    if advice { " (advice)" } else { "" }
+}
+
+/// How large a machine its steps ask for.
+fn machine(given: &ResourceAllocation) -> String {
+    let sizes: Vec<String> =
+        given.sizes().into_iter().filter(|(_, size)| *size > 0).map(|(name, size)| format!("{size} {name}")).collect();
+    let advice = if given.advice { "advice; " } else { "" };
+    format!("{}, {} ({advice}{})", sizes.join(", "), given.execution_timeout, given.reasoning)
 }
 
 /// What went wrong last: where, in which attempt, with whom, of which kind.

@@ -29,6 +29,15 @@ pub(super) fn pair(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value_of(value)))
 }
 
+/// `MODEL` for steps of every type, `TYPE=MODEL` for those of one.
+pub(super) fn model(text: &str) -> Result<(Box<str>, Box<str>), String> {
+    let (of, name) = text.split_once('=').unwrap_or(("*", text));
+    match of.is_empty() || name.is_empty() {
+        true => Err("write it as MODEL or TYPE=MODEL".into()),
+        false => Ok((of.into(), name.into())),
+    }
+}
+
 /// A choice of the command line, from a file: `table`.
 pub(super) fn choice<T: clap::ValueEnum>(text: &str) -> Result<T, String> {
     T::from_str(text, true)

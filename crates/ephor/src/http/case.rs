@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Free JSON of callers and agents: below these names nothing is renamed.
-pub(crate) const FREE: [&str; 13] = [
+pub(crate) const FREE: [&str; 16] = [
     "payload",
     "context",
     "params",
@@ -27,6 +27,9 @@ pub(crate) const FREE: [&str; 13] = [
     "resource_limits",
     "result",
     "env",
+    "specialized_models",
+    "models_by_type",
+    "prices",
 ];
 /// The largest answer whose words are renamed; lists are cut into pages well below it.
 const ANSWER_MAX: usize = 64 << 20;

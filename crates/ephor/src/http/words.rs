@@ -4,7 +4,7 @@ use super::case::FREE;
 use serde_json::Value;
 
 /// Fields that hold a word, or words, in capitals.
-const CAPITAL: [&str; 14] = [
+const CAPITAL: [&str; 15] = [
     "priority",
     "execution_mode",
     "autonomy",
@@ -19,6 +19,7 @@ const CAPITAL: [&str; 14] = [
     "severity_threshold",
     "class",
     "never_on",
+    "complexity",
 ];
 /// Fields that hold a word in small letters.
 const SMALL: [&str; 2] = ["on_unknown", "on_agent_lost"];

@@ -34,6 +34,12 @@ impl Task {
             reason: said.message.clone(),
         }));
         self.facts.confidence = planned.confidence;
+        if planned.models.is_some() {
+            self.facts.models.clone_from(&planned.models);
+        }
+        if planned.allocation.is_some() {
+            self.facts.allocation.clone_from(&planned.allocation);
+        }
         // The runs to come of a recurring task follow its last plan, unless each is to be planned anew.
         if self.facts.plan.is_some() {
             self.facts.plan = Some(planned.plan.clone());
@@ -58,6 +64,7 @@ impl Task {
     /// has the same step at the same place; other such tasks are let go.
     pub(super) fn lay_plan(&mut self, plan: Plan, version: u32, at: Time) {
         let earlier = self.planned.then(|| std::mem::take(&mut self.board));
+        self.model_failed.clear();
         self.board = Board::new(plan, earlier.as_ref());
         if let Some(agent) = self.facts.agent {
             self.board.hand_over(None, Some(agent));

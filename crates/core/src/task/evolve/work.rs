@@ -200,6 +200,7 @@ impl Task {
                     cell.count_failure(failed.class);
                 }
                 task.after_failure(i, failed.retry_at, at);
+                task.note_model_failed(i, failed.class);
             }),
             WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => self.side_failed(failed, at),
             WorkKey::Undo(path) => self.undo_failed(path, failed, at),

@@ -52,6 +52,7 @@ fn ask(task: &mut Task, actor: &Actor, command: Command) -> Option<Answer> {
         births: &crate::command::Unhindered,
         held_back: false,
         told_to_stop: false,
+        shut_models: &[],
     };
     task.handle(command, &cx).answer.ok()
 }

@@ -433,6 +433,7 @@ fn stir(rng: &mut Rng, world: &mut World) {
                 release_at: rng.one_in(6).then(|| world.now.plus(rng.below(120_000))),
                 mode: rng.one_in(5).then(|| *rng.pick(&[ExecutionMode::Auto, ExecutionMode::Strict, ExecutionMode::DryRun])),
                 agent: rng.one_in(4).then(|| agent(1 + rng.below(3) as u8)),
+                models_by_type: if rng.one_in(6) { [("*".into(), "m".into())].into() } else { Default::default() },
                 text: TextChanges { description: rng.one_in(4).then(|| "otherwise".into()), ..TextChanges::default() },
                 expected_version: rng.one_in(8).then_some(3),
             };
@@ -566,6 +567,7 @@ impl World {
             births: &crate::command::Unhindered,
             held_back: false,
             told_to_stop: false,
+            shut_models: &[],
         };
         let mut copy = self.task.clone();
         let done = copy.handle(Command::Claim(claim), &cx);

@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) ended: Vec<(TaskId, Status)>,
     pub(super) births: Box<dyn Births>,
     pub(super) held_back: bool,
+    /// Models whose breakers are open.
+    pub(super) shut_models: Vec<Box<str>>,
     /// Whether whoever asks has submitted the task.
     pub(super) own: bool,
     /// What the last command led to.
@@ -115,6 +117,7 @@ impl World {
             ended: Vec::new(),
             births: Box::new(Unhindered),
             held_back: false,
+            shut_models: Vec::new(),
             own: false,
             done: Handled { moves: Vec::new(), answer: Ok(Answer::Done), unsettled: false, corrupt: None },
             replayed: Task::unborn(id),
@@ -152,6 +155,7 @@ impl World {
             births: &*self.births,
             held_back: self.held_back,
             told_to_stop: false,
+            shut_models: &self.shut_models,
         };
         let before = self.task.clone();
         let woken = matches!(command, Command::Wake);

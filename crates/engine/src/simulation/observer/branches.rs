@@ -2,7 +2,7 @@
 
 use crate::simulation::Counts;
 use ephor_core::constitution::{AmendmentOutcome, ConstitutionEvent};
-use ephor_core::event::{ApprovalWord, DecidedBy, EndReason, EscalationReason, Event, OverrideWord, SkipReason};
+use ephor_core::event::{ApprovalWord, DecidedBy, EndReason, EscalationReason, Event, ModelCause, OverrideWord, SkipReason};
 use ephor_core::review::{Question, Verdict};
 use ephor_core::spec::ErrorClass;
 use ephor_core::task::Task;
@@ -21,6 +21,8 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::WaitEnded { signal: None, .. } => "wait ended",
         Event::SignalReceived { .. } if task.started_at().is_none() => "signal early",
         Event::ChildBorn { .. } => "child born",
+        Event::ModelChanged(changed) if changed.cause == ModelCause::BreakerOpen => "model left alone",
+        Event::ModelChanged(_) => "model fell back",
         Event::StepBlocked { .. } => "step blocked",
         Event::ApprovalAnswered { answer: ApprovalWord::Approved, .. } => "action approved",
         Event::ApprovalAnswered { answer: ApprovalWord::Denied, .. } => "action denied",

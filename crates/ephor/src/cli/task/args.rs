@@ -4,6 +4,7 @@ use crate::cli::schedule::RecurrenceArgs;
 use crate::cli::words;
 use clap::Args;
 use ephor_core::event::TextChanges;
+use ephor_core::models::Complexity;
 use ephor_core::spec::{Affinity, Autonomy, ExecutionMode, Priority, Risk};
 use ephor_core::status::Status;
 use ephor_core::time::{WireDuration, WireTime};
@@ -56,6 +57,12 @@ pub(in crate::cli) struct CreateArgs {
     /// What its agent must be able to do
     #[arg(long, value_delimiter = ',')]
     pub(super) capabilities: Vec<String>,
+    /// The model its steps ask for that name none; auto for what the house chooses
+    #[arg(long, value_name = "NAME")]
+    pub(super) model: Option<String>,
+    /// simple, moderate or complex: how large a machine its steps ask for
+    #[arg(long, value_parser = words::word::<Complexity>)]
+    pub(super) complexity: Option<Complexity>,
     /// A value of its payload
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = words::pair)]
     pub(super) params: Vec<(String, Value)>,
@@ -175,6 +182,9 @@ pub(in crate::cli) struct ModifyArgs {
     /// The agent that takes over the steps of the one before, by its id or its own name
     #[arg(long, value_name = "AGENT")]
     pub(super) agent: Option<String>,
+    /// The model open steps of a type are done with from now on: gpt-4 for all, Testing=gpt-4 for those of this task_type or action
+    #[arg(long = "model", value_name = "[TYPE=]MODEL", value_parser = words::model)]
+    pub(super) models: Vec<(Box<str>, Box<str>)>,
     #[command(flatten)]
     pub(super) text: TextArgs,
 }

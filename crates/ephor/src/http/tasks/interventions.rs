@@ -24,6 +24,7 @@ use ephor_core::view::{EventView, TaskView};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -123,6 +124,8 @@ struct Intervention {
     resource_limits: Option<Map<String, Value>>,
     /// MODIFY: the new article it rests on.
     constitutional_basis: Option<String>,
+    /// MODIFY: the models that open steps are done with from now on, by their type: the `task_type` of a step, its action, `*` for all.
+    models_by_type: BTreeMap<Box<str>, Box<str>>,
     /// OVERRIDE: what is done.
     decision: Option<OverrideWord>,
     /// OVERRIDE: the step it is about, by path or name; ROLLBACK: the checkpoint to go back to, and `checkpoint` says the same.
@@ -200,6 +203,7 @@ impl Intervention {
             scheduled_at: self.scheduled_at,
             execution_mode: self.execution_mode,
             agent: None,
+            models_by_type: self.models_by_type,
             changes: text,
         };
         if self.changes.is_empty() {
@@ -221,6 +225,7 @@ impl Intervention {
             scheduled_at: nested.scheduled_at.or(beside.scheduled_at),
             execution_mode: nested.execution_mode.or(beside.execution_mode),
             agent: nested.agent,
+            models_by_type: if nested.models_by_type.is_empty() { beside.models_by_type } else { nested.models_by_type },
             changes: TextChanges {
                 reason,
                 title: nested.title.or(title),
@@ -244,6 +249,7 @@ struct Nested {
     scheduled_at: Option<WireTime>,
     execution_mode: Option<ExecutionMode>,
     agent: Option<AgentId>,
+    models_by_type: BTreeMap<Box<str>, Box<str>>,
     title: Option<String>,
     constitutional_basis: Option<String>,
     description: Option<String>,

@@ -29,6 +29,7 @@ use ephor_core::work::{Failure, Outcome, Success, WorkKey};
 use ephor_engine::EngineError;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -104,6 +105,8 @@ struct Patch {
     resource_limits: Option<Map<String, Value>>,
     /// The new article it rests on.
     constitutional_basis: Option<String>,
+    /// The models that open steps are done with from now on, by their type: the `task_type` of a step, its action, `*` for all.
+    models_by_type: BTreeMap<Box<str>, Box<str>>,
 }
 
 /// Move or change a task
@@ -176,6 +179,7 @@ impl Patch {
             scheduled_at: None,
             execution_mode: self.execution_mode,
             agent: None,
+            models_by_type: self.models_by_type.clone(),
             changes,
         };
         let only_a_reason = Modification {

@@ -20,6 +20,7 @@ mod lists;
 mod liveness;
 mod malformed;
 mod matrix;
+mod models;
 mod names;
 mod planexe;
 mod reassign;
