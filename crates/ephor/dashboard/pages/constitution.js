@@ -5,7 +5,7 @@ import { ask, told } from '../dialog.js';
 import { button, card, empty, h, icon } from '../dom.js';
 import { ago, counted, sentence, short } from '../words.js';
 
-const RULINGS = { ALLOW: ['done', 'done'], WARN: ['block', 'warn'], ESCALATE: ['gov', 'council'], DENY: ['fail', 'fail'] };
+const RULINGS = { ALLOW: ['done', 'done'], WARN: ['block', 'warn'], TRANSFORM: ['run', 'retry'], ESCALATE: ['gov', 'council'], DENY: ['fail', 'fail'] };
 
 const STATES = { DEBATE: ['gov', 'council'], VOTING: ['gov', 'council'], ADOPTED: ['done', 'done'], REJECTED: ['fail', 'fail'], LAPSED: ['idle', 'wait'], WITHDRAWN: ['idle', 'wait'], OVERTAKEN: ['idle', 'wait'] };
 const FOLLOWS = { NOTED: 'it is noted', REVIEW: 'the council looks at it first', REFUSED: 'it is refused: a decision is owed' };

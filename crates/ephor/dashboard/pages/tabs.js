@@ -73,7 +73,7 @@ export function outputs(source, task) {
 
 const VOTES = { APPROVE: ['done', 'done'], CONDITIONAL: ['block', 'warn'], REJECT: ['fail', 'fail'], ABSTAIN: ['idle', 'skip'] };
 const QUESTIONS = { ADMISSION: 'Whether it may start', RESULT: 'Whether its result is good', ESCALATION: 'What should become of it' };
-const RULINGS = { ALLOW: ['done', 'done'], WARN: ['block', 'warn'], ESCALATE: ['gov', 'council'], DENY: ['fail', 'fail'] };
+const RULINGS = { ALLOW: ['done', 'done'], WARN: ['block', 'warn'], TRANSFORM: ['run', 'retry'], ESCALATE: ['gov', 'council'], DENY: ['fail', 'fail'] };
 
 /** One review: what is asked, how the votes stand, who owes one. */
 export function review(one) {
@@ -89,6 +89,11 @@ export function review(one) {
       const [tone, picture] = VOTES[judge.vote] ?? ['idle', 'wait'];
       return h('div.judge', { key: judge.id }, icon(picture, tone, judge.vote ?? 'no vote yet'), h('span', null, h('b', null, short(judge.id)), h('span.muted', null, judge.vote ? ` ${judge.vote.toLowerCase()}` : ' has not voted')), h('span.muted', null, judge.weight > 1 && `×${judge.weight}`, judge.veto && ' veto'));
     }),
+    (one.judge_reviews ?? []).filter((said) => !said.advisory || said.evidence?.length > 0).map((said) => h('div.pad', { key: `said ${said.judge_id}` },
+      h('p.sm.any', null, h('b', null, short(said.judge_id)), ` ${said.verdict.toLowerCase()}`, said.advisory && ' (advice)', said.reasoning && `: ${said.reasoning}`),
+      [...(said.evidence ?? []).filter(() => !said.advisory), ...(said.recommendations ?? [])].map((line) => h('p.sm.muted.any', { key: line }, line)))),
+    (one.conditions ?? []).map(({ gate, met }) => h('p.sm.any', { key: JSON.stringify(gate) }, icon(met ? 'done' : 'wait', met ? 'done' : 'block', met ? 'met' : 'not met yet'), ` depends on ${gate.kind}`, gate.criteria?.length > 0 && `: ${gate.criteria.join('; ')}`)),
+    (one.compliance_score ?? one.quality_score) !== undefined && h('p.sm.muted', null, [['compliance', one.compliance_score], ['quality', one.quality_score]].filter(([, score]) => score !== undefined).map(([of, score]) => `${of} ${score.toFixed(2)}`).join(', ')),
   );
 }
 
