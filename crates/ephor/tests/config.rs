@@ -459,6 +459,11 @@ fn a_running_server_reads_its_file_anew_by_command_and_by_signal_and_a_bad_one_c
     law("      - {at: [admission], when: 'task.title == \"now\"', verdict: DENY, message: not now}\n");
     assert_eq!(house.json(&["config", "reload", "--json"])["changed"], json!(["constitution"]));
     assert!(submits("never") && !submits("now"));
+    // The models of the house stand in the numbers it decides by.
+    write("policy:\n  max_retries: 4\nconstitution: law.yaml\nmodels:\n  catalogue: {tiny: {tier: small}}\n");
+    let done = house.json(&["config", "reload", "--json"]);
+    assert!(done["changed"].as_array().unwrap().contains(&json!("models.catalogue.tiny")), "{done}");
+    assert_eq!(done["needs_restart"], json!([]), "{done}");
     // A document that makes no sense changes nothing either.
     law("      - {at: [admission], when: 'task.', verdict: DENY, message: x}\n");
     write("policy:\n  max_retries: 7\nconstitution: law.yaml\n");

@@ -26,7 +26,7 @@ pub struct Reloaded {
 }
 
 /// Sections that are in force as soon as they are read. What is in none of them takes a restart.
-const LIVE: [&str; 5] = ["constitution", "monitoring", "policy", "task_execution", "workers"];
+const LIVE: [&str; 6] = ["constitution", "models", "monitoring", "policy", "task_execution", "workers"];
 /// Keys of these sections that take a restart all the same.
 const NOT_LIVE: [&str; 1] = ["task_execution.max_concurrent_tasks"];
 /// The key of the document that binds.
