@@ -922,26 +922,6 @@ pub struct ReviewView {
     pub requires_followup: bool,
 }
 
-impl ReviewView {
-    /// A review of which nothing more is said.
-    pub(crate) fn of(id: ReviewId, question: Question, tally: Tally) -> Self {
-        Self {
-            id,
-            question,
-            tally,
-            verdict: None,
-            self_decided: false,
-            terms: None,
-            judge_reviews: Vec::new(),
-            recommendations: Vec::new(),
-            conditions: Vec::new(),
-            compliance_score: None,
-            quality_score: None,
-            requires_followup: false,
-        }
-    }
-}
-
 /// What a judge said in a review (S1-83).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

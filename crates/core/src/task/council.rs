@@ -163,7 +163,7 @@ impl Task {
                     verdict: Some(r.verdict),
                     self_decided: r.self_decided,
                     requires_followup: followup,
-                    ..ReviewView::of(r.id, r.question, r.tally)
+                    ..bare(r.id, r.question, r.tally)
                 },
             )
         });
@@ -181,7 +181,7 @@ impl Task {
                 solo: r.ballot.solo,
                 deadline: WireTime(r.ballot.deadline),
             };
-            let view = ReviewView { terms: Some(terms), ..ReviewView::of(r.id, r.question, r.ballot.tally()) };
+            let view = ReviewView { terms: Some(terms), ..bare(r.id, r.question, r.ballot.tally()) };
             self.review_view(r.id, r.question, (&r.said, &r.rulings), view)
         });
         decided.chain(open).collect()
@@ -237,6 +237,24 @@ impl Task {
             conditions,
             ..view
         }
+    }
+}
+
+/// A review of which nothing more is said.
+fn bare(id: ReviewId, question: Question, tally: Tally) -> ReviewView {
+    ReviewView {
+        id,
+        question,
+        tally,
+        verdict: None,
+        self_decided: false,
+        terms: None,
+        judge_reviews: Vec::new(),
+        recommendations: Vec::new(),
+        conditions: Vec::new(),
+        compliance_score: None,
+        quality_score: None,
+        requires_followup: false,
     }
 }
 

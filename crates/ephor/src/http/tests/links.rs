@@ -97,7 +97,7 @@ async fn a_link_shows_the_question_changes_nothing_by_being_looked_at_and_answer
     assert_eq!(status, 200, "{page}");
     assert!(asked.claim().await["approved_args"].is_string());
     let events = asked.house.ask("GET", &format!("/api/v1/tasks/{}/events", asked.task), Some(TOKEN), None).await.json;
-    let answered = events.as_array().unwrap().iter().find(|event| event["kind"] == "APPROVAL_ANSWERED").unwrap();
+    let answered = events.as_array().unwrap().iter().find(|event| event["type"] == "APPROVAL_ANSWERED").unwrap();
     assert_eq!(answered["actor_id"], "vera");
     assert!(answered["private"].to_string().contains("by a link that olga made for vera: fine"), "{answered}");
 
@@ -153,7 +153,8 @@ async fn who_may_not_decide_makes_no_link_nor_does_who_submitted_it() {
         let refused = asked.link(&asked.approver, wrong).await;
         assert_eq!((refused.status.as_u16(), &refused.json["errors"][0]["field"]), (400, &json!(field)), "{}", refused.json);
     }
-    assert_eq!(asked.link(&asked.approver, json!({"step": "7", "for": "vera"})).await.status, 409);
+    let nobody_asked = asked.link(&asked.approver, json!({"step": "7", "for": "vera"})).await;
+    assert_eq!(nobody_asked.json["code"], "ILLEGAL_TRANSITION", "{}", nobody_asked.json);
 }
 
 #[tokio::test]
