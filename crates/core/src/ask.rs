@@ -3,7 +3,7 @@
 
 use crate::event::{DecisionWord, OverrideWord, TextChanges};
 use crate::id::{AgentId, EffectId, ReviewId};
-use crate::review::{Opinion, VoteWord};
+use crate::review::{Condition, VoteWord};
 use crate::spec::{ExecutionMode, PlanSpec, Priority};
 use crate::time::WireTime;
 use crate::work::EffectOutcome;
@@ -109,9 +109,21 @@ pub enum Ask {
         /// Why.
         #[serde(default)]
         reason: String,
-        /// What else is said.
-        #[serde(default)]
-        opinion: Box<Opinion>,
+        /// What it rests on: up to 20 lines.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        evidence: Vec<String>,
+        /// What would make it better: up to 20 lines.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        recommendations: Vec<String>,
+        /// CONDITIONAL: what the yes depends on, up to 5, in words or as gates; the reason where there is none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        conditions: Vec<Condition>,
+        /// How well it keeps to the constitution, from 0 to 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compliance_score: Option<f64>,
+        /// How good it is, from 0 to 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quality_score: Option<f64>,
     },
     /// A person's word on the open gate of a step.
     Confirm {
@@ -210,6 +222,7 @@ mod rules {
     use crate::event::Actor;
     use crate::plan::Problem;
     use crate::request::check_plan;
+    use crate::review::Opinion;
     use crate::spec::{ExecutionMode, GateKind};
     use crate::work::{Judgement, Violation};
 
@@ -229,9 +242,21 @@ mod rules {
                 Self::Reassign { agent, reason } => Command::Reassign { agent, reason },
                 Self::Guide { text } => Command::Guide { text },
                 Self::Signal { name, payload } => Command::Signal { name: name.into(), payload },
-                Self::Vote { review, judge, vote, confidence, reason, opinion } => {
+                Self::Vote {
+                    review,
+                    judge,
+                    vote,
+                    confidence,
+                    reason,
+                    evidence,
+                    recommendations,
+                    conditions,
+                    compliance_score,
+                    quality_score,
+                } => {
                     let judge = judge.map_or_else(|| actor.id.clone(), Into::into);
-                    Command::Vote { review, judge, vote, confidence, reason, opinion }
+                    let opinion = Opinion { evidence, recommendations, conditions, compliance_score, quality_score };
+                    Command::Vote { review, judge, vote, confidence, reason, opinion: Box::new(opinion) }
                 }
                 Self::Confirm { step, passed, reason } => {
                     Command::Confirm { step: step.into(), judgement: confirmed(passed, reason) }

@@ -159,7 +159,12 @@ fn state(event: &EventView) -> Option<(String, Option<String>)> {
             let by = if word == "EXPIRED" { String::new() } else { format!("by {}", event.actor_id) };
             say(&word, Some([Some(by).filter(|by| !by.is_empty()), words()].into_iter().flatten().collect::<Vec<_>>().join(": ")))
         }
-        "PARAMS_CHANGED" => say("CHANGED", Some(format!("{} gave it other parameters", event.actor_id))),
+        "PARAMS_CHANGED" => {
+            // By a rule, where one is named; else by whoever approved.
+            let rule = event.data["rulings"][0]["rule"].as_str();
+            let by = rule.map_or(event.actor_id.clone(), |rule| format!("rule {rule} of the constitution"));
+            say("CHANGED", Some(format!("{by} gave it other parameters")))
+        }
         "RESULT_JUDGED" => {
             say("JUDGED", (event.data.get("confirm") == Some(&true.into())).then(|| "a person looks at its result".into()))
         }

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use ephor_core::ask::Ask;
 use ephor_core::id::ReviewId;
 use ephor_core::inbox::NewLink;
-use ephor_core::review::{Condition, Opinion, VoteWord};
+use ephor_core::review::{Condition, VoteWord};
 use ephor_core::time::{Time, WireDuration};
 use ephor_core::view::{JudgeReview, ReviewView};
 
@@ -119,13 +119,6 @@ pub(super) struct More {
     quality: Option<f64>,
 }
 
-impl More {
-    fn opinion(self) -> Box<Opinion> {
-        let Self { conditions, evidence, recommendations, compliance, quality } = self;
-        Box::new(Opinion { evidence, recommendations, conditions, compliance_score: compliance, quality_score: quality })
-    }
-}
-
 /// A condition as it is typed.
 fn condition(text: &str) -> Result<Condition, String> {
     match text.trim_start().starts_with('{') {
@@ -137,8 +130,20 @@ fn condition(text: &str) -> Result<Condition, String> {
 pub(super) async fn run(command: ReviewCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     match command {
         ReviewCommand::Vote { task, vote, reason, confidence, judge, review, more } => {
-            let opinion = more.opinion();
-            super::task::ask(&task, Ask::Vote { review, judge, vote, confidence, reason, opinion }, cx).await
+            let More { conditions, evidence, recommendations, compliance: compliance_score, quality: quality_score } = more;
+            let said = Ask::Vote {
+                review,
+                judge,
+                vote,
+                confidence,
+                reason,
+                evidence,
+                recommendations,
+                conditions,
+                compliance_score,
+                quality_score,
+            };
+            super::task::ask(&task, said, cx).await
         }
         ReviewCommand::Confirm { task, step, pass, fail: _, reason } => {
             super::task::ask(&task, Ask::Confirm { step, passed: pass, reason: reason.unwrap_or_default() }, cx).await

@@ -20,7 +20,7 @@ pub(super) fn question(said: &Said, asked: &Asked, code: &str) -> Response {
     let (what, unanswered) = (text(&asked.what), text(&asked.unanswered));
     let (who, by, code) = (text(&said.who), text(&said.by), text(code));
     let html = format!(
-        "<h1>May this be done?</h1><p>{what}.</p>\
+        "<h1>May this be done?</h1><p class=\"first\">{what}.</p>\
          <dl><dt>Task</dt><dd>{title} <code>{task}</code></dd><dt>Risk</dt><dd>{risk}</dd><dt>Step</dt><dd>{step}</dd>\
          <dt>Action</dt><dd><code>{action}</code></dd></dl>{params}{why}\
          <p>You answer as <strong>{who}</strong>, by a link that {by} made. Your answer counts for exactly this, and once. \

@@ -15,7 +15,7 @@ use ephor_core::ask::Ask;
 use ephor_core::event::{DecisionWord, OverrideWord, TextChanges};
 use ephor_core::id::{EffectId, ReviewId};
 use ephor_core::plan::Problem as FieldProblem;
-use ephor_core::review::{Condition, Opinion, VoteWord};
+use ephor_core::review::{Condition, VoteWord};
 use ephor_core::spec::{PlanSpec, Priority};
 use ephor_core::view::TaskView;
 use ephor_core::work::EffectOutcome;
@@ -169,14 +169,26 @@ async fn vote(
     terms: Terms,
     Body(said): Body<Vote>,
 ) -> Result<Stamped, ApiError> {
-    let Vote { review, judge, vote, confidence, reason, evidence, recommendations, conditions, compliance_score, quality_score } =
-        said;
-    let opinion = Box::new(Opinion { evidence, recommendations, conditions, compliance_score, quality_score });
+    let judge = &said.judge;
     if judge.as_deref().is_some_and(|judge| *judge != *who.actor().id) && !who.may(Permission::Keys) {
         return Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", format!("{} votes in no other name", who.name))
             .because("a judge votes with a key of its own: ephor key create NAME --role approver --agent AGENT"));
     }
-    carry_out(&server, &who, task, Ask::Vote { review, judge, vote, confidence, reason, opinion }, &terms).await
+    let Vote { review, judge, vote, confidence, reason, evidence, recommendations, conditions, compliance_score, quality_score } =
+        said;
+    let ask = Ask::Vote {
+        review,
+        judge,
+        vote,
+        confidence,
+        reason,
+        evidence,
+        recommendations,
+        conditions,
+        compliance_score,
+        quality_score,
+    };
+    carry_out(&server, &who, task, ask, &terms).await
 }
 
 /// A person's word on the open gate of a step.
