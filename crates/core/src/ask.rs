@@ -1,6 +1,7 @@
 //! What a client asks of a live task, as it goes over the wire. One form for the CLI, the API and the dashboard; agents have their own
 //! words in `work`, and what only the engine says (wakes, lapsed leases, mail) has no form here.
 
+use crate::budget::Budget;
 use crate::event::{DecisionWord, OverrideWord, TextChanges};
 use crate::id::{AgentId, EffectId, ReviewId};
 use crate::review::{Condition, VoteWord};
@@ -202,6 +203,9 @@ pub struct Modification {
     /// The agent that takes over the steps that were for the one before, or for any; what runs goes on where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// What it may use from now on; limits that are missing stay. Only a person may say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// The models that open steps are done with from now on, by their type: the `task_type` of a step, its action, `*` for all. What runs
     /// goes on with the one it has.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -285,6 +289,7 @@ mod rules {
                 release_at: asked.scheduled_at.map(|at| at.0),
                 mode: asked.execution_mode,
                 agent: asked.agent,
+                budget: asked.budget,
                 models_by_type: asked.models_by_type,
                 text: asked.changes,
                 findings: Vec::new(),

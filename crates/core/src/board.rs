@@ -443,6 +443,12 @@ impl Board {
         self.session.is_some_and(|(_, held)| held == 0)
     }
 
+    /// A step that was withdrawn can be claimed again.
+    pub(crate) fn offer_again(&mut self, i: u32) {
+        let key = self.step_key(i);
+        self.put_offer(&key, Offer::Step(i));
+    }
+
     /// Offers a step under the key it has now, where it was offered under another one.
     fn offer_anew(&mut self, i: u32, before: &str) {
         if self.offers.get(before).is_some_and(|offered| offered.contains(&Offer::Step(i))) {

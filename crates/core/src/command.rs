@@ -1,5 +1,6 @@
 //! Commands: what is asked of a task, in the imperative; and the answers, a rule's no among them.
 
+use crate::budget::Budget;
 use crate::event::{Actor, DecisionWord, Finding, Letter, OverrideWord, Submitted, TextChanges};
 use crate::event::{Event, Private, RequestText};
 use crate::flow::Place;
@@ -259,6 +260,8 @@ pub struct Changes {
     pub mode: Option<ExecutionMode>,
     /// The agent that takes over.
     pub agent: Option<AgentId>,
+    /// What it may use from now on.
+    pub budget: Option<Budget>,
     /// The models that steps are done with from now on, by type of step.
     pub models_by_type: BTreeMap<Box<str>, Box<str>>,
     /// The new words.

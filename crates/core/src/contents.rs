@@ -135,7 +135,7 @@ impl Contents {
             }
             (Event::MailTaken { letters }, Some(Private::Outputs(outputs))) => {
                 for (letter, output) in letters.iter().zip(outputs) {
-                    if let Letter::ChildEnded { child, step: Some(step), status } = letter {
+                    if let Letter::ChildEnded { child, step: Some(step), status, .. } = letter {
                         let output = json!({"task_id": child, "status": status, "output": output});
                         self.outputs.insert(name(step), Arc::new(Success { output, ..Success::default() }));
                         if *status != Status::Completed {

@@ -8,6 +8,7 @@
 
 mod words;
 
+use crate::budget::{Amount, BudgetOf, BudgetTerms, OnBudget};
 use crate::id::{AgentId, ClaimId, EffectId, ReviewId, TaskId};
 use crate::models::{Complexity, ModelSelection, ResourceAllocation};
 use crate::plan::{Plan, StepText};
@@ -126,6 +127,9 @@ pub enum Event {
         step: Box<str>,
         /// The task.
         child: TaskId,
+        /// How much of the budget it was lent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lent: Option<Amount>,
     },
     /// A step or its agent met something that only the outside can remove.
     StepBlocked {
@@ -141,6 +145,8 @@ pub enum Event {
     },
     /// Blocked steps may go on.
     Unblocked,
+    /// Its budget does not suffice for what comes next.
+    BudgetCrossed(Box<BudgetCrossed>),
     /// Steps are done with another model than the house had chosen.
     ModelChanged(Box<ModelChanged>),
 
@@ -412,6 +418,7 @@ impl Event {
             Self::ChildBorn { .. } => "CHILD_BORN",
             Self::StepBlocked { .. } => "STEP_BLOCKED",
             Self::Unblocked => "UNBLOCKED",
+            Self::BudgetCrossed(_) => "BUDGET_CROSSED",
             Self::ModelChanged(_) => "MODEL_CHANGED",
             Self::ApprovalAsked(_) => "APPROVAL_ASKED",
             Self::ApprovalAnswered { .. } => "APPROVAL_ANSWERED",
@@ -578,6 +585,9 @@ pub struct Submitted {
     /// How much there is to it, where the submitter said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complexity: Option<Complexity>,
+    /// What it may use, where that has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<BudgetTerms>>,
     /// Which models the house chose for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Box<ModelSelection>>,
@@ -782,6 +792,9 @@ pub struct Assigned {
     /// The model it is done with, where its step asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Box<str>>,
+    /// What was set aside for it, where the task has a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Amount>,
 }
 
 /// A question to a person about one action.
@@ -829,6 +842,9 @@ pub struct Succeeded {
     /// Figures, by name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metrics: Map<String, Value>,
+    /// What it used, as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Amount>,
     /// What gates are judged by, without the words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Judgement>,
@@ -853,9 +869,31 @@ pub struct Failed {
     /// The least wait that the outside asked for, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What it used, as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Amount>,
     /// What was done on the outside without asking for a grant, by action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unguarded: Vec<Box<str>>,
+}
+
+/// A budget that does not suffice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BudgetCrossed {
+    /// The step it does not suffice for; none where its time is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Box<str>>,
+    /// Of what there is not enough.
+    pub of: BudgetOf,
+    /// How much there was; times in milliseconds.
+    pub limit: u64,
+    /// How much of it was used.
+    pub used: u64,
+    /// How much more would be set aside.
+    pub needed: u64,
+    /// What follows.
+    pub then: OnBudget,
 }
 
 /// Another model in the place of one that the house had chosen.
@@ -884,6 +922,8 @@ pub enum ModelCause {
     BreakerOpen,
     /// An attempt with it failed in a way that speaks against it.
     Failed,
+    /// It costs more than the budget has left.
+    Budget,
 }
 
 /// Work that was taken from the agents it was kept for.
@@ -1179,6 +1219,9 @@ pub struct Modified {
     /// What open steps ask of an agent from now on.
     #[serde(default, skip_serializing_if = "Allocation::is_empty")]
     pub allocation: Allocation,
+    /// What it may use from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<BudgetTerms>>,
     /// What was found in the new words; where one asks for a review, the task is reviewed before it goes on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
@@ -1237,6 +1280,8 @@ pub enum EndReason {
     Overridden,
     /// Its result was not accepted.
     ResultRejected,
+    /// Its budget did not suffice.
+    Budget,
 }
 
 /// What one task tells another.
@@ -1258,6 +1303,9 @@ pub enum Letter {
         step: Option<Box<str>>,
         /// How I ended.
         status: Status,
+        /// What I have used, with those that were part of me.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        used: Option<Amount>,
     },
     /// I wait for you.
     DependentJoined {

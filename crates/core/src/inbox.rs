@@ -87,6 +87,8 @@ pub enum AskedFor {
     Signal,
     /// What becomes of work that no agent came for in time.
     Stalled,
+    /// Whether it may use more than its budget.
+    Budget,
 }
 
 impl AskedFor {
@@ -103,6 +105,7 @@ impl AskedFor {
             Self::External => "EXTERNAL",
             Self::Signal => "SIGNAL",
             Self::Stalled => "STALLED",
+            Self::Budget => "BUDGET",
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod ask;
 #[cfg(feature = "rules")]
 mod board;
 pub mod breaker;
+pub mod budget;
 #[cfg(feature = "rules")]
 pub mod command;
 pub mod constitution;

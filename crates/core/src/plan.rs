@@ -3,6 +3,7 @@
 //! Groups are nodes too. A step may start when everything it needs has ended and its group is open; a group ends when
 //! everything in it has. That keeps the cost of a dependency between two groups at one edge instead of one for each pair of steps.
 
+use crate::budget::Amount;
 use crate::id::AgentId;
 use crate::matching;
 use crate::spec::{AlternativeSpec, GateKind, GateSpec, OnUnknown, PlanSpec, RetryPolicy};
@@ -103,6 +104,9 @@ pub struct Step {
     /// Whether the house chose it, and another may take its place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub model_chosen: bool,
+    /// What is set aside before an attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<Box<Amount>>,
     /// How much its agent's machine has to have of what, by the names of `matching::CAPACITIES`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub demands: BTreeMap<Box<str>, u64>,
@@ -333,6 +337,7 @@ pub fn blank(path: Box<str>) -> Step {
         task_type: None,
         model: None,
         model_chosen: false,
+        reserve: None,
         demands: BTreeMap::new(),
         estimate_ms: None,
         external_id: None,

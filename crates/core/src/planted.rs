@@ -57,6 +57,10 @@ faults! {
     ApprovalUnbound;
     /// What a conditional yes depends on is forgotten.
     ConditionsForgotten;
+    /// Work is handed out although the budget does not suffice for it.
+    BudgetIgnored;
+    /// What was set aside for an attempt that did not say what it used counts as nothing.
+    ReserveForgotten;
     /// A step goes on with the model that another was to take the place of.
     ModelKept;
     /// A high-risk task starts without its review.

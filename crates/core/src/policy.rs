@@ -5,6 +5,7 @@ mod by_type;
 pub use by_type::TypePolicy;
 
 use crate::breaker::BreakerPolicy;
+use crate::budget::{Amount, Budget, OnBudget};
 use crate::constitution::Law;
 use crate::models::catalogue::Catalogue;
 use crate::plan::{Problem, check_retry};
@@ -114,6 +115,8 @@ pub struct Policy {
     pub session_wait: WireDuration,
     /// When agents, tools and models that fail are left alone, and for how long.
     pub breaker: BreakerPolicy,
+    /// What tasks may use that do not say themselves, and what follows when a budget does not suffice.
+    pub budget: BudgetPolicy,
     /// Whether the operator may decide alone where too few judges exist.
     pub solo: bool,
     /// Who sits in the council beside the agents that register with the capability `judge`, and what the word of each counts: by the name a
@@ -147,6 +150,18 @@ impl Default for Seat {
     fn default() -> Self {
         Self { weight: 1, veto: false }
     }
+}
+
+/// What tasks may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetPolicy {
+    /// What tasks may use that do not say themselves; without limit where it is missing.
+    pub cap: Option<Budget>,
+    /// What is set aside before an attempt of a step that uses a model and does not say.
+    pub reserve: Amount,
+    /// What follows when a budget does not suffice.
+    pub on_crossing: OnBudget,
 }
 
 /// What happens to a task that waited too long.
@@ -225,6 +240,7 @@ impl Policy {
             effect_ttl: minutes(5),
             session_wait: minutes(5),
             breaker: BreakerPolicy::default(),
+            budget: BudgetPolicy::default(),
             solo: false,
             judges: BTreeMap::new(),
             resource_limits: RESOURCES_MAX.into_iter().map(|(name, most)| (name.into(), most)).collect(),
@@ -273,6 +289,9 @@ impl Policy {
         }
         for (name, seat) in self.judges.iter().filter(|(_, seat)| !(1..=WEIGHT_MAX).contains(&seat.weight)) {
             wrong(&format!("judges.{name}.weight"), format!("is {}; allowed are 1 to {WEIGHT_MAX}", seat.weight));
+        }
+        if let Some(Err((field, why))) = self.budget.cap.as_ref().map(crate::task::check_budget) {
+            wrong(&field.replacen("budget", "budget.cap", 1), why);
         }
         check_retry(&self.task_retry).into_iter().for_each(|why| wrong("task_retry", why));
         problems.extend(self.problems_by_type());

@@ -1,6 +1,7 @@
 //! A request is checked before it becomes a task: what is wrong refuses it, what is odd is recorded, what is risky is reviewed.
 //! Pure and without state, so that any number of requests can be checked at once, before the writer's queue.
 
+use crate::budget::BudgetTerms;
 use crate::command::{CheckedPlan, Submission};
 use crate::event::{CheckResult, Finding, Parent, RequestText, Submitted};
 use crate::matching::is_model;
@@ -105,6 +106,10 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
 
     if let Some(name) = request.model.as_ref().filter(|name| !is_model(name)) {
         wrong("model", format!("{name:?}: 1 to 128 letters, digits, `_`, `-`, `.`, `:`, `/`; or `auto`"));
+    }
+
+    if let Some(Err((field, why))) = request.budget.as_ref().map(crate::task::check_budget) {
+        wrong(&field, why);
     }
 
     // Whether it comes again is no kind of work, though some say it there.
@@ -212,6 +217,10 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
         acceptance_owed,
         model: request.model.as_deref().map(Into::into),
         complexity: request.complexity,
+        budget: request.budget.or(policy.budget.cap).map(|cap| {
+            let on_crossing = request.on_budget.unwrap_or(policy.budget.on_crossing);
+            Box::new(BudgetTerms { cap, reserve: policy.budget.reserve, on_crossing, drawn: false })
+        }),
         models: chosen.models,
         allocation: chosen.allocation,
         max_retries: request.max_retries.or(house.and_then(|own| own.max_retries)).unwrap_or(policy.max_retries),

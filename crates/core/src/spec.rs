@@ -7,6 +7,7 @@ mod words;
 pub use check::{Compare, GateCheck, Probe, Threshold};
 pub use words::RecurrenceKind;
 
+use crate::budget::{Amount, Budget, OnBudget};
 use crate::id::TaskId;
 use crate::models::Complexity;
 use crate::time::{WireDuration, WireTime};
@@ -148,6 +149,12 @@ pub struct Request {
     /// chooses. Steps whose action begins with `model.` are chosen for in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What it may use at most: tokens, cost, calls of tools, time; the house's default where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// What follows when that does not suffice; the house's rule where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_budget: Option<OnBudget>,
     /// How much there is to it; its steps then ask for a machine of that size. Where it is missing it is only estimated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complexity: Option<Complexity>,
@@ -250,6 +257,9 @@ pub struct StepSpec {
     /// What its agent may use, an open set of names such as `memory_mb`; beside the `resource_limits` of the task, which it overrides.
     #[serde(alias = "required_resources", skip_serializing_if = "Map::is_empty")]
     pub resources: Map<String, Value>,
+    /// What is set aside of the task's budget before an attempt; for `task.run`, what the task that is born may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<Amount>,
     /// The name under which one may go back to where this step is done; any completed step may be named by its id or path as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,

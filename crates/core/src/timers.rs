@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Deadline,
     /// The task has taken too long since its first start.
     Total,
+    /// The time of its budget is up.
+    Budget,
     /// No agent came for the task.
     Queue,
     /// Agents had their time to end.

@@ -3,6 +3,7 @@
 //!
 //! A field may be added here; none changes its meaning. What is missing is left out, so that the absence of a fact is no `null`.
 
+use crate::budget::{Amount, Budget, OnBudget};
 use crate::constitution::Said;
 use crate::event::{ActorKind, ApprovalWord, EndReason, EscalationReason, Event, Finding};
 use crate::id::{AgentId, EffectId, PlanId, ReviewId, TaskId};
@@ -109,6 +110,12 @@ pub struct TaskView {
     /// The model its steps ask for that name none, where the request says so: a name, or `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What it may use, what it has used, and what is set aside, where it has a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetView>,
+    /// What it has used so far, as its attempts say; tasks that were born from it and have ended among it.
+    #[serde(default, skip_serializing_if = "Amount::is_nothing")]
+    pub usage: Amount,
     /// Which models the house chose for it, and why; only where it needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<ModelSelection>,
@@ -258,6 +265,29 @@ pub struct TaskView {
     /// Whether its private parts were deleted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub erased: bool,
+}
+
+/// A budget and its account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BudgetView {
+    /// What it may use at most.
+    pub cap: Budget,
+    /// What it has used; where an attempt did not say, what was set aside for it.
+    pub used: Amount,
+    /// What is set aside for attempts that are under way.
+    #[serde(default, skip_serializing_if = "Amount::is_nothing")]
+    pub reserved: Amount,
+    /// What tasks that were born from it may use of it.
+    #[serde(default, skip_serializing_if = "Amount::is_nothing")]
+    pub lent: Amount,
+    /// What is left.
+    pub left: Budget,
+    /// What follows when it does not suffice.
+    pub on_crossing: OnBudget,
+    /// Whether it is a part of the budget of the task it was born from.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub drawn: bool,
 }
 
 fn is_false(b: &bool) -> bool {

@@ -1,5 +1,6 @@
 //! Work: the one thing a task offers and an agent claims, keeps alive and reports on. Wire types only.
 
+use crate::budget::Usage;
 use crate::id::{AgentId, ClaimId, EffectId, TaskId};
 use crate::spec::{ErrorClass, PlanSpec, Risk};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -267,6 +268,9 @@ pub struct Success {
     /// Figures about it, by name.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub metrics: Map<String, Value>,
+    /// What it used; where it says nothing, what was set aside of a budget counts as used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     /// What gates are judged by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Judgement>,
@@ -315,6 +319,9 @@ pub struct Failure {
     /// The least wait before another attempt, in milliseconds, where the outside named one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What it used all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     /// What was done on the outside all the same, without asking for a grant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unguarded: Vec<Unguarded>,
@@ -333,7 +340,7 @@ impl Failure {
 
     /// A failure that another attempt could mend.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), retryable: true, retry_after_ms: None, unguarded: Vec::new() }
+        Self { class, message: message.into(), retryable: true, retry_after_ms: None, usage: None, unguarded: Vec::new() }
     }
 
     /// A failure that another attempt would only repeat.

@@ -71,6 +71,9 @@ impl Examined {
             let (before, after) = (before.map_or("nothing", |s| s.word()), self.task.status());
             taken.breach(Rule::Differs, format!("its events lead from {before} to {after}, but it says otherwise"));
         }
+        if let Some(spent) = self.witness.spent().filter(|spent| *spent != self.task.spent()) {
+            taken.breach(Rule::Differs, format!("its events add up to {spent:?}, but it has {:?}", self.task.spent()));
+        }
         if stored.kind != event.kind() {
             taken.breach(Rule::Differs, format!("it calls itself {} and is {}", stored.kind, event.kind()));
         }

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 mod actions;
 mod agents;
 mod back;
+mod budget;
 mod council;
 mod models;
 mod steps;
@@ -116,6 +117,7 @@ pub(crate) struct Witness {
     pub(crate) steps: Steps,
     actions: actions::Actions,
     models: models::Models,
+    budget: budget::Budgets,
     pub(crate) leases: HashMap<WorkKey, Held>,
     /// The highest attempt ever of each work.
     tokens: HashMap<WorkKey, u32>,
@@ -193,6 +195,11 @@ impl Witness {
             self.touched_at = said.at;
         }
         self.hear(event, said);
+        let leases = &self.leases;
+        self.budget.release(|work| leases.contains_key(work));
+        if self.ended {
+            self.budget.end();
+        }
         if !matches!(event, Event::Overridden { .. }) {
             self.overruled = None;
         }
@@ -202,6 +209,11 @@ impl Witness {
         self.liquidated = matches!(event, Event::EscalationDecided { decision: DecisionWord::Liquidate, .. });
         self.standing(event, after);
         std::mem::take(&mut self.breaches)
+    }
+
+    /// What it has used, as the witness counts it; nothing where it has no budget.
+    pub(crate) fn spent(&self) -> Option<ephor_core::budget::Amount> {
+        self.budget.spent()
     }
 
     fn breach(&mut self, rule: Rule, what: String) {
@@ -255,6 +267,7 @@ impl Witness {
                 }
             }
             Event::AttemptSucceeded(done) => {
+                self.budget.used(&done.work, done.used);
                 self.fenced(&done.work, done.attempt, said, "a result");
                 self.leases.remove(&done.work);
                 match &done.work {
@@ -269,6 +282,7 @@ impl Witness {
                 }
             }
             Event::AttemptFailed(failed) => {
+                self.budget.used(&failed.work, failed.used);
                 let unclaimed = failed.class == ErrorClass::BadInput
                     && !self.leases.contains_key(&failed.work)
                     && failed.attempt > self.tokens.get(&failed.work).copied().unwrap_or(0);
@@ -305,7 +319,10 @@ impl Witness {
             Event::ConditionMet { step } => self.steps.condition_met(step),
             Event::Expanded { step, count } => self.steps.expand(step, *count),
             Event::WaitEnded { step, .. } => self.steps.set(step, Stage::Done),
-            Event::ChildBorn { step, child } => self.steps.child(step, *child),
+            Event::ChildBorn { step, child, lent } => {
+                self.budget.lent(*child, *lent);
+                self.steps.child(step, *child);
+            }
             Event::StepBlocked { step, attempt, reason, .. } => {
                 if *reason == BlockReason::AgentOffline {
                     self.lost(step, OnAgentLost::Block, said);
@@ -317,6 +334,7 @@ impl Witness {
                 self.fenced(&work, *attempt, said, "a report");
                 self.leases.remove(&work);
             }
+            Event::BudgetCrossed(crossed) => self.budget.crossed(crossed),
             Event::ModelChanged(changed) => self.breaches.extend(self.models.changed(changed)),
             Event::ApprovalAsked(asked) => self.approval_asked(asked),
             Event::ApprovalAnswered { step, digest, answer, .. } => {
@@ -449,6 +467,12 @@ impl Witness {
                     self.steps.hand_over(self.agent.replace(agent), Some(agent));
                 }
                 self.models.given(&change.allocation);
+                if let Some(terms) = &change.budget {
+                    if !said.is_human() {
+                        self.breach(Rule::Undecided, format!("its budget was changed by {}", said.actor));
+                    }
+                    self.budget.is(terms);
+                }
                 let doubtful = asks_for_a_look(&change.findings);
                 self.needs_approval |= doubtful;
                 if change.text || doubtful {
@@ -504,6 +528,9 @@ impl Witness {
                 if *reason == EndReason::Deadline && self.deadline.is_none_or(|by| said.at < by) {
                     self.breach(Rule::Undecided, "it failed by a deadline that had not come".into());
                 }
+                if *reason == EndReason::Budget && !self.budget.is_crossed() {
+                    self.breach(Rule::Undecided, "it failed for a budget that sufficed".into());
+                }
                 if *reason == EndReason::ResultRejected && !self.result_refused {
                     self.breach(Rule::Undecided, "its result was refused by nobody".into());
                 }
@@ -542,6 +569,7 @@ impl Witness {
     }
 
     fn born(&mut self, facts: &Submitted, said: &Said<'_>) {
+        facts.budget.iter().for_each(|terms| self.budget.is(terms));
         self.author = Some(facts.author.clone().unwrap_or_else(|| said.actor.id.clone()));
         self.mode = facts.mode;
         self.drafts_only = facts.autonomy == Autonomy::Suggestion;
@@ -635,6 +663,7 @@ impl Witness {
                 self.breaches.extend(found);
                 self.breaches.extend(self.actions.given(path, assigned));
                 self.breaches.extend(self.models.used(path, assigned));
+                self.breaches.extend(self.budget.given(path, assigned));
                 self.doers.insert(assigned.agent);
                 self.nothing_is_owed("a step was given away");
             }
@@ -822,9 +851,12 @@ impl Witness {
             Letter::DependencyEnded { dependency, status } => {
                 self.dependency_failed |= self.dependencies.remove(dependency) && *status != Status::Completed;
             }
-            Letter::ChildEnded { child, step: Some(step), status } => self.steps.child_ended(step, *child, *status),
-            Letter::ChildEnded { .. }
-            | Letter::ChildJoined { .. }
+            Letter::ChildEnded { child, step: Some(step), status, used } => {
+                self.budget.child_used(*child, *used);
+                self.steps.child_ended(step, *child, *status);
+            }
+            Letter::ChildEnded { child, step: None, used, .. } => self.budget.child_used(*child, *used),
+            Letter::ChildJoined { .. }
             | Letter::DependentJoined { .. }
             | Letter::ParentEnded { .. }
             | Letter::GoesOn { .. }

@@ -18,6 +18,7 @@ const KINDS = {
   APPROVAL: ['block', 'person', 'A look at the result'],
   HUMAN_REVIEW: ['block', 'warn', 'Unknown effect'],
   AGENT_OFFLINE: ['block', 'block', 'Agent is silent'],
+  BUDGET: ['block', 'block', 'Budget does not suffice'],
   EXTERNAL: ['block', 'block', 'Held up from outside'],
   SIGNAL: ['idle', 'clock', 'Waits for a signal'],
   STALLED: ['block', 'clock', 'Stalled'],
@@ -59,7 +60,7 @@ export function answer(asked, act) {
   const wanted = fields.map((name) => ({
     name,
     label: sentence(name.split('.').pop()),
-    kind: LONG.includes(name) ? 'long' : /limits|payload|params|plan|resources|steps/.test(name) ? 'json' : 'text',
+    kind: LONG.includes(name) ? 'long' : /limits|payload|params|plan|resources|steps|budget/.test(name) ? 'json' : 'text',
     required: true,
   }));
   const body = act.body;

@@ -66,6 +66,7 @@ const LOOKS = {
   OVERRIDDEN: ['gov', 'person'],
   MODIFIED: ['idle', 'text'],
   MODEL_CHANGED: ['block', 'retry'],
+  BUDGET_CROSSED: ['block', 'block'],
   REASSIGNED: ['idle', 'agent'],
   WAIT_STARTED: ['idle', 'clock'],
   WAIT_ENDED: ['done', 'clock'],

@@ -22,6 +22,7 @@ impl EndReason {
             Self::Aborted => "the failure analyst ended it",
             Self::Overridden => "an override ended it",
             Self::ResultRejected => "the council did not accept its result",
+            Self::Budget => "its budget did not suffice for what came next",
         }
     }
 
@@ -31,7 +32,7 @@ impl EndReason {
             Self::Deadline | Self::Timeout => ErrorClass::Timeout,
             Self::QueueTimeout => ErrorClass::MissingCapability,
             Self::DependencyFailed => ErrorClass::External,
-            Self::Rejected | Self::ResultRejected => ErrorClass::Refused,
+            Self::Rejected | Self::ResultRejected | Self::Budget => ErrorClass::Refused,
             Self::Requested | Self::Forced | Self::ParentEnded | Self::Replaced | Self::Settled => ErrorClass::Cancelled,
             Self::StepFailed | Self::Liquidated | Self::Aborted | Self::Overridden => ErrorClass::Other,
         }
@@ -48,6 +49,7 @@ impl EndReason {
             | Self::DependencyFailed
             | Self::ParentEnded
             | Self::Replaced
+            | Self::Budget
             | Self::Settled => true,
             Self::StepFailed
             | Self::Requested

@@ -71,6 +71,7 @@ impl<'a> Layout<'a> {
                 agent: spec.agent,
                 task_type: spec.task_type.as_deref().map(Into::into),
                 model: spec.model.as_deref().map(Into::into),
+                reserve: spec.reserve.map(Box::new),
                 demands: demands(&spec.resources),
                 estimate_ms: spec.estimate.map(|d| d.ms),
                 external_id: spec.external_id.as_deref().map(Into::into),

@@ -55,6 +55,7 @@ fn alone(step: &Step, text: &StepText) -> StepSpec {
         // What the house chose it chooses again.
         model: word(&step.model).filter(|_| !step.model_chosen),
         resources: text.resources.clone(),
+        reserve: step.reserve.as_deref().copied(),
         checkpoint: word(&step.checkpoint),
         compensation: step.compensation.as_deref().map(|undo| undone_by(undo, text)),
         alternatives: text.alternatives.clone(),
@@ -93,7 +94,7 @@ mod tests {
              "alternatives": [{"on": ["TIMEOUT"], "action": "z"}]},
             {"id": "g", "sequential": true, "steps": [
                 {"action": "y", "for_each": "[1, 2]", "when": "true", "optional": true, "on_unknown": "probe", "acts": true,
-                 "task_type": "Testing", "model": "gpt-4"},
+                 "task_type": "Testing", "model": "gpt-4", "reserve": {"tokens": 9}},
                 {"action": "z", "depends_on": ["a"], "gates": [{"kind": "CODE_STYLE"}, {"kind": "FUNCTIONAL_TEST", "check": {"command": "true", "junit": "r.xml"}}], "queue_timeout": "1m"}]},
             {"action": "w", "external_id": "E", "estimate": "1h", "heartbeat_timeout": "9s", "start_timeout": "8s"},
         ]}))

@@ -134,7 +134,9 @@ impl Seen {
             }
             Event::AttemptFailed(failed) => {
                 self.unguarded(failed.unguarded.len(), stored);
-                self.ended(&failed.work, failed.attempt, Some(failed.class), &Map::new(), stored);
+                let used = failed.used.iter().flat_map(|used| used.figures());
+                let metrics = used.map(|(name, n)| (name.to_owned(), n.into())).collect();
+                self.ended(&failed.work, failed.attempt, Some(failed.class), &metrics, stored);
             }
             Event::ResultJudged { step, rulings, .. } => {
                 self.ruled(Point::Result, None, Some(&WorkKey::Step(step.clone())), rulings, stored);
@@ -256,6 +258,7 @@ impl Seen {
             | Event::ChildBorn { .. }
             | Event::StepBlocked { .. }
             | Event::Unblocked
+            | Event::BudgetCrossed(_)
             | Event::ModelChanged(_)
             | Event::GateOpened { .. }
             | Event::TaskAttemptFailed { .. }

@@ -41,6 +41,7 @@ pub(super) fn from_outside(event: &Event) -> Option<(Option<String>, Option<Stri
         | Event::WaitEnded { .. }
         | Event::ChildBorn { .. }
         | Event::StepBlocked { .. }
+        | Event::BudgetCrossed(_)
         | Event::ModelChanged(_)
         | Event::ApprovalAsked(_)
         | Event::ApprovalAnswered { .. }

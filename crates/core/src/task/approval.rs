@@ -156,7 +156,11 @@ impl Task {
         let own = self.contents.steps().get(i as usize).map(|words| words.description.as_str());
         let description = own.filter(|own| !own.is_empty()).unwrap_or(&self.contents.text.description);
         let args = args_digest(&Value::Object(params.clone()));
-        let all = json!([self.id, step.path, step.action, description, step.model, self.plan_version, law, args]);
+        let mut all = json!([self.id, step.path, step.action, description, step.model, self.plan_version, law, args]);
+        if let (Some(terms), Value::Array(all)) = (&self.facts.budget, &mut all) {
+            // What it may cost is a part of what is approved.
+            all.push(json!(terms.cap));
+        }
         (args_digest(&all).into(), args.into())
     }
 
@@ -310,6 +314,7 @@ impl Task {
             class: ErrorClass::Cancelled,
             retry_at: Some(cx.now),
             retry_after_ms: None,
+            used: None,
             unguarded: Vec::new(),
         };
         let why = "what may be done has changed since; it is judged anew, and a person is asked where one has to be";
@@ -416,5 +421,5 @@ pub(super) enum NotSo {
 /// A result that the constitution does not let through.
 pub(super) fn refused_result(judged: &Judged, success: Success) -> Failure {
     let why = format!("the constitution refuses its result: {}", judged.sentence());
-    Failure { unguarded: success.unguarded, ..Failure::new(ErrorClass::BadOutput, why) }
+    Failure { usage: success.usage, unguarded: success.unguarded, ..Failure::new(ErrorClass::BadOutput, why) }
 }

@@ -48,6 +48,7 @@ impl Task {
                     class: ErrorClass::BadInput,
                     retry_at: None,
                     retry_after_ms: None,
+                    used: None,
                     unguarded: Vec::new(),
                 };
                 return Ok(Decided {
@@ -95,6 +96,7 @@ impl Task {
             rulings,
             approved,
             model: step.and_then(|s| s.model.clone()),
+            reserved: if let Offer::Step(i) = offer { self.to_reserve(i) } else { None },
         };
         let item = self.item(offer, &work, attempt, assigned.lease_ms, Some(limit));
         drafts.push(Draft::new(Event::Assigned(Box::new(assigned))));

@@ -33,12 +33,15 @@ impl Task {
             Event::Started { work, timeout_at, .. } => self.started(work, *timeout_at, at),
             Event::AttemptSucceeded(done) => {
                 self.note_unguarded(&done.work, done.attempt, &done.unguarded);
+                self.settle_work(&done.work, done.used);
                 self.succeeded(&done.work, done.attempt, at);
             }
             Event::AttemptFailed(failed) => {
                 self.note_unguarded(&failed.work, failed.attempt, &failed.unguarded);
+                self.settle_work(&failed.work, failed.used);
                 self.attempt_failed(failed, at);
             }
+            Event::BudgetCrossed(crossed) => self.budget_crossed(crossed, at),
             Event::ModelChanged(changed) => self.model_changed(changed),
             Event::StepFailed { step, class } => self.with_step(step, |task, i| {
                 task.stop_waiting(i);
@@ -102,7 +105,8 @@ impl Task {
                 task.board.end(i, StepStatus::Completed, at);
                 task.queue_steps(at);
             }),
-            Event::ChildBorn { step, child } => self.with_step(step, |task, i| {
+            Event::ChildBorn { step, child, lent } => self.with_step(step, |task, i| {
+                task.lent(*child, *lent);
                 task.begun(at);
                 task.board.run(i, at);
                 *task.births.entry(step.clone()).or_default() += 1;
@@ -247,6 +251,9 @@ impl Task {
                     self.board.hand_over(before, Some(agent));
                 }
                 self.allocate(&change.allocation);
+                if let Some(terms) = &change.budget {
+                    self.budget_is(terms);
+                }
                 self.doubt(&change.findings);
                 if change.text {
                     self.ask_again();
@@ -318,6 +325,7 @@ impl Task {
         (*self.facts).clone_from(facts);
         self.born_at = Some(at);
         self.healed = facts.healed;
+        self.purse = facts.budget.as_ref().map(|_| Box::default());
         self.acceptance_owed = facts.acceptance_owed;
         self.review_owed = facts.review_owed && !planted::is(Fault::ReviewSkipped);
         self.dependencies = facts.depends_on.iter().copied().collect();
@@ -370,8 +378,9 @@ impl Task {
             Letter::ChildJoined { child } => {
                 self.children.insert(*child);
             }
-            Letter::ChildEnded { child, step, status } => {
+            Letter::ChildEnded { child, step, status, used } => {
                 self.children.remove(child);
+                self.child_used(*child, *used);
                 let done = *status == Status::Completed;
                 match step {
                     Some(step) => self.with_step(step, |task, i| {

@@ -79,13 +79,13 @@ impl Task {
             );
         }
         if then == AfterFailure::Escalate {
-            return self.spent(&step, cx);
+            return self.nothing_left(&step, cx);
         }
         Draft::new(Event::TaskAttemptFailed { step, retries: self.retries, then })
     }
 
     /// Nothing is left to try without a person.
-    fn spent(&self, step: &str, cx: &Context<'_>) -> Draft {
+    fn nothing_left(&self, step: &str, cx: &Context<'_>) -> Draft {
         if self.retries >= self.facts.max_retries {
             let spent =
                 if self.retries == 1 { "its one retry is spent".into() } else { format!("{} retries are spent", self.retries) };

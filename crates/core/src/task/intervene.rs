@@ -21,6 +21,8 @@ impl Task {
             return Err(self.not_now("resume", "say what became of its effects first"));
         } else if !self.board.asked.is_empty() {
             return Err(self.not_now("resume", "approve or deny what its step is about to do"));
+        } else if self.budget_asked() {
+            return Err(self.not_now("resume", "raise its budget, or cancel it"));
         } else if self.stalled {
             Event::Unstalled
         } else {
@@ -64,10 +66,11 @@ impl Task {
         let times = changes.deadline.is_some() || changes.due_at.is_some() || changes.release_at.is_some();
         let facts = [changes.priority.is_some(), times, changes.mode.is_some()];
         self.wants_models(&changes.models_by_type)?;
-        if !text && !facts.contains(&true) && changes.agent.is_none() && changes.models_by_type.is_empty() {
+        let budget = self.rebudgeted(changes.budget, cx)?;
+        if !text && !facts.contains(&true) && changes.agent.is_none() && changes.models_by_type.is_empty() && budget.is_none() {
             return Err(invalid(
                 "changes",
-                "change at least one of priority, deadline, due_at, scheduled_at, execution_mode, agent, models_by_type, title, description, requirements, \
+                "change at least one of priority, deadline, due_at, scheduled_at, execution_mode, agent, budget, models_by_type, title, description, requirements, \
                  resource_limits, constitutional_basis",
             ));
         }
@@ -89,6 +92,7 @@ impl Task {
             agent: changes.agent,
             text,
             allocation: Allocation { models_by_type: changes.models_by_type, ..Allocation::of(&changes.text) },
+            budget,
             findings,
         };
         Ok(Draft::with(Event::Modified(Box::new(modified)), Private::Changes(Box::new(changes.text))).into())

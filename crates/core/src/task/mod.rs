@@ -11,6 +11,7 @@
 //! - `approval`: what is judged, and who is asked, before a single action is done.
 //! - `healing`: what follows failures: retries, analysis, going back, and the limits of all that.
 //! - `undo`: undoing what was done before one went back; `escalation`: what is decided about a task that nothing else helps.
+//! - `budget`: what it may use, what is set aside, and what follows when that does not suffice.
 //! - `models`: another model in the place of one that failed.
 //! - `stall`: work that waits too long for an agent, and work that is taken from one.
 //! - `questions`: what it asks of people.
@@ -18,6 +19,7 @@
 
 mod amended;
 mod approval;
+mod budget;
 mod claim;
 mod council;
 mod decide;
@@ -46,11 +48,13 @@ mod undo;
 mod unguarded;
 mod waiting;
 
+pub(crate) use budget::check as check_budget;
 pub use facts::AGEING_MS;
 pub use forecast::{Forecast, Usual};
 pub use waiting::Waiting;
 
 use crate::board::{Board, Lease};
+use crate::budget::Amount;
 use crate::command::{Answer, Command, Context, Handled, Move, Refusal};
 use crate::contents::{Contents, StepScope};
 use crate::event::{Actor, Allocation, DecisionWord, EndReason, Event, Healed, Private, ReviewOpened, Submitted};
@@ -170,6 +174,12 @@ pub struct Task {
     /// What people were asked about single steps, by path.
     #[serde(default)]
     approvals: BTreeMap<Box<str>, approval::Approval>,
+    /// What it has used so far.
+    #[serde(default)]
+    spent: Amount,
+    /// The account of its budget; none where it has none.
+    #[serde(default)]
+    purse: Option<Box<budget::Purse>>,
     /// Steps whose model failed, and that take another one before anything else happens.
     #[serde(default)]
     model_failed: BTreeSet<u32>,
@@ -386,6 +396,8 @@ impl Task {
             lost_children: BTreeSet::new(),
             called_off: None,
             approvals: BTreeMap::new(),
+            spent: Amount::default(),
+            purse: None,
             model_failed: BTreeSet::new(),
             outlawed: false,
             effects: BTreeMap::new(),
@@ -486,6 +498,7 @@ impl Task {
         self.let_go.clear();
         self.keep_words_before(event, private);
         self.evolve(event, at);
+        self.mind_the_budget();
         self.version += 1;
         self.touched_at = at;
         self.status = self.derive();
@@ -766,6 +779,7 @@ fn blank_facts() -> Submitted {
         acceptance_owed: false,
         model: None,
         complexity: None,
+        budget: None,
         models: None,
         allocation: None,
         max_retries: 0,

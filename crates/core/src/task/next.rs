@@ -87,6 +87,9 @@ impl Task {
         if let Some(draft) = self.undo_follows(cx) {
             return Some(draft);
         }
+        if let Some(draft) = self.budget_follows(cx) {
+            return Some(draft);
+        }
         if !self.may_settle_steps() {
             return None;
         }
@@ -123,6 +126,7 @@ impl Task {
             }
             Timer::Deadline => failed(EndReason::Deadline, true),
             Timer::Total => failed(EndReason::Timeout, true),
+            Timer::Budget => return self.time_is_up(cx.now),
             Timer::Queue => failed(EndReason::QueueTimeout, true),
             Timer::Session => Draft::new(Event::SessionEnded),
             Timer::CancelForce => Draft::new(Event::Cancelled { reason: EndReason::Forced }),
@@ -290,15 +294,27 @@ impl Task {
                 request.namespace = Some(self.facts.namespace.to_string());
                 request.parent_task_id = Some(self.id);
                 self.hand_down(&mut request);
+                let lent = self.lend(i, request.budget, cx.now)?;
+                if lent.is_some() && request.recurrence.is_some() {
+                    return Err(
+                        "params.request.recurrence: what comes again draws on no budget; submit it as a task of its own".into()
+                    );
+                }
                 let mut submission = crate::request::check(&request, cx.now, cx.policy)
                     .map_err(|ps| ps.iter().map(|p| format!("params.request.{p}")).collect::<Vec<_>>().join("; "))?;
                 submission.facts.depth = self.facts.depth + 1;
                 submission.facts.healed = self.healed;
+                if let Some((terms, _)) = &lent {
+                    submission.facts.budget = Some(Box::new(*terms));
+                }
                 let again = self.births.get(&path).copied().unwrap_or(0);
                 submission.facts.parent = Some(crate::event::Parent { task: self.id, step: Some(path.clone()), again });
                 let child = TaskId::derived(self.id, self.version, 0);
                 cx.births.admit(child, &submission.facts).map_err(|hindered| format!("params.request.{hindered}"))?;
-                Draft { birth: Some(Box::new(submission)), ..Draft::new(Event::ChildBorn { step: path, child }) }
+                Draft {
+                    birth: Some(Box::new(submission)),
+                    ..Draft::new(Event::ChildBorn { step: path, child, lent: lent.map(|(_, amount)| amount) })
+                }
             }
             Does::Group | Does::Work => Draft::new(Event::ConditionMet { step: path }),
         })
@@ -358,6 +374,7 @@ impl Task {
             class: ErrorClass::Timeout,
             retry_at,
             retry_after_ms: None,
+            used: None,
             unguarded: Vec::new(),
         };
         Draft::because(Event::AttemptFailed(Box::new(failed)), why)

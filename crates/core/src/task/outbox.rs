@@ -52,7 +52,8 @@ impl Task {
         let status = self.status();
         let mut mail = Vec::new();
         if let Some(parent) = self.facts.parent.as_ref().filter(|_| !planted::is(Fault::ChildUntold)) {
-            let letter = Letter::ChildEnded { child: self.id, step: parent.step.clone(), status };
+            let used = (!self.spent.is_nothing() || self.facts.budget.is_some()).then_some(self.spent);
+            let letter = Letter::ChildEnded { child: self.id, step: parent.step.clone(), status, used };
             mail.push((parent.task, letter, self.result_within(OUTPUT_MAX)));
         }
         for dependent in self.dependents.iter().filter(|_| !planted::is(Fault::DependentsUntold)) {

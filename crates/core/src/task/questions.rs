@@ -3,13 +3,14 @@
 //! `questions`. The index of tasks that ask anything follows from `asks_since`.
 
 use super::{Review, Task};
+use crate::budget::BudgetOf;
 use crate::event::{DecisionWord, EscalationReason};
 use crate::inbox::{Act, Asked, AskedFor, Right};
 use crate::planted::{self, Fault};
 use crate::review::Question;
 use crate::spec::{ExecutionMode, OnUnknown};
 use crate::status::BlockReason;
-use crate::time::{Time, WireTime};
+use crate::time::{Time, WireDuration, WireTime};
 use crate::timers::Timer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -50,6 +51,7 @@ impl Task {
                 || self.review.is_some()
                 || self.acceptance_owed
                 || self.stalled
+                || self.budget_asked()
                 || approvals
                 || !self.board.blocked.is_empty()
                 || !self.board.asked.is_empty()
@@ -100,6 +102,9 @@ impl Task {
         }
         if self.stalled {
             list.push(self.ask_about_the_stall(since(asking.stalled)));
+        }
+        if let Some((of, since)) = self.budget_question() {
+            list.push(self.ask_about_the_budget(of, since));
         }
         for (i, reason) in self.board.blocked.iter().take(TOLD_MAX) {
             let since = since(self.board.cell(*i).troubled_at);
@@ -307,6 +312,27 @@ impl Task {
         let mut asked = self.asked(AskedFor::Stalled, Right::Steer, what, since);
         self.limit(&mut asked, None, "it goes on as soon as an agent comes");
         asked.acts = vec![self.go_on("wait for an agent anew"), self.to_any_agent("offer it to any agent")];
+        asked
+    }
+
+    fn ask_about_the_budget(&self, of: BudgetOf, since: Time) -> Asked {
+        let (id, name) = (self.id, of.word());
+        let what = format!("its budget of {name} does not suffice for what comes next");
+        let mut asked = self.asked(AskedFor::Budget, Right::Decide, what, since);
+        if let Some(account) = self.budget_view() {
+            let limit = account.cap.of(of).unwrap_or_default();
+            let used = account.used.parts().into_iter().find(|(kind, _)| *kind == of).map(|(_, n)| n);
+            asked.why.push(match used {
+                Some(used) => format!("{used} of {limit} are used"),
+                None => format!("its time, {}, is up", WireDuration { ms: limit }),
+            });
+        }
+        let raise = format!("ephor task modify {id} --budget {name}=…");
+        let cancel = format!("ephor task cancel {id} --reason …");
+        asked.acts = vec![
+            self.act("raise the budget", "modify", json!({"budget": {}}), raise).filled(&["budget"]),
+            self.act("cancel it", "cancel", json!({}), cancel).filled(&["reason"]),
+        ];
         asked
     }
 

@@ -3,6 +3,7 @@
 use super::approval::refused_result;
 use super::decide::invalid;
 use super::{Decided, Draft, Task};
+use crate::budget::Amount;
 use crate::command::{CheckedPlan, Context, Refusal};
 use crate::constitution::Ruling;
 use crate::event::{Actor, ActorKind, Event, Failed, Private, Succeeded};
@@ -56,12 +57,16 @@ impl Task {
         match (work, outcome) {
             (WorkKey::Step(_) | WorkKey::Undo(_), Outcome::Succeeded(success)) => {
                 let unguarded = self.unguarded(work, attempt, &success.unguarded, true)?;
-                let WorkKey::Step(path) = work else { return succeeded(work.clone(), attempt, success, unguarded) };
+                let WorkKey::Step(path) = work else {
+                    let used = success.usage.map(|usage| usage.amount(None));
+                    return succeeded(work.clone(), attempt, success, unguarded, used);
+                };
+                let used = self.used(path, success.usage.as_ref());
                 let judged = self.judge_result(path, &success, cx);
                 if judged.ruling == Ruling::Deny {
                     return Ok(self.attempt_failed_with(work, attempt, &refused_result(&judged, success), cx));
                 }
-                let mut decided = succeeded(work.clone(), attempt, success, unguarded)?;
+                let mut decided = succeeded(work.clone(), attempt, success, unguarded, used)?;
                 if !judged.said.is_empty() {
                     let (step, confirm) = (path.clone(), judged.ruling == Ruling::Escalate);
                     decided.drafts.insert(0, Draft::new(Event::ResultJudged { step, attempt, rulings: judged.said, confirm }));
@@ -121,6 +126,12 @@ impl Task {
             class: failure.class,
             retry_at,
             retry_after_ms: failure.retry_after_ms,
+            used: match work {
+                WorkKey::Step(path) => self.used(path, failure.usage.as_ref()),
+                WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis | WorkKey::Undo(_) => {
+                    failure.usage.map(|usage| usage.amount(None))
+                }
+            },
             unguarded: failure.unguarded.iter().map(|act| act.action.as_str().into()).collect(),
         };
         Draft::because(Event::AttemptFailed(Box::new(failed)), &failure.told()).into()
@@ -130,8 +141,10 @@ impl Task {
     /// waits as after a failure, and an agent that gives everything back ends what it is asked to do, rather than being asked forever.
     fn given_back(&self, work: &WorkKey, attempt: u32, cx: &Context<'_>) -> Decided {
         let class = ErrorClass::Cancelled;
+        // Who gives it back says by that that nothing was used.
+        let used = self.purse.is_some().then(Amount::default);
         let failed =
-            |retry_at| Failed { work: work.clone(), attempt, class, retry_at, retry_after_ms: None, unguarded: Vec::new() };
+            |retry_at| Failed { work: work.clone(), attempt, class, retry_at, retry_after_ms: None, used, unguarded: Vec::new() };
         let back = |retry_at, why| Draft::because(Event::AttemptFailed(Box::new(failed(retry_at))), why).into();
         if cx.told_to_stop || self.should_stop(work, attempt) {
             return back(Some(cx.now), "it ended because it was told to");
@@ -191,6 +204,7 @@ impl Task {
             work,
             attempt,
             metrics: Default::default(),
+            used: None,
             evidence: vec![judgement.without_words()],
             unguarded: Vec::new(),
         };
@@ -219,14 +233,25 @@ impl Task {
 }
 
 /// A result, of bearable size.
-fn succeeded(work: WorkKey, attempt: u32, success: Success, unguarded: Vec<Box<str>>) -> Result<Decided, Refusal> {
+fn succeeded(
+    work: WorkKey,
+    attempt: u32,
+    success: Success,
+    unguarded: Vec<Box<str>>,
+    used: Option<Amount>,
+) -> Result<Decided, Refusal> {
     let size = success.output.to_string().len();
     if size > OUTPUT_MAX {
         let why = format!("has {size} bytes; allowed are {OUTPUT_MAX}. Keep the rest in a file and name it");
         return Err(invalid("output", &why));
     }
     let evidence = success.evidence.iter().map(Judgement::without_words).collect();
-    let succeeded = Succeeded { work, attempt, metrics: success.metrics.clone(), evidence, unguarded };
+    let mut metrics = success.metrics.clone();
+    // Figures and receipts add up what metrics say.
+    for (name, n) in used.iter().flat_map(|used| used.figures()) {
+        metrics.entry(name).or_insert(n.into());
+    }
+    let succeeded = Succeeded { work, attempt, metrics, used, evidence, unguarded };
     Ok(Draft::with(Event::AttemptSucceeded(Box::new(succeeded)), Private::Success(Arc::new(success))).into())
 }
 

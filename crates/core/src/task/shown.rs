@@ -78,6 +78,8 @@ impl Task {
             payload: text.payload.clone(),
             resource_limits: text.resource_limits.clone(),
             model: word(&facts.model),
+            budget: self.budget_view(),
+            usage: self.spent,
             models: facts.models.as_deref().cloned(),
             allocation: facts.allocation.as_deref().cloned(),
             findings: crate::validation::shown(&facts.findings, self.estimated_plan().as_ref()),

@@ -82,6 +82,7 @@ impl Task {
             && !self.cancelling
             && !self.stalled
             && !self.retrying
+            && !self.budget_asked()
             && !self.failed_dependency
             && self.called_off.is_none()
     }
@@ -136,6 +137,7 @@ impl Task {
             && !self.is_deliberating()
             && !self.cancelling
             && !self.acceptance_owed
+            && (!self.budget_asked() || planted::is(Fault::BudgetIgnored))
             && !strict_and_busy
     }
 
@@ -173,6 +175,9 @@ impl Task {
         }
         if self.released && !self.dependencies.is_empty() {
             return Some(BlockReason::Dependency);
+        }
+        if self.budget_asked() {
+            return Some(BlockReason::Budget);
         }
         if let Some(reason) = self.board.blocked.values().next() {
             return Some(*reason);

@@ -7,6 +7,7 @@ mod affinity;
 mod amended;
 mod approvals;
 mod beginnings;
+mod budgets;
 mod compensation;
 mod council;
 mod decisions;

@@ -114,7 +114,15 @@ impl Task {
         let (undo, lease) = (self.undoing.next()?, self.undoing.lease.as_ref()?);
         let retry_at = self.undo_retry_at(ErrorClass::Timeout, true, None, cx.now);
         let (work, attempt) = (WorkKey::Undo(undo.path.clone()), lease.attempt);
-        let failed = Failed { work, attempt, class: ErrorClass::Timeout, retry_at, retry_after_ms: None, unguarded: Vec::new() };
+        let failed = Failed {
+            work,
+            attempt,
+            class: ErrorClass::Timeout,
+            retry_at,
+            retry_after_ms: None,
+            used: None,
+            unguarded: Vec::new(),
+        };
         Some(Draft::because(Event::AttemptFailed(Box::new(failed)), "the attempt took longer than it may"))
     }
 

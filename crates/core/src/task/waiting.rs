@@ -78,6 +78,11 @@ impl Task {
                 ..say("DECOMPOSITION", format!("{why}; a person has to accept or replace it"))
             });
         }
+        if let Some((of, _)) = self.budget_question() {
+            let act = format!("ephor task modify {id} --budget {}=…", of.word());
+            let what = format!("its budget does not suffice ({}): somebody has to raise it, or cancel the task", of.word());
+            list.push(Waiting { act: Some(act), ..say("BUDGET", what) });
+        }
         for on in self.dependencies.iter().take(TOLD_MAX) {
             list.push(Waiting {
                 act: Some(format!("ephor why {on}")),
@@ -207,6 +212,9 @@ impl Task {
                 };
                 list.push(Waiting { reason: "NO_AGENT".into(), what, act: Some(act), ..Waiting::default() });
             }
+        }
+        for i in self.waits_for_budget().take(TOLD_MAX) {
+            list.push(at(i, "BUDGET", "it waits for what others have set aside of the budget".into()));
         }
         for i in self.board.all().filter(|_| self.board.is_moving()) {
             if list.len() > 4 * TOLD_MAX {

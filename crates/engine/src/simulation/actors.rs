@@ -6,6 +6,7 @@ use super::requests::{self, Around};
 use super::world::{Checked, World};
 use crate::clock::Clock;
 use ephor_core::agent::{AgentCommand, Registration};
+use ephor_core::budget::Usage;
 use ephor_core::command::{Command, Refusal};
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId, EffectId, TaskId};
@@ -401,7 +402,12 @@ impl World {
                 Outcome::Failed(Failure::final_(ErrorClass::External, "it cannot be undone"))
             }
             WorkKey::Step(_) | WorkKey::Undo(_) => match self.chance.below(100) {
-                n if n < good => Outcome::Succeeded(self.success()),
+                // Every third says nothing of what it used, and every third used more than was set aside.
+                n if n < good => {
+                    let tokens = [0, 10, 60][(item.attempt % 3) as usize];
+                    let usage = (tokens > 0).then_some(Usage { tokens, ..Usage::default() });
+                    Outcome::Succeeded(Success { usage, ..self.success() })
+                }
                 75..93 => {
                     let classes = [ErrorClass::External, ErrorClass::Other, ErrorClass::BadOutput, ErrorClass::RateLimit];
                     let class = self.chance.pick(&classes).copied().unwrap_or_default();

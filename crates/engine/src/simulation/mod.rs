@@ -76,6 +76,7 @@ pub const BRANCHES: &[&str] = &[
     "answer lost",
     "approved by override",
     "attempt timed out",
+    "budget crossed",
     "cancel forced",
     "child born",
     "claim parked",

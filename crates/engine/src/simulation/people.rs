@@ -3,13 +3,15 @@
 use super::answers::What;
 use super::requests::SIGNALS;
 use super::world::World;
+use ephor_core::budget::Budget;
 use ephor_core::command::{Approve, Changes, Command, Decision};
 use ephor_core::constitution::{AdoptedFrom, ConstitutionCommand, Law};
 use ephor_core::event::{Actor, DecisionWord, OverrideWord, TextChanges};
 use ephor_core::id::{AgentId, AmendmentId, ReviewId, TaskId};
 use ephor_core::review::VoteWord;
 use ephor_core::spec::{ExecutionMode, GateKind, Priority};
-use ephor_core::status::Status;
+use ephor_core::status::{BlockReason, Status};
+use ephor_core::time::WireDuration;
 use ephor_core::work::{EffectOutcome, Judgement};
 use serde_json::json;
 
@@ -249,7 +251,25 @@ impl World {
         }
     }
 
+    /// More may be used; a part of another task's budget is not raised, and its task is given up.
+    fn raise(&mut self, task: TaskId) -> bool {
+        let asks = |e: &crate::examine::Examined| e.task.block_reason() == Some(BlockReason::Budget);
+        let Some(account) = self.observer.task(task).filter(|e| asks(e)).and_then(|e| e.task.view().budget) else { return false };
+        let more = |limit: Option<u64>| limit.map(|limit| limit + 500);
+        let wall_time = account.cap.wall_time.map(|time| WireDuration { ms: time.ms + 30 * 86_400_000 });
+        let budget = Some(Budget { tokens: more(account.cap.tokens), wall_time, ..Budget::default() });
+        let command = match account.drawn {
+            true => Command::Cancel { reason: "there is no more".into(), force: false },
+            false => Command::Modify(Box::new(Changes { budget, ..Changes::default() })),
+        };
+        self.person_asks(task, command);
+        true
+    }
+
     pub(super) fn unblock(&mut self, task: TaskId) {
+        if self.raise(task) {
+            return;
+        }
         if self.approve(task) {
             return;
         }

@@ -53,6 +53,11 @@ pub(super) fn request(chance: &mut Chance, around: &Around<'_>) -> Request {
     if number.is_multiple_of(6) {
         set("affinity", json!("SESSION"));
     }
+    // Without a throw: seeds that found something once are to find it again.
+    if number.is_multiple_of(4) {
+        set("budget", json!({"tokens": 40 + number / 4, "wall_time": "20m"}));
+        set("on_budget", json!(["ask", "stop", "degrade_model"][(number / 4 % 3) as usize]));
+    }
     set("namespace", json!(chance.word(&["default", "default", "other"])));
     set("payload", json!({"yes": chance.percent(50), "list": (0..chance.below(4)).collect::<Vec<_>>(), "n": chance.below(9)}));
     match chance.below(100) {
@@ -250,7 +255,7 @@ fn act(chance: &mut Chance, around: &Around<'_>, step: &mut Value, names: &[Stri
 fn work(chance: &mut Chance, around: &Around<'_>, step: &mut Value, names: &[String]) {
     step["action"] = json!(chance.word(&SKILLS));
     match names.len() % 5 {
-        1 => step["model"] = json!("auto"),
+        1 => (step["model"], step["reserve"]) = (json!("auto"), json!({"tokens": 30})),
         2 => step["resources"] = json!({"memory_mb": 1_024}),
         3 => step["model"] = json!("m2"),
         4 => step["model"] = json!("m1"),

@@ -758,6 +758,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::WaitEnded { .. }
         | Event::ChildBorn { .. }
         | Event::Unblocked
+        | Event::BudgetCrossed(_)
         | Event::ModelChanged(_)
         | Event::ApprovalAsked(_)
         | Event::ApprovalAnswered { .. }

@@ -3,11 +3,12 @@
 use super::live::Scene;
 use super::style::{Hue, Line, Style, step_mark, task_mark};
 use super::text::{ago, bytes, duration, inert, inert_lines, until, width};
+use ephor_core::budget::BudgetOf;
 use ephor_core::liveness::Liveness;
 use ephor_core::models::{ModelSelection, ResourceAllocation};
 use ephor_core::status::{Status, StepStatus};
 use ephor_core::time::Time;
-use ephor_core::view::{LastError, OutputView, StepView, TaskView};
+use ephor_core::view::{BudgetView, LastError, OutputView, StepView, TaskView};
 use serde_json::Value;
 
 /// How many steps are listed before the rest is only counted, unless all are asked for.
@@ -60,6 +61,8 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     let runs = task.next_runs.iter().map(|at| at.0.to_string());
     fact("next runs", (!task.next_runs.is_empty()).then(|| runs.collect::<Vec<_>>().join(", ")));
     fact("deadline", task.deadline.filter(|_| task.ended_at.is_none()).map(|at| format!("{} ({})", at.0, until(at.0, now))));
+    fact("budget", task.budget.as_ref().map(account));
+    fact("used", (task.budget.is_none() && !task.usage.is_nothing()).then(|| amounts(task.usage.parts(), |n, _| n)));
     if let Some(models) = &task.models {
         fact("models", Some(chosen(models, whole)));
     }
@@ -90,6 +93,29 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     let line =
         |(name, value): (&str, String)| Line::new().with(Hue::Idle, format!("  {name}")).to(columns + 4).plain(style.own(&value));
     facts.into_iter().map(line).collect()
+}
+
+/// What may be used, and what was: `1200 of 5000 tokens`.
+fn account(budget: &BudgetView) -> String {
+    let of = |what: BudgetOf, n: String| match budget.cap.of(what) {
+        Some(limit) => format!("{n} of {limit}"),
+        None => n,
+    };
+    let mut parts = vec![amounts(budget.used.parts(), |n, what| of(what, n))];
+    let limited = |what: &BudgetOf| budget.cap.of(*what).is_some();
+    let unused = budget.used.parts().into_iter().filter(|(what, n)| *n == 0 && limited(what));
+    parts.extend(unused.map(|(what, _)| format!("{} {}", of(what, "0".into()), what.word())));
+    let held = budget.reserved.plus(budget.lent);
+    parts.extend((!held.is_nothing()).then(|| format!("set aside {}", amounts(held.parts(), |n, _| n))));
+    parts.extend(budget.cap.wall_time.map(|time| format!("wall_time {time}")));
+    parts.retain(|part| !part.is_empty());
+    let drawn = if budget.drawn { "; a part of that of its parent" } else { "" };
+    format!("{}{drawn}", parts.join(", "))
+}
+
+fn amounts(parts: [(BudgetOf, u64); 3], told: impl Fn(String, BudgetOf) -> String) -> String {
+    let some = parts.into_iter().filter(|(_, n)| *n > 0);
+    some.map(|(what, n)| format!("{} {}", told(n.to_string(), what), what.word())).collect::<Vec<_>>().join(", ")
 }
 
 /// Which models were chosen, and why.

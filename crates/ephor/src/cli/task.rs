@@ -264,13 +264,14 @@ pub(super) async fn run(args: TaskArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure
         TaskCommand::Resume { task, reason } => ask(&task, Ask::Resume { reason }, cx).await,
         TaskCommand::Cancel { task, reason, force } => ask(&task, Ask::Cancel { reason, force }, cx).await,
         TaskCommand::Modify(args) => {
-            let ModifyArgs { task, expect, priority, deadline, due, mode, agent, models, text } = *args;
+            let ModifyArgs { task, expect, priority, deadline, due, mode, agent, budget, models, text } = *args;
             let modification = Modification {
                 expected_version: expect,
                 priority,
                 deadline,
                 due_at: due,
                 execution_mode: mode,
+                budget: words::budget(budget).map_err(Failure::usage)?,
                 models_by_type: models.into_iter().collect(),
                 changes: text.into(),
                 ..Modification::default()
@@ -379,6 +380,8 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         capabilities: args.capabilities,
         model: args.model,
         complexity: args.complexity,
+        budget: words::budget(args.budget).map_err(Failure::usage)?,
+        on_budget: args.on_budget,
         risk: args.risk,
         recurrence: args.recurrence.read()?,
         ..Request::default()

@@ -1,5 +1,6 @@
 //! Words on the command line: read in any case, with the names of the wire, and with what is allowed where they make no sense.
 
+use ephor_core::budget::Budget;
 use ephor_core::time::{Time, WireTime};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -27,6 +28,20 @@ pub(super) fn time(text: &str) -> Result<WireTime, String> {
 pub(super) fn pair(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write it as name=value")?;
     Ok((name.to_owned(), value_of(value)))
+}
+
+/// A word of a fixed set that is written in small letters: `degrade-model`.
+pub(super) fn small<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let small = text.trim().to_ascii_lowercase().replace(['-', ' '], "_");
+    serde_json::from_value(Value::String(small)).map_err(|e| e.to_string())
+}
+
+/// A budget by its limits: `tokens=1000`; none where nothing is said.
+pub(super) fn budget(said: Vec<(String, Value)>) -> Result<Option<Budget>, String> {
+    if said.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_value(Value::Object(object(said))).map(Some).map_err(|e| format!("--budget: {e}"))
 }
 
 /// `MODEL` for steps of every type, `TYPE=MODEL` for those of one.

@@ -65,6 +65,7 @@ impl Task {
     pub(super) fn lay_plan(&mut self, plan: Plan, version: u32, at: Time) {
         let earlier = self.planned.then(|| std::mem::take(&mut self.board));
         self.model_failed.clear();
+        self.replan_budget();
         self.board = Board::new(plan, earlier.as_ref());
         if let Some(agent) = self.facts.agent {
             self.board.hand_over(None, Some(agent));

@@ -29,6 +29,7 @@ impl Task {
         self.soft.clear(Timer::Queue);
         match &assigned.work {
             WorkKey::Step(path) => self.with_step(path, |task, i| {
+                task.reserved(path, assigned.reserved);
                 task.soft.clear(Timer::StepQueue(i));
                 task.executors.insert(lease.agent);
                 if task.facts.session_ms.is_some() && task.board.session().is_none() {
@@ -92,6 +93,7 @@ impl Task {
         if self.started_at.is_none() {
             self.started_at = Some(at);
             self.soft.clear(Timer::Queue);
+            self.mind_its_time();
             if let Some(ms) = self.facts.timeout_ms {
                 self.firm.set(Timer::Total, at.plus(ms));
             }

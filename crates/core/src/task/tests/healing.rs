@@ -197,7 +197,7 @@ fn healing_ends_along_the_whole_line_of_tasks_born_from_one_another() {
     for _ in 0..4 {
         let Event::ChildBorn { child, .. } = *world.made("CHILD_BORN") else { panic!() };
         healed.push(world.births()[0].submission.facts.healed.times);
-        world.take(crate::event::Letter::ChildEnded { child, step: Some("1".into()), status: Status::Failed });
+        world.take(crate::event::Letter::ChildEnded { child, step: Some("1".into()), status: Status::Failed, used: None });
         if world.status() == Status::Escalated {
             break;
         }

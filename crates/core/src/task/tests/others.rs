@@ -19,7 +19,7 @@ fn with_child(more: Value) -> (World, TaskId) {
 }
 
 fn ended(child: TaskId, status: Status) -> Letter {
-    Letter::ChildEnded { child, step: Some("1".into()), status }
+    Letter::ChildEnded { child, step: Some("1".into()), status, used: None }
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_free_child_is_announced_and_waited_for() {
     world.take(Letter::ChildJoined { child: other(1) });
     world.work_off("work");
     assert_eq!(world.status(), Status::InProgress);
-    world.take(Letter::ChildEnded { child: other(1), step: None, status: Status::Failed });
+    world.take(Letter::ChildEnded { child: other(1), step: None, status: Status::Failed, used: None });
     assert_eq!(*world.made("COMPLETED"), Event::Completed { gaps: vec![other(1).to_string().into()] });
 }
 
@@ -114,7 +114,7 @@ fn who_ends_tells_the_parent_with_its_result() {
     let item = world.claim(1, "work");
     world.succeed_with(&item, json!({"n": 1}));
     let made = world.done.moves.last().unwrap();
-    let letter = Letter::ChildEnded { child: world.task.id, step: None, status: Status::Completed };
+    let letter = Letter::ChildEnded { child: world.task.id, step: None, status: Status::Completed, used: None };
     assert_eq!(made.mail, [(other(9), letter, json!({"n": 1}))]);
 }
 

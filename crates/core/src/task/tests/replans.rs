@@ -86,7 +86,7 @@ fn a_running_child_goes_on_where_the_plan_still_has_its_step() {
     let child = world.births()[0].id;
     world.propose(json!({"steps": [part, {"action": "b"}]})).unwrap();
     assert!(world.births().is_empty() && world.mail().is_empty());
-    world.take(Letter::ChildEnded { child, step: Some("1".into()), status: Status::Completed });
+    world.take(Letter::ChildEnded { child, step: Some("1".into()), status: Status::Completed, used: None });
     assert_eq!(world.step("1"), StepStatus::Completed);
 }
 
@@ -99,7 +99,7 @@ fn a_running_child_of_a_step_that_is_gone_is_told_to_end_and_is_no_gap() {
     assert_eq!(world.mail(), [(child, Letter::ParentEnded { parent: world.task.id })]);
     world.work_off("b");
     assert_eq!(world.status(), Status::InProgress, "it is waited for");
-    world.take(Letter::ChildEnded { child, step: Some("1".into()), status: Status::Cancelled });
+    world.take(Letter::ChildEnded { child, step: Some("1".into()), status: Status::Cancelled, used: None });
     assert_eq!(*world.made("COMPLETED"), crate::event::Event::Completed { gaps: vec![] });
 }
 

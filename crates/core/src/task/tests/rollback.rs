@@ -333,10 +333,10 @@ fn a_child_that_still_lives_is_told_to_end_and_another_is_born() {
     world.pass("10s");
     let second = world.births()[0].id;
     assert_ne!(first, second);
-    world.take(Letter::ChildEnded { child: first, step: Some("2".into()), status: Status::Cancelled });
+    world.take(Letter::ChildEnded { child: first, step: Some("2".into()), status: Status::Cancelled, used: None });
     assert_eq!(world.step("t"), StepStatus::Running);
     world.work_off("c");
-    world.take(Letter::ChildEnded { child: second, step: Some("2".into()), status: Status::Completed });
+    world.take(Letter::ChildEnded { child: second, step: Some("2".into()), status: Status::Completed, used: None });
     assert_eq!(world.status(), Status::Completed);
 }
 

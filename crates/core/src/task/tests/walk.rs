@@ -281,6 +281,7 @@ fn outcome(rng: &mut Rng, world: &World, work: &WorkKey) -> Outcome {
             output: json!({"items": [1, 2], "n": rng.below(3)}),
             metrics: if rng.one_in(2) { json!({"p99": 0.4}).as_object().unwrap().clone() } else { Default::default() },
             evidence: if rng.one_in(2) { vec![judgement(rng)] } else { Vec::new() },
+            usage: None,
             unguarded: Vec::new(),
         }),
         (_, WorkKey::Gate(..)) => Outcome::Judged(judgement(rng)),
@@ -370,12 +371,12 @@ fn letter(rng: &mut Rng, world: &World) -> Letter {
         1 => Letter::DependentJoined { dependent: other(30) },
         2 if rng.one_in(6) => Letter::ParentEnded { parent: other(9) },
         3 | 4 => Letter::DependencyEnded { dependency: other(1 + rng.below(2) as u8), status },
-        5 if !children.is_empty() => Letter::ChildEnded { child: *rng.pick(&children), step: None, status },
+        5 if !children.is_empty() => Letter::ChildEnded { child: *rng.pick(&children), step: None, status, used: None },
         _ if !spawned.is_empty() => {
             let (i, child) = *rng.pick(&spawned);
-            Letter::ChildEnded { child, step: Some(world.task.board.steps[i as usize].path.clone()), status }
+            Letter::ChildEnded { child, step: Some(world.task.board.steps[i as usize].path.clone()), status, used: None }
         }
-        _ => Letter::ChildEnded { child: other(40), step: Some(a_step(rng, world)), status },
+        _ => Letter::ChildEnded { child: other(40), step: Some(a_step(rng, world)), status, used: None },
     }
 }
 
@@ -433,6 +434,11 @@ fn stir(rng: &mut Rng, world: &mut World) {
                 release_at: rng.one_in(6).then(|| world.now.plus(rng.below(120_000))),
                 mode: rng.one_in(5).then(|| *rng.pick(&[ExecutionMode::Auto, ExecutionMode::Strict, ExecutionMode::DryRun])),
                 agent: rng.one_in(4).then(|| agent(1 + rng.below(3) as u8)),
+                budget: if rng.one_in(4) {
+                    Some(crate::budget::Budget { tokens: Some(200), ..Default::default() })
+                } else {
+                    None
+                },
                 models_by_type: if rng.one_in(6) { [("*".into(), "m".into())].into() } else { Default::default() },
                 text: TextChanges { description: rng.one_in(4).then(|| "otherwise".into()), ..TextChanges::default() },
                 expected_version: rng.one_in(8).then_some(3),

@@ -258,7 +258,8 @@ impl World {
         assert_eq!((board.step_offers as usize, board.side_offers as usize), (steps, offers.len() - steps));
         let ready = all.filter(|i| board.cell(*i).status == StepStatus::Ready && board.steps[*i as usize].children == 0);
         let offered = ready.filter(|i| !board.fresh.contains(i)).count();
-        assert_eq!(steps, offered, "every ready step is offered or fresh");
+        let waiting = self.task.waits_for_budget().count();
+        assert_eq!(steps + waiting, offered, "every ready step is offered or fresh, or waits for others to settle");
     }
 
     /// What each step that waits for others waits for, counted anew; and that everything has ended only when everything has.

@@ -21,6 +21,7 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::WaitEnded { signal: None, .. } => "wait ended",
         Event::SignalReceived { .. } if task.started_at().is_none() => "signal early",
         Event::ChildBorn { .. } => "child born",
+        Event::BudgetCrossed(_) => "budget crossed",
         Event::ModelChanged(changed) if changed.cause == ModelCause::BreakerOpen => "model left alone",
         Event::ModelChanged(_) => "model fell back",
         Event::StepBlocked { .. } => "step blocked",

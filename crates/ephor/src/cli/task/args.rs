@@ -3,6 +3,7 @@
 use crate::cli::schedule::RecurrenceArgs;
 use crate::cli::words;
 use clap::Args;
+use ephor_core::budget::OnBudget;
 use ephor_core::event::TextChanges;
 use ephor_core::models::Complexity;
 use ephor_core::spec::{Affinity, Autonomy, ExecutionMode, Priority, Risk};
@@ -63,6 +64,12 @@ pub(in crate::cli) struct CreateArgs {
     /// simple, moderate or complex: how large a machine its steps ask for
     #[arg(long, value_parser = words::word::<Complexity>)]
     pub(super) complexity: Option<Complexity>,
+    /// What it may use at most: tokens=200000, cost=500000 (micro-dollars), tool_calls=100, wall_time=30m
+    #[arg(long = "budget", value_name = "NAME=VALUE", value_parser = words::pair)]
+    pub(super) budget: Vec<(String, Value)>,
+    /// ask, stop or degrade_model: what follows when that does not suffice
+    #[arg(long, value_parser = words::small::<OnBudget>)]
+    pub(super) on_budget: Option<OnBudget>,
     /// A value of its payload
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = words::pair)]
     pub(super) params: Vec<(String, Value)>,
@@ -182,6 +189,9 @@ pub(in crate::cli) struct ModifyArgs {
     /// The agent that takes over the steps of the one before, by its id or its own name
     #[arg(long, value_name = "AGENT")]
     pub(super) agent: Option<String>,
+    /// What it may use from now on: tokens=200000, cost=500000, tool_calls=100, wall_time=30m; other limits stay
+    #[arg(long = "budget", value_name = "NAME=VALUE", value_parser = words::pair)]
+    pub(super) budget: Vec<(String, Value)>,
     /// The model open steps of a type are done with from now on: gpt-4 for all, Testing=gpt-4 for those of this task_type or action
     #[arg(long = "model", value_name = "[TYPE=]MODEL", value_parser = words::model)]
     pub(super) models: Vec<(Box<str>, Box<str>)>,

@@ -203,6 +203,7 @@ impl Intervention {
             scheduled_at: self.scheduled_at,
             execution_mode: self.execution_mode,
             agent: None,
+            budget: None,
             models_by_type: self.models_by_type,
             changes: text,
         };
@@ -225,6 +226,7 @@ impl Intervention {
             scheduled_at: nested.scheduled_at.or(beside.scheduled_at),
             execution_mode: nested.execution_mode.or(beside.execution_mode),
             agent: nested.agent,
+            budget: None,
             models_by_type: if nested.models_by_type.is_empty() { beside.models_by_type } else { nested.models_by_type },
             changes: TextChanges {
                 reason,

@@ -179,6 +179,7 @@ impl Patch {
             scheduled_at: None,
             execution_mode: self.execution_mode,
             agent: None,
+            budget: None,
             models_by_type: self.models_by_type.clone(),
             changes,
         };

@@ -5,7 +5,7 @@ use super::flat::{Flat, Words};
 use super::read::Stamped;
 use super::terms::Terms;
 use crate::api::{Api, ApiError};
-use crate::http::auth::{Caller, Principal};
+use crate::http::auth::{Caller, Permission, Principal};
 use crate::http::body::{Body, is_json, read_free};
 use crate::http::errors::Errors;
 use crate::http::server::Server;
@@ -169,6 +169,10 @@ async fn modify(
     terms: Terms,
     Flat(modification): Flat<Modification>,
 ) -> Result<Stamped, ApiError> {
+    if modification.budget.is_some() {
+        // What may be spent is a decision.
+        who.require(Permission::Decide)?;
+    }
     carry_out(&server, &who, task, Ask::Modify(Box::new(modification)), &terms).await
 }
 

@@ -1,8 +1,10 @@
 //! Which models a task is done with, over HTTP.
 
 use super::desk::Desk;
+use ephor_core::budget::Usage;
 use ephor_core::models::catalogue::Catalogue;
 use ephor_core::policy::Policy;
+use ephor_core::work::Success;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -46,4 +48,32 @@ async fn the_choice_is_shown_and_a_type_of_step_takes_another_model_by_any_way_o
     let events = desk.get(&format!("{task}/events")).await.with(200).json();
     let last = events.as_array().unwrap().iter().rfind(|event| event["type"] == "MODIFIED").unwrap();
     assert_eq!(last["data"]["allocation"]["models_by_type"], json!({"*": "all"}), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_is_shown_asks_when_it_does_not_suffice_and_is_raised_by_who_may_decide() {
+    let desk = Desk::open();
+    let steps = json!([{"action": "draw", "reserve": {"tokens": 60}}, {"action": "draw", "reserve": {"tokens": 60}}]);
+    let plan = json!({"steps": steps, "sequential": true});
+    let task = desk.submit(&json!({"title": "x", "budget": {"tokens": 100}, "plan": plan})).await;
+    let agent = desk.agent(&["draw"]).await;
+    let item = desk.claim(agent).await;
+    let usage = Some(Usage { tokens: 50, cost: Some(7), tool_calls: 2 });
+    desk.done(agent, &item, Success { usage, ..Success::default() }).await;
+    let view = desk.get(&format!("{task}?case=camel")).await.with(200).json();
+    assert_eq!((&view["status"], &view["blockReason"]), (&json!("BLOCKED"), &json!("BUDGET")), "{view}");
+    assert_eq!(view["budget"]["used"], json!({"tokens": 50, "cost": 7, "toolCalls": 2}), "{view}");
+    assert_eq!(view["budget"]["left"], json!({"tokens": 50}), "{view}");
+    let asked = desk.get("/api/v1/inbox").await.with(200).json();
+    assert_eq!((&asked[0]["reason"], &asked[0]["may"]), (&json!("BUDGET"), &json!("DECIDE")), "{asked}");
+    let (path, more) = (format!("{task}/modify"), json!({"budget": {"tokens": 200}}));
+    let refused = desk.send("POST", &path, &more).await;
+    assert!(matches!(refused.status, 401 | 403), "{}", refused.status);
+    desk.decide("POST", &path, &json!({"budget": {"tokens": 0}})).await.with(400);
+    let raised = desk.decide("POST", &path, &more).await.with(200).json();
+    assert_eq!((&raised["status"], &raised["budget"]["cap"]), (&json!("IN_PROGRESS"), &json!({"tokens": 200})), "{raised}");
+    let item = desk.claim(agent).await;
+    desk.done(agent, &item, Success::default()).await;
+    let receipt = desk.get(&format!("{task}/receipt")).await.with(200).json();
+    assert_eq!(receipt["summary"]["usage"]["totals"]["cost_micro_usd"], json!(7.0), "{receipt}");
 }
