@@ -125,7 +125,7 @@ impl World {
                     self.confirm(task);
                     self.approve(task);
                     let blocked = |w: &ephor_core::task::Waiting| {
-                        matches!(w.reason.as_str(), "AGENT_OFFLINE" | "EXTERNAL" | "HUMAN_REVIEW")
+                        matches!(w.reason.as_str(), "AGENT_OFFLINE" | "EXTERNAL" | "HUMAN_REVIEW" | "BUDGET")
                     };
                     if self.observer.task(task).is_some_and(|e| e.task.waiting().iter().any(blocked)) {
                         self.unblock(task);

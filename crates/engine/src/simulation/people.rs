@@ -10,7 +10,7 @@ use ephor_core::event::{Actor, DecisionWord, OverrideWord, TextChanges};
 use ephor_core::id::{AgentId, AmendmentId, ReviewId, TaskId};
 use ephor_core::review::VoteWord;
 use ephor_core::spec::{ExecutionMode, GateKind, Priority};
-use ephor_core::status::{BlockReason, Status};
+use ephor_core::status::Status;
 use ephor_core::time::WireDuration;
 use ephor_core::work::{EffectOutcome, Judgement};
 use serde_json::json;
@@ -253,7 +253,8 @@ impl World {
 
     /// More may be used; a part of another task's budget is not raised, and its task is given up.
     fn raise(&mut self, task: TaskId) -> bool {
-        let asks = |e: &crate::examine::Examined| e.task.block_reason() == Some(BlockReason::Budget);
+        // It may ask while something of it still waits or runs.
+        let asks = |e: &crate::examine::Examined| e.task.waiting().iter().any(|waiting| waiting.reason == "BUDGET");
         let Some(account) = self.observer.task(task).filter(|e| asks(e)).and_then(|e| e.task.view().budget) else { return false };
         let more = |limit: Option<u64>| limit.map(|limit| limit + 500);
         let wall_time = account.cap.wall_time.map(|time| WireDuration { ms: time.ms + 30 * 86_400_000 });

@@ -91,7 +91,7 @@ export function review(one) {
     }),
     (one.judge_reviews ?? []).filter((said) => !said.advisory || said.evidence?.length > 0).map((said) => h('div.pad', { key: `said ${said.judge_id}` },
       h('p.sm.any', null, h('b', null, short(said.judge_id)), ` ${said.verdict.toLowerCase()}`, said.advisory && ' (advice)', said.reasoning && `: ${said.reasoning}`),
-      [...(said.evidence ?? []).filter(() => !said.advisory), ...(said.recommendations ?? [])].map((line) => h('p.sm.muted.any', { key: line }, line)))),
+      [...(said.advisory ? [] : (said.evidence ?? [])).map((line) => `rests on: ${line}`), ...(said.recommendations ?? []).map((line) => `advises: ${line}`)].map((line) => h('p.sm.muted.any', { key: line }, line)))),
     (one.conditions ?? []).map(({ gate, met }) => h('p.sm.any', { key: JSON.stringify(gate) }, icon(met ? 'done' : 'wait', met ? 'done' : 'block', met ? 'met' : 'not met yet'), ` depends on ${gate.kind}`, gate.criteria?.length > 0 && `: ${gate.criteria.join('; ')}`)),
     (one.compliance_score ?? one.quality_score) !== undefined && h('p.sm.muted', null, [['compliance', one.compliance_score], ['quality', one.quality_score]].filter(([, score]) => score !== undefined).map(([of, score]) => `${of} ${score.toFixed(2)}`).join(', ')),
   );
