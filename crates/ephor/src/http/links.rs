@@ -7,7 +7,7 @@
 mod page;
 
 use super::auth::{Caller, Principal};
-use super::body::Body;
+use super::body::{Body, Patience};
 use super::errors::Errors;
 use super::query::Query;
 use super::server::Server;
@@ -15,7 +15,7 @@ use super::tasks::TaskPath;
 use crate::api::{Api, ApiError, EventQuery, Kind};
 use crate::local::trouble;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
@@ -175,8 +175,17 @@ impl Form {
 #[utoipa::path(post, path = "/answer", tag = "deciding",
     request_body(content = String, description = "`code`, `answer` (`approve` or `deny`) and `reason`, as a form", content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "A page that says what was taken down", content_type = "text/html"), Errors))]
-async fn answer(State(server): State<Arc<Server>>, body: Bytes) -> Response {
-    match server.take_answer(&body).await {
+async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response {
+    // Anybody may send one, so it has the same time as any other body, and no more.
+    let reading = tokio::time::timeout(Patience::of(&request), Bytes::from_request(request, &()));
+    let late = || worthless(StatusCode::REQUEST_TIMEOUT, "The answer took too long to arrive. Try again.");
+    let large = || worthless(StatusCode::PAYLOAD_TOO_LARGE, "The answer could not be read. Try again, with fewer words.");
+    let answered = match reading.await.map(|body| body.map_err(|_| large())) {
+        Ok(Ok(body)) => server.take_answer(&body).await,
+        Ok(Err(why)) => Err(why),
+        Err(_) => Err(late()),
+    };
+    match answered {
         Ok((said, approved)) => page::taken(&said, approved),
         Err(why) => page::refused(&why),
     }
