@@ -73,7 +73,8 @@ impl Task {
                 return Before::Instead(changed, "the constitution has it done with other parameters, which are judged first");
             }
             Err(said) => {
-                let refused = self.step_failed(i, ErrorClass::Refused, &format!("the constitution refuses it: {}", said.message));
+                let why = Judged { ruling: said.ruling, said: vec![said] }.sentence();
+                let refused = self.step_failed(i, ErrorClass::Refused, &format!("the constitution refuses it: {why}"));
                 return Before::Instead(refused, "the constitution refuses it");
             }
         }

@@ -125,11 +125,12 @@ impl Task {
 
     /// The last steps have what the council's yes depends on among their gates.
     pub(super) fn bind_conditions(&mut self) {
-        if self.conditions.iter().all(|condition| condition.met) {
+        if self.conditions.is_empty() {
             return;
         }
+        // Also what one step has shown already: another plan ends in other steps.
         for i in self.board.last_steps() {
-            for condition in self.conditions.iter().filter(|condition| !condition.met) {
+            for condition in &self.conditions {
                 let gates = &mut self.board.steps[i as usize].gates;
                 if !gates.contains(&condition.gate) {
                     gates.push(condition.gate.clone());

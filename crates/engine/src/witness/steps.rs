@@ -103,7 +103,9 @@ pub(crate) struct Steps {
     laid: bool,
     /// How often work was done.
     done: u32,
-    /// What the council's yes depends on, until it is met.
+    /// What the council's yes depends on.
+    conditions: Vec<GateSpec>,
+    /// What of it no gate has let through yet.
     unmet: Vec<GateSpec>,
 }
 
@@ -323,6 +325,7 @@ impl Steps {
                 new.push(gate)
             }
         });
+        self.conditions.extend(new.iter().cloned());
         self.unmet.extend(new);
         self.bind();
     }
@@ -349,7 +352,7 @@ impl Steps {
             if ended || !last || step.step.does() != Does::Work || !step.kids.is_empty() {
                 continue;
             }
-            for gate in &self.unmet {
+            for gate in &self.conditions {
                 if !self.list[i].step.gates.contains(gate) {
                     self.list[i].step.gates.push(gate.clone());
                 }

@@ -86,6 +86,16 @@ fn another_plan_stands_under_the_same_conditions() {
     says(&mut world, "bob", VoteWord::Approve, json!({})).unwrap();
     world.propose(json!({"steps": [{"id": "p", "action": "p"}, {"id": "q", "action": "q", "depends_on": ["p"]}]})).unwrap();
     assert_eq!((gates(&world, "p"), gates(&world, "q")), (vec![], vec![GateKind::ManualReview]));
+
+    // What one step has shown does not stand for the end of another plan.
+    let mut world = before(json!([{"id": "a", "action": "a"}, {"id": "b", "action": "b"}]));
+    says(&mut world, "ann", VoteWord::Conditional, json!({"conditions": ["by hand"]})).unwrap();
+    says(&mut world, "bob", VoteWord::Approve, json!({})).unwrap();
+    world.work_off("a");
+    person(&mut world, "a", true);
+    assert!(last(&world).conditions[0].met);
+    world.propose(json!({"steps": [{"id": "a", "action": "a"}, {"id": "z", "action": "z"}]})).unwrap();
+    assert_eq!(gates(&world, "z"), vec![GateKind::ManualReview]);
 }
 
 #[test]
