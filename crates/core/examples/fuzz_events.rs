@@ -73,6 +73,7 @@ fn live(seed: u64, request: Request) -> Vec<Stored> {
             analyst: false,
             ended: &[],
             births: &ephor_core::command::Unhindered,
+            agents: &ephor_core::command::Strangers,
             held_back: false,
             told_to_stop: false,
             shut_models: &[],

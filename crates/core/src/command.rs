@@ -1,5 +1,6 @@
 //! Commands: what is asked of a task, in the imperative; and the answers, a rule's no among them.
 
+use crate::agent::Registration;
 use crate::budget::Budget;
 use crate::event::{Actor, DecisionWord, Finding, Letter, OverrideWord, Submitted, TextChanges};
 use crate::event::{Event, Private, RequestText};
@@ -473,6 +474,8 @@ pub struct Context<'a> {
     pub ended: &'a [(TaskId, Status)],
     /// What stands in the way of tasks that are to be born.
     pub births: &'a dyn Births,
+    /// What is known of agents.
+    pub agents: &'a dyn Agents,
     /// Whether a hold, or a limit that is full, keeps its work back just now: no agent is missing.
     pub held_back: bool,
     /// Whether a hold tells who reports to stop.
@@ -486,6 +489,22 @@ pub struct Context<'a> {
 pub trait Births: std::fmt::Debug {
     /// Whether this task may be born; otherwise what stands in the way.
     fn admit(&self, child: TaskId, facts: &Submitted) -> Result<(), Hindered>;
+}
+
+/// What agents say of themselves, for rules about them.
+pub trait Agents: std::fmt::Debug {
+    /// What this one says; nothing where nobody knows it.
+    fn said(&self, agent: AgentId) -> Option<&Registration>;
+}
+
+/// A world in which no agent has said anything.
+#[derive(Clone, Copy, Debug)]
+pub struct Strangers;
+
+impl Agents for Strangers {
+    fn said(&self, _: AgentId) -> Option<&Registration> {
+        None
+    }
 }
 
 /// Why a task may not be born.

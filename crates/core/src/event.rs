@@ -150,6 +150,8 @@ pub enum Event {
     /// Steps are done with another model than the house had chosen.
     ModelChanged(Box<ModelChanged>),
 
+    /// A question to people is open for so long that more of them are told, or it is noted when they will be.
+    QuestionRaised(Box<QuestionRaised>),
     /// A person is asked whether a step may be done just as it stands. Until there is an answer nobody gets it.
     ApprovalAsked(Box<ApprovalAsked>),
     /// The question has its answer. After a no, or none in time, the step has failed.
@@ -420,6 +422,7 @@ impl Event {
             Self::Unblocked => "UNBLOCKED",
             Self::BudgetCrossed(_) => "BUDGET_CROSSED",
             Self::ModelChanged(_) => "MODEL_CHANGED",
+            Self::QuestionRaised(_) => "QUESTION_RAISED",
             Self::ApprovalAsked(_) => "APPROVAL_ASKED",
             Self::ApprovalAnswered { .. } => "APPROVAL_ANSWERED",
             Self::ParamsChanged { .. } => "PARAMS_CHANGED",
@@ -795,6 +798,22 @@ pub struct Assigned {
     /// What was set aside for it, where the task has a budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<Amount>,
+}
+
+/// A rung of the ladder: who else is told of a question to people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct QuestionRaised {
+    /// Since when the oldest question of the task is open.
+    pub since: Time,
+    /// How many rungs it has passed; 0 where it is only noted when the first comes.
+    pub rung: u32,
+    /// Who is told now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<Box<str>>,
+    /// When the next are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Time>,
 }
 
 /// A question to a person about one action.

@@ -58,8 +58,24 @@ pub struct Asked {
     /// Who is asked by name: judges who have not voted, a reviewer; anybody who may where nobody is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub who: Vec<String>,
+    /// Who else was told because it stays open (`policy.ladder`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Raised>,
     /// What answers it.
     pub acts: Vec<Act>,
+}
+
+/// How far up the ladder a question is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Raised {
+    /// How many rungs it has passed.
+    pub rung: u32,
+    /// Who was told, in order.
+    pub told: Vec<String>,
+    /// When the next are told; missing where nobody is left to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<WireTime>,
 }
 
 /// What is asked of people. The same words as the reasons a task waits for.

@@ -1,8 +1,10 @@
 //! The numbers a house decides by. Defaults are those of the source documents; a configuration may change each.
 
 mod by_type;
+mod ladder;
 
 pub use by_type::TypePolicy;
+pub use ladder::Rung;
 
 use crate::breaker::BreakerPolicy;
 use crate::budget::{Amount, Budget, OnBudget};
@@ -71,6 +73,9 @@ pub struct Policy {
     pub cancel_wait: WireDuration,
     /// How long a review waits for votes; then it is denied or escalates, never approved.
     pub review_wait: WireDuration,
+    /// Who else is told of a question to people that stays open, and after how long; nobody where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<Rung>,
     /// How long a question about a single action waits for its answer; then the answer is no.
     pub approval_wait: WireDuration,
     /// Below this confidence a plan waits for a person (S3-103).
@@ -219,6 +224,7 @@ impl Policy {
             one_step_plan: false,
             cancel_wait: WireDuration { ms: 30_000 },
             review_wait: minutes(24 * 60),
+            ladder: Vec::new(),
             approval_wait: minutes(24 * 60),
             confidence_min: 0.7,
             max_retries: 5,
@@ -295,6 +301,7 @@ impl Policy {
         }
         check_retry(&self.task_retry).into_iter().for_each(|why| wrong("task_retry", why));
         problems.extend(self.problems_by_type());
+        problems.extend(self.problems_of_the_ladder());
         problems
     }
 }

@@ -38,6 +38,9 @@ pub enum Topic {
     /// A person has to approve of a single action.
     #[serde(rename = "approval.owed")]
     ApprovalOwed,
+    /// A question to people stays open: the next on the ladder are told.
+    #[serde(rename = "question.raised")]
+    QuestionRaised,
     /// The council has to look.
     #[serde(rename = "review.opened")]
     ReviewOpened,
@@ -48,7 +51,7 @@ pub enum Topic {
 
 impl Topic {
     /// Each that one may subscribe to.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Completed,
         Self::Failed,
         Self::Cancelled,
@@ -57,6 +60,7 @@ impl Topic {
         Self::Stalled,
         Self::Escalated,
         Self::ApprovalOwed,
+        Self::QuestionRaised,
         Self::ReviewOpened,
     ];
 
@@ -71,6 +75,7 @@ impl Topic {
             Self::Stalled => "task.stalled",
             Self::Escalated => "task.escalated",
             Self::ApprovalOwed => "approval.owed",
+            Self::QuestionRaised => "question.raised",
             Self::ReviewOpened => "review.opened",
             Self::Test => "webhook.test",
         }

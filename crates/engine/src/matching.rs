@@ -98,14 +98,14 @@ impl Engine {
 
     fn beside(&self, task: &Task, key: &str) -> Vec<Beside> {
         let now = self.now();
-        let namespace = &*task.facts.namespace;
         let known = self.agents_after(None).into_iter().filter(|agent| agent.registration.is_some());
-        let mut all: Vec<Beside> = known.map(|agent| self.stands(agent, namespace, key, now)).collect();
+        let mut all: Vec<Beside> = known.map(|agent| self.stands(agent, task, key, now)).collect();
         all.sort_by_key(|one| (one.obstacle.is_some(), !one.able, one.holds, one.record.lately_failed_tenths(), one.agent.id));
         all
     }
 
-    fn stands(&self, agent: Arc<Agent>, namespace: &str, key: &str, now: Time) -> Beside {
+    fn stands(&self, agent: Arc<Agent>, task: &Task, key: &str, now: Time) -> Beside {
+        let namespace = &*task.facts.namespace;
         let said = agent.registration.clone().unwrap_or_default();
         let holds = self.leases_held(agent.id);
         let record = self.record(agent.id);
@@ -136,7 +136,10 @@ impl Engine {
         };
         let shut =
             || self.shut(namespace, key, now).map(|(tool, until)| format!("the breaker of {} is open until {until}", tool.name));
-        let obstacle = unable.or(held_up).or_else(shut);
+        let law = self.policy().law.clone().filter(|law| able && law.chooses_agents());
+        let not_for = || task.not_for(agent.id, agent.registration.as_ref(), key, law.as_deref()?, now);
+        let obstacle =
+            unable.or(held_up).or_else(shut).or_else(|| not_for().map(|why| format!("the constitution does not let it: {why}")));
         Beside { agent, obstacle, act, able, holds, record }
     }
 

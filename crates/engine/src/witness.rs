@@ -173,6 +173,8 @@ pub(crate) struct Witness {
     council_says: Option<DecisionWord>,
     /// When the house may decide about it.
     house_limit: Option<i64>,
+    /// Since when the question is open that people were last told of, and how far up the ladder it was.
+    raised: Option<(i64, u32)>,
     /// Steps whose work has to be undone before anything is tried again, what comes next first.
     owed: VecDeque<Box<str>>,
     breaches: Vec<Breach>,
@@ -335,6 +337,13 @@ impl Witness {
                 self.leases.remove(&work);
             }
             Event::BudgetCrossed(crossed) => self.budget.crossed(crossed),
+            Event::QuestionRaised(raised) => {
+                let before = self.raised.filter(|(since, _)| *since == raised.since.0).map_or(0, |(_, rung)| rung);
+                if raised.rung < before || (raised.rung == before && !raised.to.is_empty()) {
+                    self.breach(Rule::Undecided, format!("rung {} of the ladder follows rung {before}", raised.rung));
+                }
+                self.raised = Some((raised.since.0, raised.rung));
+            }
             Event::ModelChanged(changed) => self.breaches.extend(self.models.changed(changed)),
             Event::ApprovalAsked(asked) => self.approval_asked(asked),
             Event::ApprovalAnswered { step, digest, answer, .. } => {

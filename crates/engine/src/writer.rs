@@ -18,8 +18,8 @@ use crate::live::{Live, SNAPSHOT_EVERY};
 use crate::ready::Ready;
 use crate::sealed::Sealed;
 use crate::store::{Blob, Reader, Store, StoreError, UniqueRow};
-use ephor_core::agent::{Agent, AgentCommand, AgentStatus};
-use ephor_core::command::{Answer, Command, Refusal, Submission};
+use ephor_core::agent::{Agent, AgentCommand, AgentStatus, Registration};
+use ephor_core::command::{Agents, Answer, Command, Refusal, Submission};
 use ephor_core::constitution::ConstitutionCommand;
 use ephor_core::event::{Actor, Event};
 use ephor_core::id::{AgentId, ClaimId, StreamId, StreamKind, TaskId};
@@ -255,6 +255,16 @@ struct Known {
     agent: Agent,
     hash: [u8; 32],
     able: Arc<Able>,
+}
+
+/// What agents say of themselves, for rules about them.
+#[derive(Debug)]
+struct Roll<'a>(&'a BTreeMap<AgentId, Known>);
+
+impl Agents for Roll<'_> {
+    fn said(&self, agent: AgentId) -> Option<&Registration> {
+        self.0.get(&agent)?.agent.registration.as_ref()
+    }
 }
 
 impl Known {

@@ -85,6 +85,7 @@ impl Job {
             analyst: false,
             ended: &[],
             births: &ephor_core::command::Unhindered,
+            agents: &ephor_core::command::Strangers,
             held_back: false,
             told_to_stop: false,
             shut_models: &[],

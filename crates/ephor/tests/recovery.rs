@@ -75,6 +75,7 @@ impl Job {
             analyst: self.agents.capabilities().iter().any(|c| c == "analyse"),
             ended: &[],
             births: &ephor_core::command::Unhindered,
+            agents: &ephor_core::command::Strangers,
             held_back: false,
             told_to_stop: false,
             shut_models: &[],

@@ -1,9 +1,11 @@
 //! Examples of what a constitution should say, kept beside it: a request, and the ruling that is expected.
 
 use super::document::Flaw;
-use super::facts::{About, Act};
+use super::facts::{About, Act, Who};
 use super::law::Law;
 use super::rulings::{Judged, Point, Ruling};
+use crate::agent::Registration;
+use crate::id::AgentId;
 use crate::plan::{Does, Problem};
 use crate::policy::Policy;
 use crate::request;
@@ -30,6 +32,8 @@ pub struct Case {
     /// The point it is about; all, and then the strictest ruling counts, where it is not said. Actions are judged with their parameters as
     /// they stand.
     pub at: Option<Point>,
+    /// Who does its steps; where it is not said, no rule about agents is asked.
+    pub agent: Option<Registration>,
     /// What each of its steps reports, for the point `result`.
     pub result: Option<Success>,
     /// What is expected.
@@ -81,6 +85,8 @@ struct Written {
     request: Option<Request>,
     #[serde(default)]
     now: Option<WireTime>,
+    #[serde(default)]
+    agent: Option<Registration>,
     #[serde(default)]
     result: Option<Success>,
     #[serde(default)]
@@ -158,6 +164,7 @@ impl Written {
             request: Box::new(request),
             now,
             at: self.at,
+            agent: self.agent,
             result: self.result,
             expect,
             lenient,
@@ -174,7 +181,8 @@ impl Law {
     pub fn test(&self, case: &Case) -> Result<Judged, CaseFailed> {
         let submission = request::check(&case.request, case.now, &Policy::without_law()).map_err(CaseFailed::NoRequest)?;
         let plan = super::facts::of(&submission);
-        let about = About::the_task(&submission.facts, &submission.text, case.now);
+        let agent = case.agent.as_ref().map(|said| Who { id: AgentId::new(0, [0; 10]), said: Some(said) });
+        let about = About { agent, ..About::the_task(&submission.facts, &submission.text, case.now) };
         let mut came = Judged::default();
         let mut add = |judged: Judged| judged.said.into_iter().for_each(|said| came.add(said));
         for point in Point::ALL.into_iter().filter(|point| case.at.is_none_or(|at| at == *point)) {

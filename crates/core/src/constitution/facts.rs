@@ -2,8 +2,10 @@
 
 use super::rulings::Point;
 use super::walk::{Reads, STEP};
+use crate::agent::Registration;
 use crate::command::Submission;
 use crate::event::{RequestText, Submitted};
+use crate::id::AgentId;
 use crate::plan::{Does, Plan, StepText};
 use crate::time::Time;
 use crate::work::Success;
@@ -46,19 +48,29 @@ pub(super) const QUESTIONS: [&str; 4] = ["before", "does", "gated", "reaches"];
 pub(super) const NOW: [&str; 3] = ["at", "hour", "weekday"];
 /// The fields of `action`.
 pub(super) const ACTION: [&str; 7] = ["acts", "id", "model", "name", "params", "path", "undoes"];
+/// The fields of `agent`.
+pub(super) const AGENT: [&str; 8] = ["capabilities", "external_id", "id", "models", "name", "namespace", "role", "tier"];
 /// The fields of `result`.
 pub(super) const RESULT: [&str; 2] = ["metrics", "output"];
 /// The fields of a step in `plan.steps`.
 pub(super) const STEP_FIELDS: [&str; 11] =
     ["path", "id", "title", "action", "capabilities", "params", "acts", "optional", "model", "gates", "undone_by"];
 /// All fields there are, each a bit of what a rule reads: at most 64.
-pub(super) const FIELDS: [(&str, &[&str]); 6] =
-    [("task", &TASK), ("plan", &PLAN), ("action", &ACTION), ("result", &RESULT), ("now", &NOW), (STEP, &STEP_FIELDS)];
+pub(super) const FIELDS: [(&str, &[&str]); 7] = [
+    ("task", &TASK),
+    ("plan", &PLAN),
+    ("action", &ACTION),
+    ("agent", &AGENT),
+    ("result", &RESULT),
+    ("now", &NOW),
+    (STEP, &STEP_FIELDS),
+];
 /// What a rule can see, and where.
-pub(super) const VARIABLES: [(&str, &[Point]); 5] = [
+pub(super) const VARIABLES: [(&str, &[Point]); 6] = [
     ("task", &Point::ALL),
     ("plan", &[Point::Plan]),
     ("action", &[Point::Action, Point::Result]),
+    ("agent", &[Point::Action, Point::Result]),
     ("result", &[Point::Result]),
     ("now", &Point::ALL),
 ];
@@ -79,6 +91,8 @@ pub struct About<'a> {
     pub plan: Option<(&'a Plan, &'a [StepText])>,
     /// The step that is about to be done, or was.
     pub action: Option<&'a Act<'a>>,
+    /// Who is about to do it, or did. Where nobody is known, no rule about agents is asked.
+    pub agent: Option<Who<'a>>,
     /// What came of it.
     pub result: Option<&'a Success>,
     /// The instant.
@@ -88,8 +102,17 @@ pub struct About<'a> {
 impl<'a> About<'a> {
     /// A task, and nothing beside it.
     pub fn the_task(facts: &'a Submitted, text: &'a RequestText, now: Time) -> Self {
-        Self { facts, text, plan: None, action: None, result: None, now }
+        Self { facts, text, plan: None, action: None, agent: None, result: None, now }
     }
+}
+
+/// An agent, as a rule sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a> {
+    /// Its id.
+    pub id: AgentId,
+    /// What it says of itself; nothing where it never said anything.
+    pub said: Option<&'a Registration>,
 }
 
 /// One action, with all that is known of it before it is done.
@@ -243,6 +266,27 @@ pub(super) fn action(act: &Act<'_>, reads: Reads) -> Value {
         facts.insert("params".into(), Value::Object(act.params.clone()));
     }
     Value::Object(facts)
+}
+
+/// `agent`, as far as rules read it.
+pub(super) fn agent(who: &Who<'_>, reads: Reads) -> Value {
+    let blank = Registration::default();
+    let said = who.said.unwrap_or(&blank);
+    let field = |field: &'static str| {
+        let value = match field {
+            "capabilities" => json!(said.capabilities),
+            "external_id" => json!(said.external_id.as_deref().unwrap_or_default()),
+            "id" => json!(who.id),
+            "models" => json!(said.models),
+            "name" => json!(said.name),
+            "namespace" => json!(said.namespace.as_deref().unwrap_or_default()),
+            "role" => json!(said.role.as_deref().unwrap_or_default()),
+            "tier" => json!(said.tier.as_deref().unwrap_or_default()),
+            other => unreachable!("{other} is not in the list"),
+        };
+        (field.to_owned(), value)
+    };
+    Value::Object(reads.of("agent").map(field).collect())
 }
 
 /// `result`, as far as rules read it.

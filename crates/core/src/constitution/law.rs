@@ -6,7 +6,7 @@ pub(crate) use transform::Transformed;
 
 use super::amendment::Paper;
 use super::document::{Document, Flaw, Rule};
-use super::facts::{self, About, Act};
+use super::facts::{self, About, Act, Who};
 use super::graph::Graph;
 use super::questions::answer_questions;
 use super::rulings::{Judged, Point, Ruling, Said};
@@ -14,6 +14,7 @@ use super::walk::{Reads, literal, literals, walk};
 use crate::command::{CheckedPlan, Submission};
 use crate::event::{RequestText, Submitted};
 use crate::expr::as_cel;
+use crate::id::AgentId;
 use crate::plan::Problem;
 use crate::spec::Risk;
 use crate::time::Time;
@@ -47,6 +48,8 @@ pub struct Law {
     rules: Vec<Compiled>,
     /// Whether any of them has actions done otherwise.
     transforms: bool,
+    /// Whether any of them says who may do what.
+    chooses: bool,
     shelves: [Shelf; Point::ALL.len()],
 }
 
@@ -132,6 +135,12 @@ impl Law {
             let mut seen = walk(program.expression(), &rule.at);
             flaws.extend(seen.flaws.drain(..).map(|what| Flaw::new(rule.line, format!("`when` {what}"))));
             let set = transform::compile(rule, &mut seen, &mut flaws);
+            // What a person is asked about, and what is changed, is the action, whoever does it.
+            let chooses = matches!(rule.verdict, Ruling::Allow | Ruling::Warn | Ruling::Deny) && rule.risk.is_none();
+            if seen.reads.any_of("agent") && rule.at.contains(&Point::Action) && !chooses {
+                let what = "reads `agent`; at action such a rule says ALLOW, WARN or DENY and sees no risk: people approve of what is done, whoever does it";
+                flaws.push(Flaw::new(rule.line, format!("`when` {what}")));
+            }
             let n = rules.len();
             for (point, shelf) in Point::ALL.into_iter().zip(&mut shelves).filter(|(point, _)| rule.at.contains(point)) {
                 shelf.file(n, program.expression(), point);
@@ -147,7 +156,8 @@ impl Law {
         }
         let digest = beginning(serde_json::to_vec(&document).expect("a document is plain data"));
         let transforms = rules.iter().any(|compiled| !compiled.set.is_empty());
-        let law = Self { document, text: None, digest, rules, transforms, shelves };
+        let chooses = rules.iter().any(|c| c.reads.any_of("agent") && c.rule.at.contains(&Point::Action));
+        let law = Self { document, text: None, digest, rules, transforms, chooses, shelves };
         if flaws.is_empty() {
             flaws.extend(law.trial());
         }
@@ -192,11 +202,26 @@ impl Law {
         self.rules.iter().any(|compiled| compiled.rule.at.contains(&point) && compiled.reads.has(variable, field))
     }
 
-    /// What the rules of one point say.
+    /// What the rules of one point say. Those about agents are asked where an agent is known.
     pub fn judge(&self, point: Point, about: &About<'_>) -> Judged {
+        self.judge_by(point, about, |reads| about.agent.is_some() || !reads.any_of("agent"))
+    }
+
+    /// What the rules about agents say about one who would do something.
+    pub(crate) fn judge_who(&self, about: &About<'_>) -> Judged {
+        self.judge_by(Point::Action, about, |reads| reads.any_of("agent"))
+    }
+
+    /// Whether any rule says who may do what.
+    pub fn chooses_agents(&self) -> bool {
+        self.chooses
+    }
+
+    fn judge_by(&self, point: Point, about: &About<'_>, asked: impl Fn(Reads) -> bool) -> Judged {
         let shelf = &self.shelves[point as usize];
         let mut judged = Judged::default();
-        let candidates = shelf.candidates(about);
+        let mut candidates = shelf.candidates(about);
+        candidates.retain(|n| asked(self.rules[*n].reads));
         if candidates.is_empty() {
             return judged;
         }
@@ -285,7 +310,8 @@ impl Law {
         let params = Default::default();
         let act = Act { path: "1", id: None, name: "shell.run", params: &params, acts: true, model: None, undoes: false };
         let about = About { plan, ..About::the_task(&submission.facts, &submission.text, Time(0)) };
-        let about = About { action: Some(&act), result: Some(&result), ..about };
+        let agent = Some(Who { id: AgentId::new(0, [0; 10]), said: None });
+        let about = About { action: Some(&act), agent, result: Some(&result), ..about };
         let (context, _) = seen(&about, Reads::everything());
         let mut flaws = Vec::new();
         for Compiled { rule, program, set, .. } in &self.rules {
@@ -322,6 +348,9 @@ fn seen(about: &About<'_>, reads: Reads) -> (Context<'static, 'static>, u64) {
     }
     if let Some(act) = about.action.filter(|_| reads.any_of("action")) {
         bind("action", facts::action(act, reads));
+    }
+    if let Some(who) = about.agent.filter(|_| reads.any_of("agent")) {
+        bind("agent", facts::agent(&who, reads));
     }
     if let Some(success) = about.result.filter(|_| reads.any_of("result")) {
         bind("result", facts::result(success, reads));

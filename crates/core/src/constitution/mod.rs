@@ -40,7 +40,7 @@ pub use compare::compare;
 #[cfg(feature = "rules")]
 pub use document::{Article, Document, Flaw, Rule};
 #[cfg(feature = "rules")]
-pub use facts::{About, Act};
+pub use facts::{About, Act, Who};
 #[cfg(feature = "rules")]
 pub use law::Law;
 #[cfg(feature = "rules")]

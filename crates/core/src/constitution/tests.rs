@@ -108,7 +108,7 @@ fn a_rule_found_by_its_words_says_what_it_would_say_if_it_were_always_asked() {
 fn a_bad_document_is_refused_with_its_line_and_what_is_allowed() {
     for (text, line, part) in [
         (one_rule("admission", "task.titel == ''"), 7, "task.titel; known are acceptance_criteria"),
-        (one_rule("admission", "agent.id == ''"), 7, "\"agent\"; known are task, plan, action, result, now"),
+        (one_rule("admission", "owner.id == ''"), 7, "\"owner\"; known are task, plan, action, agent, result, now"),
         (one_rule("admission", "plan.size > 1"), 7, "which is there at plan alone"),
         (one_rule("plan", "plan.after('a', 'b')"), 7, "known are plan.before"),
         (one_rule("plan", "plan.gated('a', 'NICE')"), 7, "allowed are CODE_STYLE"),

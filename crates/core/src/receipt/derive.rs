@@ -260,6 +260,7 @@ impl Seen {
             | Event::Unblocked
             | Event::BudgetCrossed(_)
             | Event::ModelChanged(_)
+            | Event::QuestionRaised(_)
             | Event::GateOpened { .. }
             | Event::TaskAttemptFailed { .. }
             | Event::RolledBack { .. }

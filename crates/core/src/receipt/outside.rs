@@ -43,6 +43,7 @@ pub(super) fn from_outside(event: &Event) -> Option<(Option<String>, Option<Stri
         | Event::StepBlocked { .. }
         | Event::BudgetCrossed(_)
         | Event::ModelChanged(_)
+        | Event::QuestionRaised(_)
         | Event::ApprovalAsked(_)
         | Event::ApprovalAnswered { .. }
         | Event::ResultJudged { .. }

@@ -6,10 +6,13 @@
 
 use super::decide::{bounded, invalid, somebody_else};
 use super::{Decided, Draft, Task};
+use crate::agent::Registration;
+use crate::board::Offer;
 use crate::command::{Approve, Context, Refusal};
-use crate::constitution::{About, Act, Judged, Point, Ruling, Said, Transformed};
+use crate::constitution::{About, Act, Judged, Law, Point, Ruling, Said, Transformed, Who};
 use crate::event::{ActorKind, ApprovalAsked, ApprovalWord, Event, Failed, Private};
 use crate::expr;
+use crate::id::AgentId;
 use crate::plan::Problem;
 use crate::planted::{self, Fault};
 use crate::spec::{Autonomy, ErrorClass, Risk};
@@ -55,11 +58,13 @@ pub(super) enum Before {
     Nothing { rulings: Vec<Said>, approved: Option<Box<str>> },
     /// It is not handed out; this happens instead.
     Instead(Draft, &'static str),
+    /// It is for others than who asks.
+    ForOthers,
 }
 
 impl Task {
     /// Whether a step may be handed out with these parameters.
-    pub(super) fn before_step(&self, i: u32, params: &Map<String, Value>, cx: &Context<'_>) -> Before {
+    pub(super) fn before_step(&self, i: u32, params: &Map<String, Value>, agent: AgentId, cx: &Context<'_>) -> Before {
         let rules = cx.policy.law.as_ref().is_some_and(|law| law.speaks_at(Point::Action));
         if !rules && self.facts.autonomy != Autonomy::Assisted {
             return Before::Nothing { rulings: Vec::new(), approved: None };
@@ -78,13 +83,21 @@ impl Task {
                 return Before::Instead(refused, "the constitution refuses it");
             }
         }
-        let judged = self.judge_action(&act, cx);
+        let mut judged = self.judge_action(&act, cx);
         if judged.ruling == Ruling::Deny {
             let refused =
                 self.step_failed(i, ErrorClass::Refused, &format!("the constitution refuses it: {}", judged.sentence()));
             return Before::Instead(refused, "the constitution refuses it");
         }
+        let chosen = self.judge_doer(&act, agent, cx);
+        if chosen.ruling == Ruling::Deny {
+            return Before::ForOthers;
+        }
         let asks = self.asks(&act, &judged);
+        // A question holds what the rules say of the action alone: whoever comes when it is answered may be another agent.
+        if asks.is_none() {
+            chosen.said.into_iter().for_each(|said| judged.add(said));
+        }
         let Some(risk) = asks.filter(|_| !planted::is(Fault::ApprovalSkipped)) else {
             return Before::Nothing { rulings: judged.said, approved: None };
         };
@@ -122,6 +135,26 @@ impl Task {
     fn judge_action(&self, act: &Act<'_>, cx: &Context<'_>) -> Judged {
         let Some(law) = cx.policy.law.as_ref().filter(|law| law.speaks_at(Point::Action)) else { return Judged::default() };
         law.judge(Point::Action, &About { action: Some(act), ..About::the_task(&self.facts, &self.contents.text, cx.now) })
+    }
+
+    /// What the rules say about an agent that would do this.
+    fn judge_doer(&self, act: &Act<'_>, agent: AgentId, cx: &Context<'_>) -> Judged {
+        let Some(law) = cx.policy.law.as_ref().filter(|law| law.chooses_agents()) else { return Judged::default() };
+        let agent = Some(Who { id: agent, said: cx.agents.said(agent) });
+        law.judge_who(&About { action: Some(act), agent, ..About::the_task(&self.facts, &self.contents.text, cx.now) })
+    }
+
+    /// Why an agent would not be given a step that it asks for, where rules about agents are the reason.
+    pub fn not_for(&self, agent: AgentId, said: Option<&Registration>, key: &str, law: &Law, now: Time) -> Option<String> {
+        let i = self.board.offers.get(key)?.iter().find_map(|offer| match offer {
+            Offer::Step(i) => Some(*i),
+            Offer::Gate(_) | Offer::Plan | Offer::Analysis | Offer::Undo => None,
+        })?;
+        let params = self.params(i).ok()?;
+        let act = self.as_action(i, &params);
+        let about = About::the_task(&self.facts, &self.contents.text, now);
+        let judged = law.judge_who(&About { action: Some(&act), agent: Some(Who { id: agent, said }), ..about });
+        (judged.ruling == Ruling::Deny).then(|| judged.sentence())
     }
 
     /// What the rules have it done with instead.
@@ -262,6 +295,13 @@ impl Task {
         if judged.ruling == Ruling::Deny {
             return refused(judged.sentence());
         }
+        let by = |act: &Act<'_>| {
+            let doer = self.lease(&wish.work).map(|lease| self.judge_doer(act, lease.agent, cx));
+            doer.filter(|judged| judged.ruling == Ruling::Deny).map(|judged| judged.sentence())
+        };
+        if let Some(why) = by(&self.as_action(i, &params)) {
+            return refused(why);
+        }
         // Another document may have it done otherwise than it was handed out.
         match self.transformed(&self.as_action(i, &params), cx) {
             Ok(None) => {}
@@ -293,6 +333,9 @@ impl Task {
         let judged = self.judge_action(&act, cx);
         if judged.ruling == Ruling::Deny {
             return refused(judged.sentence());
+        }
+        if let Some(why) = by(&act) {
+            return refused(why);
         }
         if !matches!(self.transformed(&act, cx), Ok(None)) {
             let why = format!("the constitution has {} done with other parameters: plan it as a step of its own", wish.action);
@@ -342,14 +385,23 @@ impl Task {
         stands.then(|| format!("what step {path} did is not undone by itself: {}", judged.sentence()))
     }
 
-    /// What the rules say about the result of a step.
-    pub(super) fn judge_result(&self, path: &str, success: &Success, cx: &Context<'_>) -> Judged {
+    /// Whether an agent may undo what is undone next.
+    pub(super) fn may_undo(&self, params: &Map<String, Value>, agent: AgentId, cx: &Context<'_>) -> bool {
+        let Some(undo) = self.undoing.next() else { return true };
+        let (path, name) = (&*undo.path, &*undo.how.action);
+        let act = Act { path, id: None, name, params, acts: true, model: None, undoes: true };
+        self.judge_doer(&act, agent, cx).ruling != Ruling::Deny
+    }
+
+    /// What the rules say about the result of a step, and who reports it.
+    pub(super) fn judge_result(&self, path: &str, success: &Success, doer: AgentId, cx: &Context<'_>) -> Judged {
         let law = cx.policy.law.as_ref().filter(|law| law.speaks_at(Point::Result));
         let Some((law, i)) = law.zip(self.board.find(path)) else { return Judged::default() };
         let params = self.params(i).unwrap_or_default();
         let act = self.as_action(i, &params);
         let about = About::the_task(&self.facts, &self.contents.text, cx.now);
-        law.judge(Point::Result, &About { action: Some(&act), result: Some(success), ..about })
+        let agent = Some(Who { id: doer, said: cx.agents.said(doer) });
+        law.judge(Point::Result, &About { action: Some(&act), agent, result: Some(success), ..about })
     }
 
     /// What was asked about a step, as outsiders see it.

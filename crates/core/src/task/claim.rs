@@ -15,6 +15,9 @@ use crate::work::{EffectOutcome, EffectProbe, WorkItem, WorkKey};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+/// What an agent hears that the rules let do something else.
+const FOR_OTHERS: Refusal = Refusal::NoWork("the constitution does not let this agent do it");
+
 impl Task {
     /// Grants the best piece of work the agent can do here.
     pub(super) fn claim(&self, claim: &Claim, cx: &Context<'_>) -> Result<Decided, Refusal> {
@@ -63,13 +66,15 @@ impl Task {
             drafts.push(Draft::new(Event::Unstalled));
         }
         let (rulings, approved) = match offer {
-            Offer::Step(i) => match self.before_step(i, &params, cx) {
+            Offer::Step(i) => match self.before_step(i, &params, claim.agent, cx) {
                 Before::Nothing { rulings, approved } => (rulings, approved),
                 Before::Instead(draft, why) => {
                     drafts.push(draft);
                     return Ok(Decided { drafts, answer: Err(Refusal::NoWork(why)) });
                 }
+                Before::ForOthers => return Err(FOR_OTHERS),
             },
+            Offer::Undo if !self.may_undo(&params, claim.agent, cx) => return Err(FOR_OTHERS),
             Offer::Undo => match self.before_undo(&params, cx) {
                 None => Default::default(),
                 Some(why) => {

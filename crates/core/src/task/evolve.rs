@@ -43,6 +43,7 @@ impl Task {
             }
             Event::BudgetCrossed(crossed) => self.budget_crossed(crossed, at),
             Event::ModelChanged(changed) => self.model_changed(changed),
+            Event::QuestionRaised(told) => self.question_raised(told),
             Event::StepFailed { step, class } => self.with_step(step, |task, i| {
                 task.stop_waiting(i);
                 let cell = task.board.cell_mut(i);

@@ -14,7 +14,7 @@
 //! - `budget`: what it may use, what is set aside, and what follows when that does not suffice.
 //! - `models`: another model in the place of one that failed.
 //! - `stall`: work that waits too long for an agent, and work that is taken from one.
-//! - `questions`: what it asks of people.
+//! - `questions`: what it asks of people; `ladder`: who else is told when nobody answers.
 //! - `standing`: where all that leaves it: its status, what it offers, when to look at it again.
 
 mod amended;
@@ -32,6 +32,7 @@ mod gates;
 mod healing;
 mod impact;
 mod intervene;
+mod ladder;
 mod models;
 mod modes;
 mod next;

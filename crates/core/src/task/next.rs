@@ -25,6 +25,11 @@ impl Task {
         if self.end.is_some() || self.born_at.is_none() {
             return None;
         }
+        // Whoever is told hears of what is asked once nothing else follows.
+        self.course(cx).or_else(|| self.ladder_follows(cx))
+    }
+
+    fn course(&self, cx: &Context<'_>) -> Option<Draft> {
         if self.liquidated {
             return Some(Draft::new(Event::Stopped { reason: EndReason::Liquidated }));
         }

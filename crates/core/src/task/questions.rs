@@ -4,7 +4,7 @@
 
 use super::{Review, Task};
 use crate::budget::BudgetOf;
-use crate::event::{DecisionWord, EscalationReason};
+use crate::event::{DecisionWord, EscalationReason, QuestionRaised};
 use crate::inbox::{Act, Asked, AskedFor, Right};
 use crate::planted::{self, Fault};
 use crate::review::Question;
@@ -25,15 +25,18 @@ pub(super) struct Asking {
     /// Anything at all, without a break.
     since: Time,
     /// For a decision.
-    escalated: Option<Time>,
+    pub(super) escalated: Option<Time>,
     /// For votes.
-    review: Option<Time>,
+    pub(super) review: Option<Time>,
     /// For the plan to be accepted.
-    plan: Option<Time>,
+    pub(super) plan: Option<Time>,
     /// Because no agent came.
-    stalled: Option<Time>,
+    pub(super) stalled: Option<Time>,
     /// For a person's word on the result of a step; those of gates that are closed mean nothing.
-    gates: BTreeMap<u32, Time>,
+    pub(super) gates: BTreeMap<u32, Time>,
+    /// How far up the ladder the oldest of its questions is, and who was told.
+    #[serde(default)]
+    pub(super) raised: Option<Box<QuestionRaised>>,
 }
 
 impl Task {
@@ -117,6 +120,9 @@ impl Task {
         for (i, name) in self.listening.iter().take(TOLD_MAX) {
             list.push(self.ask_for_a_signal(*i, name, since(self.board.cell(*i).started_at)));
         }
+        for asked in list.iter_mut().filter(|asked| asked.reason != AskedFor::Signal) {
+            asked.raised = self.raised(asked.since.0);
+        }
         list.sort_by_key(|asked| asked.since);
         list
     }
@@ -143,6 +149,7 @@ impl Task {
             unanswered: String::new(),
             may,
             who: Vec::new(),
+            raised: None,
             acts: Vec::new(),
         };
         self.limit(&mut asked, None, "it waits until somebody answers");

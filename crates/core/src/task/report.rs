@@ -62,7 +62,8 @@ impl Task {
                     return succeeded(work.clone(), attempt, success, unguarded, used);
                 };
                 let used = self.used(path, success.usage.as_ref());
-                let judged = self.judge_result(path, &success, cx);
+                let doer = self.lease(work).map_or(AgentId::new(0, [0; 10]), |lease| lease.agent);
+                let judged = self.judge_result(path, &success, doer, cx);
                 if judged.ruling == Ruling::Deny {
                     return Ok(self.attempt_failed_with(work, attempt, &refused_result(&judged, success), cx));
                 }

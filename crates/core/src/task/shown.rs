@@ -392,6 +392,7 @@ mod tests {
             analyst: false,
             ended: &[],
             births: &crate::command::Unhindered,
+            agents: &crate::command::Strangers,
             held_back: false,
             told_to_stop: false,
             shut_models: &[],

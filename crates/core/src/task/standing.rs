@@ -62,7 +62,7 @@ impl Task {
         let more = self.has_more().then_some(self.touched_at);
         let firm = self.firm.first().map(|(at, _)| at);
         let soft = self.soft.first().map(|(at, _)| at).filter(|_| !self.is_held() && !self.is_deliberating());
-        more.into_iter().chain(firm).chain(soft).chain(self.stall_at).min()
+        more.into_iter().chain(firm).chain(soft).chain(self.stall_at).chain(self.ladder_at()).min()
     }
 
     /// Whether there is more to settle at once than one command should: the only things a task can have any number of.

@@ -4,6 +4,7 @@
 mod world;
 
 mod affinity;
+mod agent_rules;
 mod amended;
 mod approvals;
 mod beginnings;

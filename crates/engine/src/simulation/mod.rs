@@ -112,6 +112,7 @@ pub const BRANCHES: &[&str] = &[
     "lease lapsed",
     "mail after crash",
     "model fell back",
+    "question raised",
     "observer slept",
     "parent ended",
     "plan escalated or replaced at its limit",

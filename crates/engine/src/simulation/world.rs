@@ -16,7 +16,7 @@ use ephor_core::constitution::Law;
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, TaskId};
 use ephor_core::models::catalogue::Catalogue;
-use ephor_core::policy::{HouseDecision, OnAgentLost, OnEscalation, Policy, StallStrategy};
+use ephor_core::policy::{HouseDecision, OnAgentLost, OnEscalation, Policy, Rung, StallStrategy};
 use ephor_core::time::{Time, WireDuration};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -109,6 +109,8 @@ impl World {
         if seed % 4 == 3 {
             policy.law = Some(Arc::new(Law::read(TOWN).expect("the law of the town is one")));
             policy.approval_wait = WireDuration { ms: 120_000 };
+            let rung = |ms, who: &str| Rung { after: WireDuration { ms }, tell: vec![who.into()] };
+            policy.ladder = vec![rung(20_000, "lead"), rung(60_000, "head")];
         }
         let amending = seed % 4 == 1;
         if amending {

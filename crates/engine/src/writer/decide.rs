@@ -3,7 +3,7 @@
 use super::batch::{Ask, Batch, GroupNo, LeaseChange, Mail, Stall, Touched, TouchedAgent, TouchedNamespace};
 use super::births::Nursery;
 use super::turns::held;
-use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, LETTERS_MAX, MAIL_MAX, Reply, Submit, Ticket, Writer};
+use super::{Done, IDEMPOTENCY_MS, Idempotency, Job, Known, LETTERS_MAX, MAIL_MAX, Reply, Roll, Submit, Ticket, Writer};
 use crate::clock::Entropy;
 use crate::codec::{self, GENESIS, Hashed};
 use crate::leases::Granted;
@@ -382,6 +382,7 @@ impl<S: Store> Writer<S> {
         let judges = live.impartial(&self.judges, None);
         let nursery = Nursery::new(&*self.reader, batch, &self.cache, self.policy.duplicate_window.ms, self.underway.as_ref());
         let shut = self.trust.shut_models(&live.task.facts.namespace, batch.now);
+        let roll = Roll(&self.agents);
         let mut copy = live.task.clone();
         let mut would = Ok(());
         for (command, actor) in asked {
@@ -395,6 +396,7 @@ impl<S: Store> Writer<S> {
                 analyst: self.analysts > 0,
                 ended: &[],
                 births: &nursery,
+                agents: &roll,
                 held_back: self.is_held_back(&live.task, batch.now),
                 told_to_stop: self.tells_to_stop(&live.task, command, actor),
                 shut_models: &shut,
@@ -440,6 +442,7 @@ impl<S: Store> Writer<S> {
         let shut = self.trust.shut_models(namespace, batch.now);
         let judges = touched.live.impartial(&self.judges, author.as_deref());
         let nursery = Nursery::new(&*self.reader, batch, &self.cache, self.policy.duplicate_window.ms, self.underway.as_ref());
+        let roll = Roll(&self.agents);
         let context = Context {
             now: batch.now,
             actor,
@@ -450,6 +453,7 @@ impl<S: Store> Writer<S> {
             analyst: self.analysts > 0,
             ended,
             births: &nursery,
+            agents: &roll,
             held_back: self.is_held_back(&touched.live.task, batch.now),
             told_to_stop: self.tells_to_stop(&touched.live.task, &command, actor),
             shut_models: &shut,
@@ -760,6 +764,7 @@ fn lease_changes(event: &Event, private: Option<&Private>, changes: &mut Vec<Lea
         | Event::Unblocked
         | Event::BudgetCrossed(_)
         | Event::ModelChanged(_)
+        | Event::QuestionRaised(_)
         | Event::ApprovalAsked(_)
         | Event::ApprovalAnswered { .. }
         | Event::ParamsChanged { .. }

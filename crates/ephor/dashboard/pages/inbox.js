@@ -112,6 +112,7 @@ function article(one, whole, cx) {
       h('div.row.wrap', null, acts(one, cx)),
       why && h('p.sm.c-block', null, sentence(why)),
       one.unanswered && h('p.sm.muted', null, h('b', null, 'If nobody answers: '), one.unanswered),
+      one.raised && h('p.sm.muted', null, h('b', null, 'Told so far: '), one.raised.told.join(', ')),
       one.acts[0]?.command && h('code.sm.muted.any', null, one.acts[0].command),
     ),
   );

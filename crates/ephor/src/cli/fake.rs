@@ -82,6 +82,7 @@ impl World {
             analyst: false,
             ended: &[],
             births: &ephor_core::command::Unhindered,
+            agents: &ephor_core::command::Strangers,
             held_back: false,
             told_to_stop: false,
             shut_models: &[],

@@ -131,6 +131,10 @@ fn told(asked: &Asked, now: Time, style: Style) -> Vec<Line> {
     if !asked.who.is_empty() {
         fact("who", asked.who.join(", "));
     }
+    if let Some(raised) = &asked.raised {
+        let next = raised.next_at.map(|at| format!("; the next {}", text::until(at.0, now))).unwrap_or_default();
+        fact("told", format!("{}{next}", raised.told.join(", ")));
+    }
     for act in &asked.acts {
         fact("do", format!("{}: {}", act.label, act.command));
     }

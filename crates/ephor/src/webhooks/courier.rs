@@ -72,7 +72,7 @@ async fn turn(hooks: &Arc<Webhooks>, id: WebhookId) -> Result<bool, ApiError> {
         tokio::time::sleep(Duration::from_millis(Time(at).since(hooks.engine.now()))).await;
     }
     let (engine, after) = (hooks.engine.clone(), to.position);
-    let page: Vec<Fact> = blocking(move || engine.reader().facts(after, PAGE, &[]).map_err(store)).await?;
+    let page: Vec<Fact> = blocking(move || engine.reader().facts(after, PAGE, &message::WANTED).map_err(store)).await?;
     if page.is_empty() {
         // Nothing comes once the engine has stopped.
         return Ok(hooks.engine.feed(after).next(1).await.is_ok_and(|came| !came.is_empty()));
@@ -100,7 +100,8 @@ async fn turn(hooks: &Arc<Webhooks>, id: WebhookId) -> Result<bool, ApiError> {
 pub(super) fn message_at(engine: &Engine, to: &Subscription, topic: Topic, position: u64) -> Result<Option<Message>, ApiError> {
     let reader = engine.reader();
     let told = || -> Result<Option<Message>, StoreError> {
-        let found = reader.facts(position.saturating_sub(1), 1, &[])?.into_iter().find(|fact| fact.position == position);
+        let found =
+            reader.facts(position.saturating_sub(1), 1, &message::WANTED)?.into_iter().find(|fact| fact.position == position);
         let Some(fact) = found else { return Ok(None) };
         let listed = reader.listed(fact.stream, &Filter::default())?;
         Ok(listed.map(|listed| Message::of(to, topic, &fact, &listed.row)))

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ephor_core::event::Event;
 use ephor_core::id::{TaskId, WebhookId};
 use ephor_core::status::Status;
 use ephor_core::time::{Time, WireTime};
@@ -32,12 +33,26 @@ pub(crate) struct Message {
     pub(crate) content_type: &'static str,
 }
 
+/// The event whose structure is needed to tell of it.
+const RAISED: &str = "QUESTION_RAISED";
+/// The events whose structure is read.
+pub(super) const WANTED: [&str; 1] = [RAISED];
+
+/// Who is told of a question that stays open; nobody where an event tells of something else.
+fn told_now(fact: &Fact) -> Vec<Box<str>> {
+    match serde_json::from_str(&fact.data) {
+        Ok(Event::QuestionRaised(raised)) if fact.kind == RAISED => raised.to,
+        _ => Vec::new(),
+    }
+}
+
 /// What an event is told as, the most particular first.
 pub(crate) fn topics_of(fact: &Fact) -> impl Iterator<Item = Topic> {
     let became = |status| fact.after == Some(status) && fact.before != Some(status);
     let is = |kind: &str| fact.kind == kind;
     [
         (is("APPROVAL_ASKED"), Topic::ApprovalOwed),
+        (is(RAISED) && !told_now(fact).is_empty(), Topic::QuestionRaised),
         (is("REVIEW_OPENED"), Topic::ReviewOpened),
         (became(Status::Completed), Topic::Completed),
         (became(Status::Failed), Topic::Failed),
@@ -76,6 +91,7 @@ impl Message {
             "status_before": fact.before,
             "event": fact.kind,
             "position": fact.position,
+            "told": Some(told_now(fact)).filter(|told| !told.is_empty()),
         });
         let id = format!("msg_{}_{}", bare(to.id), fact.position);
         Self::written(to, id, topic, (fact.position, task), fact.at, data)

@@ -50,6 +50,7 @@ fn ask(task: &mut Task, actor: &Actor, command: Command) -> Option<Answer> {
         analyst: false,
         ended: &[],
         births: &crate::command::Unhindered,
+        agents: &crate::command::Strangers,
         held_back: false,
         told_to_stop: false,
         shut_models: &[],

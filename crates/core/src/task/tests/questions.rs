@@ -4,9 +4,11 @@ use super::world::*;
 use crate::command::Command;
 use crate::event::{Actor, EscalationReason};
 use crate::inbox::{Asked, AskedFor, Right};
+use crate::policy::Rung;
 use crate::review::{Question, VoteWord};
-use crate::time::{Time, WireTime};
-use crate::work::{Failure, Outcome};
+use crate::spec::GateKind;
+use crate::time::{Time, WireDuration, WireTime};
+use crate::work::{Failure, Judgement, Outcome};
 use serde_json::json;
 
 /// The only question.
@@ -136,4 +138,98 @@ fn an_escalation_says_what_was_tried_and_what_may_be_decided() {
     let decisions: Vec<&str> = asked.acts.iter().filter_map(|act| act.body["decision"].as_str()).collect();
     assert_eq!(decisions, ["MODIFY_SCOPE", "ALLOCATE_RESOURCES", "LIQUIDATE", "ROLLBACK"]);
     assert_eq!(asked.acts[3].body["checkpoint"], "booked");
+}
+
+fn ladder(world: &mut World, rungs: &[(&str, &str)]) {
+    let rung = |(after, who): &(&str, &str)| Rung { after: WireDuration { ms: ms(after) }, tell: vec![(*who).into()] };
+    world.policy.ladder = rungs.iter().map(rung).collect();
+}
+
+#[test]
+fn a_question_that_stays_open_climbs_the_ladder_and_its_deadline_stays_what_it_is() {
+    let mut world = World::new();
+    ladder(&mut world, &[("1h", "lead"), ("3h", "head")]);
+    world.judges = judges(&["ann", "bob", "cid"]);
+    world.submit(json!({"title": "x", "risk": "HIGH", "plan": {"steps": [{"action": "a"}]}}));
+    assert_eq!(world.events(), ["SUBMITTED", "REVIEW_OPENED", "QUESTION_RAISED"]);
+    let (asked, until) = (only(&world), only(&world).until);
+    assert_eq!((asked.raised, world.task.wake_at()), (None, Some(START.plus(ms("1h")))), "nobody is told yet");
+
+    world.pass("1h");
+    assert_eq!(world.events(), ["QUESTION_RAISED"]);
+    let raised = only(&world).raised.unwrap();
+    assert_eq!((raised.rung, raised.told, raised.next_at), (1, vec!["lead".to_owned()], Some(at("3h"))));
+    let version = world.task.version;
+    world.pass("1h");
+    assert_eq!(world.task.version, version, "nobody is told twice");
+
+    world.pass("5h");
+    let asked = only(&world);
+    let raised = asked.raised.unwrap();
+    assert_eq!((raised.rung, raised.told, raised.next_at), (2, vec!["lead".to_owned(), "head".into()], None));
+    assert_eq!(asked.until, until, "who is told later has no longer");
+    assert_eq!(world.task.wake_at(), until.map(|until| until.0), "nothing else is waited for");
+}
+
+#[test]
+fn an_answer_ends_it_and_the_next_question_begins_below() {
+    let mut world = given_steps(json!([
+        {"action": "a", "gates": [{"kind": "MANUAL_REVIEW"}]},
+        {"action": "b", "gates": [{"kind": "MANUAL_REVIEW"}]},
+    ]));
+    ladder(&mut world, &[("1m", "lead")]);
+    let item = world.claim(1, "a");
+    world.succeed(&item);
+    world.pass("90s");
+    assert_eq!(only(&world).raised.unwrap().told, ["lead"]);
+    let item = world.claim(1, "b");
+    world.succeed(&item);
+    let confirm = Command::Confirm { step: "1".into(), judgement: Judgement::of(GateKind::ManualReview, true) };
+    world.by(&Actor::human("bea"), confirm).unwrap();
+    let asked = only(&world);
+    assert_eq!((asked.step.as_deref(), asked.raised), (Some("2"), None), "it has been open for no time");
+    world.pass("1m");
+    assert_eq!(only(&world).raised.unwrap().rung, 1);
+}
+
+#[test]
+fn a_ladder_that_is_changed_or_taken_away_wakes_nobody_for_nothing() {
+    let mut world = World::new();
+    ladder(&mut world, &[("1h", "lead")]);
+    world.judges = judges(&["ann", "bob", "cid"]);
+    world.submit(json!({"title": "x", "risk": "HIGH", "plan": {"steps": [{"action": "a"}]}}));
+    ladder(&mut world, &[("2h", "lead")]);
+    world.pass("1h");
+    assert_eq!((only(&world).raised, world.task.wake_at()), (None, Some(START.plus(ms("2h")))));
+    ladder(&mut world, &[]);
+    world.pass("1h");
+    assert_eq!(only(&world).raised, None);
+    assert!(world.task.wake_at() > Some(world.now), "it is not looked at again for the sake of a rung that is gone");
+}
+
+#[test]
+fn what_rests_under_a_hold_and_what_waits_for_a_signal_is_asked_of_nobody() {
+    let mut world = given_steps(json!([{"action": "wait.signal", "params": {"name": "paid"}}]));
+    ladder(&mut world, &[("1m", "lead")]);
+    world.pass("1h");
+    assert_eq!(only(&world).raised, None, "the outside answers that, when it does");
+
+    let mut world = given_steps(json!([{"action": "a", "gates": [{"kind": "MANUAL_REVIEW"}]}]));
+    ladder(&mut world, &[("10m", "lead")]);
+    let item = world.claim(1, "a");
+    world.succeed(&item);
+    world.ann(Command::Pause { reason: String::new(), stop_running: false }).unwrap();
+    world.pass("15m");
+    assert!(!world.events().contains(&"QUESTION_RAISED"));
+    world.ann(Command::Resume { reason: String::new() }).unwrap();
+    assert_eq!(only(&world).raised.unwrap().rung, 1, "it was open all the while");
+}
+
+#[test]
+fn a_ladder_that_makes_no_sense_is_told() {
+    let mut world = World::new();
+    ladder(&mut world, &[("2h", "lead"), ("1h", "")]);
+    let told: Vec<String> = world.policy.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("ladder[1].after") && told[1].contains("ladder[1].tell"), "{told:?}");
 }

@@ -571,6 +571,7 @@ impl World {
             analyst: self.analyst,
             ended: &[],
             births: &crate::command::Unhindered,
+            agents: &crate::command::Strangers,
             held_back: false,
             told_to_stop: false,
             shut_models: &[],

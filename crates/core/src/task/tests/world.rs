@@ -1,7 +1,8 @@
 //! A small world around one task: a clock that moves when told, agents, judges and people. Whatever a test does through it, what must
 //! never happen (DESIGN §7) is checked after every command.
 
-use crate::command::{Answer, Approve, Births, CheckedPlan, Claim, Command, Context, Handled, Refusal, Unhindered};
+use crate::agent::Registration;
+use crate::command::{Agents, Answer, Approve, Births, CheckedPlan, Claim, Command, Context, Handled, Refusal, Unhindered};
 use crate::event::{Actor, Event, Letter, Private};
 use crate::id::{AgentId, ClaimId, TaskId};
 use crate::matching::Able;
@@ -28,6 +29,8 @@ pub(super) struct World {
     pub(super) counter: u64,
     pub(super) ended: Vec<(TaskId, Status)>,
     pub(super) births: Box<dyn Births>,
+    /// What agents say of themselves.
+    pub(super) agents: BTreeMap<AgentId, Registration>,
     pub(super) held_back: bool,
     /// Models whose breakers are open.
     pub(super) shut_models: Vec<Box<str>>,
@@ -42,6 +45,12 @@ pub(super) struct World {
     /// The highest attempt handed out of each work.
     attempts: BTreeMap<WorkKey, u32>,
     claims: u8,
+}
+
+impl Agents for BTreeMap<AgentId, Registration> {
+    fn said(&self, agent: AgentId) -> Option<&Registration> {
+        self.get(&agent)
+    }
 }
 
 /// The n-th agent.
@@ -116,6 +125,7 @@ impl World {
             counter: 0,
             ended: Vec::new(),
             births: Box::new(Unhindered),
+            agents: BTreeMap::new(),
             held_back: false,
             shut_models: Vec::new(),
             own: false,
@@ -153,6 +163,7 @@ impl World {
             analyst: self.analyst,
             ended: &self.ended,
             births: &*self.births,
+            agents: &self.agents,
             held_back: self.held_back,
             told_to_stop: false,
             shut_models: &self.shut_models,

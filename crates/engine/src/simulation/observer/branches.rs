@@ -24,6 +24,7 @@ pub(super) fn count(event: &Event, task: &Task, counts: &mut Counts) {
         Event::BudgetCrossed(_) => "budget crossed",
         Event::ModelChanged(changed) if changed.cause == ModelCause::BreakerOpen => "model left alone",
         Event::ModelChanged(_) => "model fell back",
+        Event::QuestionRaised(raised) if !raised.to.is_empty() => "question raised",
         Event::StepBlocked { .. } => "step blocked",
         Event::ApprovalAnswered { answer: ApprovalWord::Approved, .. } => "action approved",
         Event::ApprovalAnswered { answer: ApprovalWord::Denied, .. } => "action denied",
