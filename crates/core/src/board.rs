@@ -637,8 +637,16 @@ impl Board {
 
     /// The answer was yes: it is offered as before.
     pub(crate) fn approved(&mut self, i: u32) {
-        if self.asked.remove(&i) {
-            self.offer(i);
+        if !self.asked.remove(&i) {
+            return;
+        }
+        match self.steps[i as usize].does() {
+            Does::Work | Does::Group => self.offer(i),
+            // It begins by itself.
+            Does::WaitFor | Does::WaitUntil | Does::WaitSignal | Does::Task => {
+                self.set(i, StepStatus::Ready);
+                self.fresh.insert(i);
+            }
         }
     }
 

@@ -460,7 +460,7 @@ pub struct Context<'a> {
     pub now: Time,
     /// Who asks.
     pub actor: &'a Actor,
-    /// Whether whoever asks has submitted the task.
+    /// Whether whoever asks has submitted the task, planned it, or put it into other words.
     pub own: bool,
     /// The numbers to decide by.
     pub policy: &'a crate::policy::Policy,

@@ -755,6 +755,12 @@ pub struct Planned {
     /// What the rules of the constitution said about it whose condition held.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rulings: Vec<crate::constitution::Said>,
+    /// The risk that they see in it; what is more than the task had is more from now on.
+    #[serde(default, skip_serializing_if = "Risk::is_low")]
+    pub risk: Risk,
+    /// Whether the council has to look at the task again for the sake of that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub review_owed: bool,
     /// What was found in its words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,

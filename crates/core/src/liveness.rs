@@ -86,8 +86,11 @@ impl Signs {
     }
 }
 
+/// How long an agent that holds nothing may be quiet, in milliseconds: twice as long as those that poll are told to wait (S3-45).
+pub const IDLE_MS: u64 = 600_000;
+
 /// How an agent looks: as the worst of its leases; without any it waits as long as it asks for work, and is silent and dead by the lease
-/// of its house. Nothing is known of one that has not been heard of since the observer started.
+/// of its house or `IDLE_MS`, whichever is longer. Nothing is known of one that has not been heard of since the observer started.
 pub fn of_agent(
     leases: impl IntoIterator<Item = Liveness>,
     asks: bool,
@@ -98,7 +101,7 @@ pub fn of_agent(
     if worst.is_some() || asks {
         return worst.or(Some(Liveness::Waiting));
     }
-    let signs = Signs { lease_ms, silent_ms: silent_ms?, ..Signs::default() };
+    let signs = Signs { lease_ms: lease_ms.max(IDLE_MS), silent_ms: silent_ms?, ..Signs::default() };
     Some(match signs.liveness() {
         // Between two polls.
         Liveness::Waiting | Liveness::Live | Liveness::Slow => Liveness::Waiting,
@@ -155,5 +158,13 @@ mod tests {
     #[test]
     fn a_lease_without_end_does_not_overflow() {
         assert_eq!(of(|s| (s.lease_ms, s.still_ms) = (u64::MAX, Some(u64::MAX))), Live);
+    }
+
+    #[test]
+    fn an_agent_that_polls_as_it_is_told_waits_and_one_that_stopped_is_seen() {
+        let idle = |silent_ms| of_agent([], false, Some(silent_ms), 60_000);
+        assert_eq!([299_000, 600_000, 600_001, 750_001].map(idle), [Some(Waiting), Some(Waiting), Some(Silent), Some(Dead)]);
+        assert_eq!(of_agent([], false, None, 60_000), None);
+        assert_eq!(of_agent([Silent, Live], true, Some(0), 60_000), Some(Silent), "what it holds says more");
     }
 }

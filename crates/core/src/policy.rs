@@ -37,7 +37,7 @@ fn attempts_by_nature(class: ErrorClass) -> Option<u32> {
 }
 
 /// The shortest time a policy may name, in milliseconds (DESIGN §3), and the longest.
-const TIME_MIN_MS: u64 = 500;
+pub(crate) const TIME_MIN_MS: u64 = 500;
 const TIME_MAX_MS: u64 = 365 * 86_400_000;
 /// The most one task may ask for where a house says nothing (S1-126…128).
 const RESOURCES_MAX: [(&str, u64); 3] = [("cpu_cores", 16), ("memory_mb", 65_536), ("storage_gb", 500)];
@@ -149,11 +149,14 @@ pub struct Seat {
     pub weight: u32,
     /// Whether a REJECT alone decides.
     pub veto: bool,
+    /// Whether the name is an agent's `external_id`; a person's name otherwise, which no agent takes by calling itself so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub agent: bool,
 }
 
 impl Default for Seat {
     fn default() -> Self {
-        Self { weight: 1, veto: false }
+        Self { weight: 1, veto: false, agent: false }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::models::catalogue::Wanted;
 use crate::models::choose::{Asked, choose};
 use crate::namespace::DEFAULT_NAMESPACE;
 use crate::plan::{Plan, Problem, check_retry, is_word};
-use crate::policy::{Policy, RETRIES_MAX};
+use crate::policy::{Policy, RETRIES_MAX, TIME_MIN_MS};
 use crate::recurrence;
 use crate::spec::{Affinity, ExecutionMode, PlanSpec, RecurrenceKind, Request, Risk};
 use crate::time::Time;
@@ -91,6 +91,9 @@ pub fn check_in(request: &Request, now: Time, policy: &Policy, house: &dyn Surro
     }
     if request.max_retries.is_some_and(|n| n > RETRIES_MAX) {
         wrong("max_retries", format!("allowed are 0 to {RETRIES_MAX}"));
+    }
+    if let Some(time) = request.heartbeat_timeout.filter(|time| time.ms < TIME_MIN_MS) {
+        wrong("heartbeat_timeout", format!("is {time}; allowed are 500ms and more"));
     }
     if let Some(retry) = &request.retry_policy {
         check_retry(retry).into_iter().for_each(|why| wrong("retry_policy", why));

@@ -614,6 +614,11 @@ impl Risk {
         }
     }
 
+    /// Whether there is hardly any.
+    pub fn is_low(&self) -> bool {
+        *self == Self::Low
+    }
+
     /// The risk of a word, in any case.
     pub fn read(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|risk| risk.word().eq_ignore_ascii_case(word))

@@ -7,7 +7,7 @@ use crate::feed::Feed;
 use crate::flow::Flow;
 use crate::house::House;
 use crate::intake::{Intake, Item, NotTaken};
-use crate::leases::{LeaseView, Leases};
+use crate::leases::{Lapsed, LeaseView, Leases};
 use crate::lock::Lock;
 use crate::sealed::Sealed;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -458,7 +458,23 @@ impl Engine {
 
     /// Asks something of an agent.
     pub async fn agent(&self, id: AgentId, command: AgentCommand, actor: Actor) -> Result<Done, EngineError> {
-        one(self.ask(EVERYWHERE, Job::Agent { id, command, actor }).await?)
+        let revoked = command == AgentCommand::Revoke;
+        let done = one(self.ask(EVERYWHERE, Job::Agent { id, command, actor }).await?)?;
+        if revoked {
+            self.cut_off(id).await?;
+        }
+        Ok(done)
+    }
+
+    /// Takes from an agent that was revoked what it holds: what it says about that from now on is too late.
+    async fn cut_off(&self, id: AgentId) -> Result<(), EngineError> {
+        let lapsed = self.leases().cut_off(id);
+        for Lapsed { task, work, attempt, counter } in lapsed {
+            let command = Command::LeaseLapsed { work, attempt, counter };
+            // One that ended by itself meanwhile is as good.
+            self.ask(EVERYWHERE, Job::Task { task, command, actor: Actor::settle() }).await?;
+        }
+        Ok(())
     }
 
     /// The same under a key, where one is given: said again with it, nothing happens twice.
@@ -469,7 +485,12 @@ impl Engine {
         actor: Actor,
         idempotency: Option<Idempotency>,
     ) -> Result<(), EngineError> {
-        self.once(EVERYWHERE, Job::Agent { id, command, actor }, id.to_string(), idempotency).await.map(drop)
+        let revoked = command == AgentCommand::Revoke;
+        self.once(EVERYWHERE, Job::Agent { id, command, actor }, id.to_string(), idempotency).await?;
+        if revoked {
+            self.cut_off(id).await?;
+        }
+        Ok(())
     }
 
     /// The agent that goes by this name of its own.

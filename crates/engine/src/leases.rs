@@ -70,6 +70,8 @@ struct Watch {
     message: Option<String>,
     /// Whether a hold tells its holder to stop.
     held: bool,
+    /// Whether its holder may do nothing any more: no sign of life keeps it.
+    cut: bool,
 }
 
 /// A live lease, for those who look.
@@ -151,6 +153,7 @@ impl Leases {
             progress: None,
             message: None,
             held: false,
+            cut: false,
         });
     }
 
@@ -339,6 +342,9 @@ impl Leases {
         let fenced = |w: &Watch| w.attempt == beat.attempt && w.agent == agent;
         let live = |w: &&mut Watch| fenced(w) || planted::is(Fault::UnfencedHeartbeat);
         let Some(watch) = held.leases.iter_mut().filter(live).find(|w| w.work == beat.work) else { return stale };
+        if watch.cut {
+            return stale;
+        }
         watch.counter += 1;
         watch.gap = mono.saturating_sub(watch.seen);
         watch.seen = mono;
@@ -361,11 +367,21 @@ impl Leases {
 
     /// Leases whose holders have been silent for longer than lease and grace.
     pub(crate) fn lapsed(&self, mono: u64) -> Vec<Lapsed> {
-        let dead = |w: &&Watch| w.signs(mono).has_lapsed();
+        self.over(|watch| watch.cut || watch.signs(mono).has_lapsed())
+    }
+
+    /// An agent may do nothing any more: what it holds is over.
+    pub(crate) fn cut_off(&mut self, agent: AgentId) -> Vec<Lapsed> {
+        let watches = self.tasks.values_mut().flat_map(|held| &mut held.leases);
+        watches.filter(|watch| watch.agent == agent).for_each(|watch| watch.cut = true);
+        self.over(|watch| watch.agent == agent)
+    }
+
+    fn over(&self, which: impl Fn(&Watch) -> bool) -> Vec<Lapsed> {
         let mut lapsed: Vec<Lapsed> = self
             .tasks
             .iter()
-            .flat_map(|(task, held)| held.leases.iter().filter(dead).map(|w| (*task, w)))
+            .flat_map(|(task, held)| held.leases.iter().filter(|watch| which(watch)).map(|w| (*task, w)))
             .map(|(task, w)| Lapsed { task, work: w.work.clone(), attempt: w.attempt, counter: w.counter })
             .collect();
         // The same silence gives the same commands in the same order, whatever order memory has.

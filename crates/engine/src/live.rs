@@ -3,13 +3,14 @@
 use crate::codec::{self, GENESIS, Hashed};
 use crate::store::{Loaded, NewEvent, PrivateBody, PrivatePart, Reader, Row, StoreError, StoredEvent};
 use ephor_core::command::Move;
-use ephor_core::event::{self, Private, SCHEMA};
+use ephor_core::event::{self, ActorKind, Private, SCHEMA};
 use ephor_core::id::{StreamId, TaskId};
 use ephor_core::planted::{self, Fault};
 use ephor_core::review::Judge;
 use ephor_core::spec::Autonomy;
 use ephor_core::task::Task;
 use ephor_core::time::Time;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A decoded task and where its chain stands.
@@ -22,6 +23,8 @@ pub(crate) struct Live {
     pub(crate) row: Option<Arc<Row>>,
     /// Who submitted it, and so does not judge it.
     author: Box<str>,
+    /// Other people who wrote its plan or its words: they are its authors too.
+    hands: BTreeSet<Box<str>>,
     /// The version of its last snapshot; 0 where it has none.
     snapshot_at: u64,
 }
@@ -30,7 +33,7 @@ pub(crate) struct Live {
 /// steps: so writing it whole never costs more than a few bytes for each event.
 pub(crate) const SNAPSHOT_EVERY: u64 = 1_000;
 /// The form of a snapshot: the release that wrote it. Others read the events instead.
-const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/6");
+const SNAPSHOT_FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/7");
 
 /// About as much room as most events take: to grow into it bit by bit would cost more.
 const USUAL_BYTES: usize = 384;
@@ -62,7 +65,8 @@ impl Live {
         for stored in loaded.events.iter().skip(hidden) {
             let (event, private) = decode(stored)?;
             live.task.take_in(&event, private.as_ref(), Time(stored.at));
-            live.note_author(&event, stored.actor.split_once('/').map_or("", |(_, who)| who));
+            let (kind, who) = stored.actor.split_once('/').unwrap_or_default();
+            live.note_author(&event, kind == ActorKind::Human.word(), who);
         }
         Ok(live)
     }
@@ -73,26 +77,44 @@ impl Live {
         if self.task.version < self.snapshot_at + every || self.task.end().is_some() {
             return None;
         }
-        let body = rmp_serde::to_vec_named(&(SNAPSHOT_FORM, &self.author, &self.task)).ok()?;
+        let body = rmp_serde::to_vec_named(&(SNAPSHOT_FORM, &self.author, &self.hands, &self.task)).ok()?;
         self.snapshot_at = self.task.version;
         Some(body)
     }
 
     /// A snapshot read back; `None` when another release wrote it or it does not say what it should.
     pub(crate) fn thaw(version: u64, body: &[u8]) -> Option<Self> {
-        let (form, author, task): (String, Box<str>, Task) = rmp_serde::from_slice(body).ok()?;
-        (form == SNAPSHOT_FORM && task.version == version).then(|| Self { author, snapshot_at: version, ..Self::of(task) })
+        let (form, author, hands, task): (String, Box<str>, BTreeSet<Box<str>>, Task) = rmp_serde::from_slice(body).ok()?;
+        if form != SNAPSHOT_FORM || task.version != version {
+            return None;
+        }
+        Some(Self { author, hands, snapshot_at: version, ..Self::of(task) })
     }
 
     fn of(task: Task) -> Self {
-        Self { hash: GENESIS, row: None, author: "".into(), snapshot_at: 0, task }
+        Self { hash: GENESIS, row: None, author: "".into(), hands: BTreeSet::new(), snapshot_at: 0, task }
     }
 
-    /// Notes whose task it is: of one that another gave birth to, whose that one is.
-    fn note_author(&mut self, event: &event::Event, actor: &str) {
-        if let event::Event::Submitted(facts) = event {
-            self.author = facts.author.clone().unwrap_or_else(|| actor.into());
+    /// Notes whose task it is: of one that another gave birth to, whose that one is. What a person planned or put into other words is
+    /// theirs too.
+    fn note_author(&mut self, event: &event::Event, human: bool, actor: &str) {
+        let wrote = match event {
+            event::Event::Submitted(facts) => {
+                self.author = facts.author.clone().unwrap_or_else(|| actor.into());
+                return;
+            }
+            event::Event::Planned(planned) => planned.work.is_none(),
+            event::Event::Modified(modified) => modified.text,
+            _ => false,
+        };
+        if wrote && human && *self.author != *actor && !self.hands.contains(actor) {
+            self.hands.insert(actor.into());
         }
+    }
+
+    /// Whether somebody is among its authors.
+    pub(crate) fn is_own(&self, actor: &str) -> bool {
+        *self.author == *actor || self.hands.contains(actor)
     }
 
     /// Whose task it is.
@@ -104,12 +126,13 @@ impl Live {
     /// `author` is who submits it just now, if somebody does.
     pub(crate) fn impartial(&self, judges: &[Judge], author: Option<&str>) -> Vec<Judge> {
         let own = author.unwrap_or(&self.author);
-        judges.iter().filter(|j| *j.id != *own || planted::is(Fault::AuthorVotes)).cloned().collect()
+        let wrote = |judge: &&Judge| *judge.id == *own || self.hands.contains(&judge.id);
+        judges.iter().filter(|judge| !wrote(judge) || planted::is(Fault::AuthorVotes)).cloned().collect()
     }
 
     /// One move as the store takes it, with its words sealed; the chain moves on.
     pub(crate) fn encode(&mut self, made: &Move, at: Time, version: u64, private: Option<PrivatePart>) -> NewEvent {
-        self.note_author(&made.event, &made.actor.id);
+        self.note_author(&made.event, made.actor.kind == ActorKind::Human, &made.actor.id);
         let mut data = Vec::with_capacity(USUAL_BYTES);
         serde_json::to_writer(&mut data, &made.event).expect("an event is plain data");
         let data = String::from_utf8(data).expect("JSON is text");

@@ -8,7 +8,7 @@ use ephor_core::event::{
 };
 use ephor_core::id::{AgentId, EffectId, TaskId};
 use ephor_core::review::Question;
-use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode, OnAgentLost, OnUnknown};
+use ephor_core::spec::{Autonomy, ErrorClass, ExecutionMode, OnAgentLost, OnUnknown, Risk};
 use ephor_core::status::{BlockReason, Status};
 use ephor_core::work::{EffectOutcome, WorkKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -173,6 +173,8 @@ pub(crate) struct Witness {
     council_says: Option<DecisionWord>,
     /// When the house may decide about it.
     house_limit: Option<i64>,
+    /// Rules that have seen a high risk.
+    risky: BTreeSet<Box<str>>,
     /// Since when the question is open that people were last told of, and how far up the ladder it was.
     raised: Option<(i64, u32)>,
     /// Steps whose work has to be undone before anything is tried again, what comes next first.
@@ -252,6 +254,12 @@ impl Witness {
                 self.models.forget();
                 self.steps_are_given();
                 self.acceptance_owed = planned.acceptance_owed;
+                let new_risk = self.sees_new_risk(&planned.rulings);
+                if planned.review_owed {
+                    self.needs_approval = true;
+                } else if new_risk && planned.risk >= Risk::High {
+                    self.breach(Rule::Undecided, format!("a plan whose risk is {} waits for nobody", planned.risk.word()));
+                }
                 if asks_for_a_look(&planned.findings) && !planned.acceptance_owed {
                     self.breach(Rule::Undecided, "a plan with suspicious words waits for nobody".into());
                 }
@@ -457,6 +465,7 @@ impl Witness {
                 }
             }
             Event::JudgedAnew(anew) => {
+                self.sees_new_risk(&anew.rulings);
                 self.outlawed = anew.refused;
                 if anew.review_owed {
                     self.needs_approval = true;
@@ -590,6 +599,7 @@ impl Witness {
         self.dependencies = facts.depends_on.iter().copied().collect();
         self.acceptance_owed = facts.acceptance_owed;
         self.needs_approval = facts.review_owed;
+        self.sees_new_risk(&facts.rulings);
         if asks_for_a_look(&facts.findings) && !facts.review_owed {
             self.breach(Rule::Undecided, "it was submitted with suspicious words and waits for nobody".into());
         }
@@ -810,6 +820,15 @@ impl Witness {
         if self.needs_approval {
             self.approval = Approval::Owed;
         }
+    }
+
+    /// Whether a rule sees a high risk that has not seen one in this task before.
+    fn sees_new_risk(&mut self, rulings: &[ephor_core::constitution::Said]) -> bool {
+        let mut new = false;
+        for said in rulings.iter().filter(|said| said.risk >= Some(Risk::High)) {
+            new |= self.risky.insert(said.rule.clone());
+        }
+        new
     }
 
     /// A step that acts on the outside, and works where that is allowed, was granted it or is known to have done it without asking.

@@ -384,18 +384,19 @@ impl<S: Store> Writer<S> {
         for (id, known) in &self.agents {
             let own = id.to_string();
             let external = known.agent.registration.as_ref().and_then(|said| said.external_id.as_deref());
-            let names = [external, Some(own.as_str())];
-            let seat = names.into_iter().flatten().find_map(|name| seats.get_key_value(name));
+            // Nobody takes a person's seat by a name they give themselves.
+            let by_id = seats.get_key_value(own.as_str());
+            let seat = by_id.or_else(|| seats.get_key_value(external?).filter(|(_, seat)| seat.agent));
             // The name is taken by the agent, though it may not judge now.
             if let Some((name, _)) = seat {
                 named.remove(&**name);
             }
             if known.can("judge") {
-                let Seat { weight, veto } = seat.map(|(_, seat)| seat.clone()).unwrap_or_default();
+                let Seat { weight, veto, agent: _ } = seat.map(|(_, seat)| seat.clone()).unwrap_or_default();
                 judges.push(Judge { id: own.as_str().into(), weight, veto });
             }
         }
-        let people = seats.iter().filter(|(name, _)| named.contains(&***name));
+        let people = seats.iter().filter(|(name, seat)| !seat.agent && named.contains(&***name));
         judges.extend(people.map(|(name, seat)| Judge { id: name.clone(), weight: seat.weight, veto: seat.veto }));
         judges
     }
@@ -435,9 +436,9 @@ impl<S: Store> Writer<S> {
                 let Some(task) = listed.stream.task() else { continue };
                 let Some(live) = self.load(task)? else { continue };
                 for lease in live.task.live_leases() {
-                    let inside =
-                        self.agents.get(&lease.agent).and_then(|k| k.agent.registration.as_ref()).is_some_and(|r| r.in_process);
-                    if inside {
+                    let holder = self.agents.get(&lease.agent).map(|known| &known.agent);
+                    let inside = holder.and_then(|agent| agent.registration.as_ref()).is_some_and(|said| said.in_process);
+                    if inside || holder.is_some_and(|agent| agent.status == AgentStatus::Revoked) {
                         dead.push((task, lease.work.clone(), lease.attempt));
                     }
                     if !planted::is(Fault::LeaseUnwatched) {

@@ -97,3 +97,21 @@ async fn one_changed_byte_after_a_restart_opens_the_question_again() {
     assert_eq!(claim(&engine, agent).await.len(), 1);
     engine.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_planned_it_does_not_approve_of_it_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, agent, task) = asked(folder.path()).await;
+    let more = json!({"steps": [{"action": "pay", "acts": true, "params": {"amount": 1_000_000}}]});
+    let plan = ephor_core::request::check_plan(&serde_json::from_value(more).unwrap(), Default::default()).unwrap();
+    engine.command(task, Command::Propose(Box::new(plan)), Actor::human("bob")).await.unwrap();
+    assert!(claim(&engine, agent).await.is_empty());
+    let own = approve(&engine, task, "bob").await.unwrap_err();
+    assert!(own.contains("whoever submitted a task"), "{own}");
+    engine.stop();
+    drop(engine);
+    let engine = open(folder.path(), LAW);
+    assert!(approve(&engine, task, "bob").await.is_err(), "it is known from what is written");
+    assert_eq!(approve(&engine, task, "bea").await, Ok(Status::Scheduled));
+    engine.stop();
+}

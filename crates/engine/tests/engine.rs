@@ -5,9 +5,11 @@
 use ephor_core::agent::Registration;
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, ClaimId};
+use ephor_core::policy::{Policy, Seat};
 use ephor_core::spec::Request;
 use ephor_core::status::Status;
 use ephor_core::work::{ClaimRequest, Outcome, Report, Success, WorkItem};
+use ephor_engine::query::{self, AsOf};
 use ephor_engine::{Engine, Settings};
 
 struct House {
@@ -227,5 +229,43 @@ async fn a_report_and_the_next_wish_are_answered_together() {
     let (answers, next) = engine.report_and_claim(vec![done(&first[0])], wish(agent, 2, 0)).await.unwrap();
     assert_eq!(answers[0].as_ref().unwrap().status, Status::Completed);
     assert_eq!(next.len(), 1);
+    engine.stop();
+}
+
+#[tokio::test]
+async fn nobody_takes_a_persons_seat_by_calling_itself_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let seat = |weight, agent| Seat { weight, agent, ..Seat::default() };
+    let judges = [("vera", seat(3, false)), ("critic", seat(2, true))].map(|(name, seat)| (name.into(), seat));
+    let policy = Policy { judges: judges.into_iter().collect(), ..Policy::default() };
+    let engine = Engine::open(Settings { policy, ..Settings::new(folder.path().join("ephor.db")) }).unwrap();
+    let known = async |name: &str| {
+        let said = Registration { external_id: Some(name.into()), capabilities: vec!["judge".into()], ..registration() };
+        engine.register(None, said, Actor::human("test")).await.unwrap()
+    };
+    let (vera, critic) = (known("vera").await, known("critic").await);
+    let risky = Request { risk: Some(ephor_core::spec::Risk::High), ..request("risky") };
+    let asked = engine.submit(&risky, Actor::human("ann"), None).await.unwrap().task.unwrap();
+    let asked = query::task(&*engine.reader(), asked, AsOf::Now).unwrap().unwrap();
+    let (_, _, ballot) = asked.open_review().unwrap();
+    let mut seats: Vec<(String, u32)> = ballot.judges.iter().map(|judge| (judge.id.to_string(), judge.weight)).collect();
+    seats.sort();
+    let mut expected = vec![(vera.to_string(), 1), (critic.to_string(), 2), ("vera".to_owned(), 3)];
+    expected.sort();
+    assert_eq!(seats, expected);
+    engine.stop();
+}
+
+#[tokio::test]
+async fn what_a_revoked_agent_held_is_free_at_once() {
+    let House { engine, agent, _folder } = house().await;
+    engine.submit(&request("one"), Actor::human("ann"), None).await.unwrap();
+    let items = engine.claim(wish(agent, 1, 0)).await.unwrap();
+    engine.agent(agent, ephor_core::agent::AgentCommand::Revoke, Actor::human("ann")).await.unwrap();
+    assert_eq!(engine.report(vec![done(&items[0])], agent).await.unwrap()[0].as_ref().unwrap_err().code(), "STALE_ATTEMPT");
+    let other = Registration { external_id: Some("other".into()), ..registration() };
+    let other = engine.register(None, other, Actor::human("test")).await.unwrap();
+    let again = engine.claim(wish(other, 2, 20_000)).await.unwrap();
+    assert_eq!((again[0].task_id, again[0].attempt), (items[0].task_id, 2));
     engine.stop();
 }

@@ -245,7 +245,7 @@ impl Cycle {
             } else if let Some(step) = task.waiting().iter().find(|w| w.reason == "APPROVAL").and_then(|w| w.step.clone()) {
                 let judgement = Judgement::of(GateKind::ManualReview, true);
                 let confirm = Command::Confirm { step: step.into(), judgement };
-                stands(&engine.command(id, confirm, Actor::human("ann")).await?, tell);
+                stands(&engine.command(id, confirm, Actor::human("bea")).await?, tell);
             } else {
                 self.work(engine, id, tell).await?;
             }

@@ -227,6 +227,8 @@ async fn a_worker_whose_agent_was_revoked_stops_with_the_reason() {
     let server = house.serve("127.0.0.1:0", &["--no-agents"]);
     let config = Config::new(&server.url);
     let client = Client::new(config.clone()).unwrap();
+    let token = std::fs::read_to_string(house.path("data/operator.token")).unwrap();
+    let operator = Client::new(config.clone().with_token(&token)).unwrap();
     let said = json!({"name": "holder", "external_id": "holder", "capabilities": ["hold"]});
     let id = client.register(&serde_json::from_value(said).unwrap()).await.unwrap().id;
     let worker = Worker::new(
@@ -236,7 +238,7 @@ async fn a_worker_whose_agent_was_revoked_stops_with_the_reason() {
         new_claim_id,
     );
     let working = tokio::spawn(worker.run(std::future::pending()));
-    client.revoke_agent("holder").await.unwrap();
+    operator.revoke_agent("holder").await.unwrap();
     let ended = tokio::time::timeout(std::time::Duration::from_secs(60), working).await.expect("it asks no more").unwrap();
     let why = ended.refused.unwrap();
     assert_eq!((ended.unreported, why.code.as_str()), (0, "FORBIDDEN"));
@@ -251,7 +253,7 @@ async fn a_worker_whose_agent_was_revoked_stops_with_the_reason() {
         .unwrap();
     let mut says = BufReader::new(lent.stdout.take().unwrap()).lines();
     assert!(says.next().unwrap().unwrap().starts_with("agent_"));
-    client.revoke_agent("lent").await.unwrap();
+    operator.revoke_agent("lent").await.unwrap();
     assert_eq!(lent.wait().unwrap().code(), Some(4));
     let mut told = String::new();
     lent.stderr.take().unwrap().read_to_string(&mut told).unwrap();

@@ -201,6 +201,7 @@ impl Law {
                             path: &step.path,
                             id: step.key.as_deref(),
                             name: &step.action,
+                            capabilities: &step.capabilities,
                             params,
                             acts: step.acts,
                             model: step.model.as_deref(),

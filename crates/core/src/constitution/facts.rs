@@ -47,7 +47,7 @@ pub(super) const QUESTIONS: [&str; 4] = ["before", "does", "gated", "reaches"];
 /// The fields of `now`.
 pub(super) const NOW: [&str; 3] = ["at", "hour", "weekday"];
 /// The fields of `action`.
-pub(super) const ACTION: [&str; 7] = ["acts", "id", "model", "name", "params", "path", "undoes"];
+pub(super) const ACTION: [&str; 8] = ["acts", "capabilities", "id", "model", "name", "params", "path", "undoes"];
 /// The fields of `agent`.
 pub(super) const AGENT: [&str; 8] = ["capabilities", "external_id", "id", "models", "name", "namespace", "role", "tier"];
 /// The fields of `result`.
@@ -124,6 +124,8 @@ pub struct Act<'a> {
     pub id: Option<&'a str>,
     /// What is done.
     pub name: &'a str,
+    /// What its agent has to be able to do beside, sorted; nothing where its name says it all.
+    pub capabilities: &'a [Box<str>],
     /// With what, references resolved.
     pub params: &'a Map<String, Value>,
     /// Whether the outside is acted on.
@@ -254,6 +256,7 @@ pub(super) fn plan(plan: &Plan, texts: &[StepText], payload: &Value, reads: Read
 pub(super) fn action(act: &Act<'_>, reads: Reads) -> Value {
     let all = [
         ("acts", json!(act.acts)),
+        ("capabilities", json!(act.capabilities)),
         ("id", json!(act.id.unwrap_or_default())),
         ("model", json!(act.model.unwrap_or_default())),
         ("name", json!(act.name)),

@@ -308,7 +308,16 @@ impl Law {
         let (plan, result) =
             (facts::of(&submission), Success { output: Value::Object(Default::default()), ..Success::default() });
         let params = Default::default();
-        let act = Act { path: "1", id: None, name: "shell.run", params: &params, acts: true, model: None, undoes: false };
+        let act = Act {
+            path: "1",
+            id: None,
+            name: "shell.run",
+            capabilities: &[],
+            params: &params,
+            acts: true,
+            model: None,
+            undoes: false,
+        };
         let about = About { plan, ..About::the_task(&submission.facts, &submission.text, Time(0)) };
         let agent = Some(Who { id: AgentId::new(0, [0; 10]), said: None });
         let about = About { action: Some(&act), agent, result: Some(&result), ..about };

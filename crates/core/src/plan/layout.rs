@@ -2,6 +2,7 @@
 
 use super::{Compensation, Problem, STEPS_MAX, Step, StepText, WORD_MAX, blank, check_retry, is_word, sorted};
 use crate::matching::{demands, is_model};
+use crate::policy::TIME_MIN_MS;
 use crate::spec::{CompensationSpec, GateSpec, StepSpec};
 use crate::time::{Time, WireDuration};
 use serde_json::{Map, Value};
@@ -205,6 +206,9 @@ impl<'a> Layout<'a> {
             for why in undo.retry_policy.iter().flat_map(check_retry) {
                 self.problem(at("compensation.retry_policy"), why);
             }
+        }
+        if let Some(time) = spec.heartbeat_timeout.filter(|time| time.ms < TIME_MIN_MS) {
+            self.problem(at("heartbeat_timeout"), format!("is {time}; allowed are 500ms and more"));
         }
         if spec.alternatives.len() > ALTERNATIVES_MAX {
             self.problem(at("alternatives"), format!("at most {ALTERNATIVES_MAX}"));

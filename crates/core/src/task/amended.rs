@@ -113,14 +113,8 @@ impl Task {
 
     pub(super) fn was_judged_anew(&mut self, anew: &JudgedAnew) {
         let JudgedAnew { constitution, rulings, review_owed, refused } = anew;
+        rulings.iter().for_each(|said| self.risk_seen(said));
         let facts = &mut self.facts;
-        for said in rulings.iter().filter(|said| said.risk.is_some_and(|risk| risk > Risk::Low)) {
-            let why = said.sees_risk();
-            if !facts.risk_reasons.contains(&why) {
-                facts.risk_reasons.push(why);
-            }
-            facts.risk = facts.risk.max(said.risk.unwrap_or_default());
-        }
         facts.constitution = Some(constitution.clone());
         facts.rulings.clone_from(rulings);
         if *review_owed && !planted::is(Fault::ReviewSkipped) {
@@ -128,6 +122,16 @@ impl Task {
             self.ask_again();
         }
         self.outlawed = *refused;
+    }
+
+    /// Takes in the risk that a rule sees.
+    pub(super) fn risk_seen(&mut self, said: &Said) {
+        let Some(risk) = said.risk.filter(|risk| *risk > Risk::Low) else { return };
+        let why = said.sees_risk();
+        if !self.facts.risk_reasons.contains(&why) {
+            self.facts.risk_reasons.push(why);
+        }
+        self.facts.risk = self.facts.risk.max(risk);
     }
 
     /// It is no longer what was judged. What was refused and let go on nevertheless is not pardoned for what it is now.

@@ -63,8 +63,8 @@ pub(super) enum Before {
 }
 
 impl Task {
-    /// Whether a step may be handed out with these parameters.
-    pub(super) fn before_step(&self, i: u32, params: &Map<String, Value>, agent: AgentId, cx: &Context<'_>) -> Before {
+    /// Whether a step may be handed out with these parameters, or begin by itself where it is no agent's.
+    pub(super) fn before_step(&self, i: u32, params: &Map<String, Value>, agent: Option<AgentId>, cx: &Context<'_>) -> Before {
         let rules = cx.policy.law.as_ref().is_some_and(|law| law.speaks_at(Point::Action));
         if !rules && self.facts.autonomy != Autonomy::Assisted {
             return Before::Nothing { rulings: Vec::new(), approved: None };
@@ -89,7 +89,7 @@ impl Task {
                 self.step_failed(i, ErrorClass::Refused, &format!("the constitution refuses it: {}", judged.sentence()));
             return Before::Instead(refused, "the constitution refuses it");
         }
-        let chosen = self.judge_doer(&act, agent, cx);
+        let chosen = agent.map(|agent| self.judge_doer(&act, agent, cx)).unwrap_or_default();
         if chosen.ruling == Ruling::Deny {
             return Before::ForOthers;
         }
@@ -125,6 +125,7 @@ impl Task {
             path: &step.path,
             id: step.key.as_deref(),
             name: &step.action,
+            capabilities: &step.capabilities,
             params,
             acts: step.acts,
             model: step.model.as_deref(),
@@ -190,7 +191,21 @@ impl Task {
         let own = self.contents.steps().get(i as usize).map(|words| words.description.as_str());
         let description = own.filter(|own| !own.is_empty()).unwrap_or(&self.contents.text.description);
         let args = args_digest(&Value::Object(params.clone()));
-        let mut all = json!([self.id, step.path, step.action, description, step.model, self.plan_version, law, args]);
+        let text = &self.contents.text;
+        let own = self.contents.steps().get(i as usize).map(|words| words.title.as_str());
+        let title = own.filter(|own| !own.is_empty()).unwrap_or(&text.title);
+        let mut all = json!([
+            self.id,
+            step.path,
+            step.action,
+            title,
+            description,
+            text.requirements,
+            step.model,
+            self.plan_version,
+            law,
+            args
+        ]);
         if let (Some(terms), Value::Array(all)) = (&self.facts.budget, &mut all) {
             // What it may cost is a part of what is approved.
             all.push(json!(terms.cap));
@@ -329,7 +344,7 @@ impl Task {
         // Another act than the step is called by, or one that it did not say it would do: of its parameters only the digest is known.
         let none = Map::new();
         let params = if *wish.action == *step.action { &params } else { &none };
-        let act = Act { name: &wish.action, params, acts: true, ..self.as_action(i, params) };
+        let act = Act { name: &wish.action, capabilities: &[], params, acts: true, ..self.as_action(i, params) };
         let judged = self.judge_action(&act, cx);
         if judged.ruling == Ruling::Deny {
             return refused(judged.sentence());
@@ -372,24 +387,69 @@ impl Task {
     pub(super) fn before_undo(&self, params: &Map<String, Value>, cx: &Context<'_>) -> Option<String> {
         let undo = self.undoing.next()?;
         let (path, name) = (&*undo.path, &*undo.how.action);
-        let act = Act { path, id: None, name, params, acts: true, model: None, undoes: true };
+        let act = undoing(path, name, &undo.how.capabilities, params);
         let judged = self.judge_action(&act, cx);
+        let asks = self.asks(&act, &judged);
         let stands = match judged.ruling {
             Ruling::Deny => true,
-            // Whoever had it tried again, being asked, has approved of it.
-            Ruling::Escalate => self.may_act() && !self.undoing.allowed,
             // It is done as it was planned or by a person's word.
-            Ruling::Transform => !matches!(self.transformed(&act, cx), Ok(None)),
-            Ruling::Allow | Ruling::Warn => false,
+            Ruling::Transform if !matches!(self.transformed(&act, cx), Ok(None)) => true,
+            // Whoever had it tried again, being asked, has approved of it.
+            Ruling::Escalate | Ruling::Transform | Ruling::Allow | Ruling::Warn => asks.is_some() && !self.undoing.allowed,
         };
-        stands.then(|| format!("what step {path} did is not undone by itself: {}", judged.sentence()))
+        let risk = asks.flatten().map(|risk| format!("its risk is {}, and its autonomy ASSISTED", risk.word()));
+        let why = [risk.unwrap_or_default(), judged.sentence()].into_iter().filter(|part| !part.is_empty());
+        stands.then(|| format!("what step {path} did is not undone by itself: {}", why.collect::<Vec<_>>().join("; ")))
+    }
+
+    /// Whether an effect of a compensation may be granted: what it was planned as, with its parameters where a person had to be asked; of
+    /// anything else, what nobody has to be asked about.
+    pub(super) fn may_undo_so(&self, wish: &EffectRequest, cx: &Context<'_>) -> Result<(), Refusal> {
+        let refused = |why: String| Err(Refusal::NoEffect(why));
+        let Some(undo) = self.undoing.next() else { return Ok(()) };
+        let (path, name) = (&*undo.path, &*undo.how.action);
+        let params = self.undo_params().unwrap_or_default();
+        if let Some(why) = self.before_undo(&params, cx) {
+            return refused(why);
+        }
+        let none = Map::new();
+        let planned = *wish.action == *name;
+        let params = if planned { &params } else { &none };
+        let act = undoing(path, &wish.action, if planned { &undo.how.capabilities } else { &[] }, params);
+        if let Some(lease) = self.lease(&wish.work) {
+            let doer = self.judge_doer(&act, lease.agent, cx);
+            if doer.ruling == Ruling::Deny {
+                return refused(doer.sentence());
+            }
+        }
+        let judged = self.judge_action(&act, cx);
+        let asks = self.asks(&act, &judged).is_some();
+        if planned {
+            let args = args_digest(&Value::Object(params.clone()));
+            return match asks && *wish.args_digest != *args {
+                true => refused(format!(
+                    "a person had {name} undone with the parameters it was given, whose digest is {args}; nothing else"
+                )),
+                false => Ok(()),
+            };
+        }
+        if judged.ruling == Ruling::Deny {
+            return refused(judged.sentence());
+        }
+        match asks || !matches!(self.transformed(&act, cx), Ok(None)) {
+            true => refused(format!(
+                "a person has to approve of {} first: plan it as a step of its own that says it acts",
+                wish.action
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Whether an agent may undo what is undone next.
     pub(super) fn may_undo(&self, params: &Map<String, Value>, agent: AgentId, cx: &Context<'_>) -> bool {
         let Some(undo) = self.undoing.next() else { return true };
         let (path, name) = (&*undo.path, &*undo.how.action);
-        let act = Act { path, id: None, name, params, acts: true, model: None, undoes: true };
+        let act = undoing(path, name, &undo.how.capabilities, params);
         self.judge_doer(&act, agent, cx).ruling != Ruling::Deny
     }
 
@@ -469,6 +529,11 @@ pub(super) enum NotSo {
     Refused(Refusal),
     /// What was approved is no longer what would be done.
     AskAnew,
+}
+
+/// The undoing of a step as an action.
+fn undoing<'a>(path: &'a str, name: &'a str, capabilities: &'a [Box<str>], params: &'a Map<String, Value>) -> Act<'a> {
+    Act { path, id: None, name, capabilities, params, acts: true, model: None, undoes: true }
 }
 
 /// A result that the constitution does not let through.

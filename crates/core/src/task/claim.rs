@@ -66,7 +66,7 @@ impl Task {
             drafts.push(Draft::new(Event::Unstalled));
         }
         let (rulings, approved) = match offer {
-            Offer::Step(i) => match self.before_step(i, &params, claim.agent, cx) {
+            Offer::Step(i) => match self.before_step(i, &params, Some(claim.agent), cx) {
                 Before::Nothing { rulings, approved } => (rulings, approved),
                 Before::Instead(draft, why) => {
                     drafts.push(draft);

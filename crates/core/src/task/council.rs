@@ -1,6 +1,6 @@
 //! The council: words of judges, what a conditional yes depends on, and how a review is told.
 
-use super::decide::{bounded, invalid};
+use super::decide::{bounded, invalid, somebody_else};
 use super::{Decided, Draft, Review, Reviewed, Task};
 use crate::command::{Answer, Context, Refusal};
 use crate::constitution::{Judged, Ruling, Said};
@@ -65,6 +65,10 @@ impl Task {
         let judge = if review.ballot.solo { super::next::OPERATOR.into() } else { judge };
         if cx.actor.kind == ActorKind::Ai && cx.actor.id != judge {
             return Err(Refusal::Forbidden("an agent votes in its own name".into()));
+        }
+        // A word in the name of another counts as theirs; on one's own task it would be one's own.
+        if cx.actor.kind == ActorKind::Human && cx.actor.id != judge && !review.ballot.solo {
+            somebody_else(cx, "vote in the name of another on")?;
         }
         if self.has_executed(&judge) {
             return Err(Refusal::Forbidden(format!("{judge} has worked on this task and does not judge it")));
@@ -145,6 +149,11 @@ impl Task {
         for condition in self.conditions.iter_mut().filter(|condition| condition.gate == *spec) {
             condition.met = true;
         }
+    }
+
+    /// Whether a gate is one that the council's yes depends on.
+    pub(super) fn is_condition(&self, gate: &GateSpec) -> bool {
+        self.conditions.iter().any(|condition| condition.gate == *gate)
     }
 
     /// Whether the council's yes depends on something that nobody has found to be so.

@@ -3,13 +3,14 @@
 use super::council::Word;
 use super::{Decided, Draft, LATE_MAX, Task};
 use crate::command::{CheckedPlan, Command, Context, Refusal};
-use crate::constitution::{Judged, Ruling};
-use crate::event::{ActorKind, EndReason, Event, Parent, Planned, Private};
+use crate::constitution::{Judged, Ruling, Said};
+use crate::event::{ActorKind, CheckResult, EndReason, Event, Finding, Parent, Planned, Private};
 use crate::gate::{self, Found};
 use crate::models::catalogue::Wanted;
 use crate::models::choose::{Asked, Chosen, choose};
 use crate::plan::{Plan, Problem};
 use crate::planted::{self, Fault};
+use crate::spec::{GateSpec, Risk};
 use crate::status::Status;
 use crate::time::Time;
 use crate::work::{Judgement, WorkKey};
@@ -19,6 +20,8 @@ use serde_json::Value;
 const GUIDANCE_MAX: usize = 100;
 /// The most names of signals a task buffers.
 const SIGNAL_NAMES_MAX: usize = 100;
+/// How many gates that a plan leaves out are told.
+const LOST_MAX: usize = 10;
 /// The longest reason or advice, in bytes.
 const TEXT_MAX: usize = 16 * 1024;
 
@@ -42,7 +45,11 @@ impl Task {
             Command::Report { work, attempt, outcome, plan } => self.report(&work, attempt, *outcome, plan.map(|p| *p), cx),
             Command::LeaseLapsed { work, attempt, counter } => self.lease_lapsed(&work, attempt, counter, cx),
             Command::Wake => Ok(Vec::new().into()),
-            Command::Pause { reason, stop_running } => match self.paused {
+            Command::Pause { reason, stop_running } => match &self.paused {
+                // What was to finish is stopped after all.
+                Some(hold) if stop_running && !hold.stop_running => {
+                    Ok(Draft::because(Event::Paused { stop_running }, bounded(&reason)?).into())
+                }
                 Some(_) => Err(self.not_now("pause", "resume or cancel it")),
                 None => Ok(Draft::because(Event::Paused { stop_running }, bounded(&reason)?).into()),
             },
@@ -185,12 +192,21 @@ impl Task {
         let chosen = self.choose_for(&mut proposed.plan, cx);
         let law = cx.policy.law.as_ref();
         let judged = law.map(|law| law.judge_plan(&self.facts, &self.contents.text, &proposed, cx.now)).transpose();
-        let Judged { ruling, said: rulings } = judged.map_err(Refusal::Invalid)?.unwrap_or_default();
+        let judged = judged.map_err(Refusal::Invalid)?.unwrap_or_default();
+        let risk = judged.risk();
+        let unknown = |said: &Said| !self.facts.rulings.contains(said);
+        let review_owed = judged.said.iter().any(|said| said.risk >= Some(Risk::High) && unknown(said));
+        let Judged { ruling, said: rulings } = judged;
         let doubtful = crate::validation::doubtful(&proposed.findings) && !planted::is(Fault::DoubtOverlooked);
         let acceptance_owed = acceptance_owed || ruling >= Ruling::Escalate || doubtful;
         // Whoever made the plan need not know in which mode the task runs.
         let mut plan = proposed.plan;
         crate::request::confirm_each_step(&mut plan, self.facts.mode);
+        let mut findings = proposed.findings;
+        if cx.actor.kind != ActorKind::Human || work.is_some() {
+            findings.extend(self.gates_lost(&plan));
+        }
+        let acceptance_owed = acceptance_owed || (crate::validation::doubtful(&findings) && !planted::is(Fault::DoubtOverlooked));
         let planned = Planned {
             plan_version: self.plan_version + 1,
             plan,
@@ -200,9 +216,36 @@ impl Task {
             models: chosen.models,
             allocation: chosen.allocation,
             rulings,
-            findings: proposed.findings,
+            risk,
+            review_owed,
+            findings,
         };
         Ok(Draft::with(Event::Planned(Box::new(planned)), Private::Plan(proposed.texts)))
+    }
+
+    /// What another plan leaves out of what stood before the results of steps that are not finished. Only a person may do without.
+    fn gates_lost(&self, plan: &Plan) -> Vec<Finding> {
+        let open = self.board.all().filter(|i| self.board.kids(*i).is_empty() && !self.board.has_ended(*i));
+        let lost = open.filter_map(|i| {
+            let step = &self.board.steps[i as usize];
+            // Conditions of the council are put into every plan by themselves.
+            let own = |gate: &&GateSpec| !gate.advisory && !self.is_condition(gate);
+            let mut gates = step.gates.iter().filter(own).peekable();
+            gates.peek()?;
+            let after = plan.steps.iter().find(|after| match &step.key {
+                Some(key) => after.key.as_ref() == Some(key),
+                // What came out of a list is found under the step that made it.
+                None => step.path.strip_prefix(&*after.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
+            });
+            let gone = gates.find(|gate| after.is_none_or(|after| !after.gates.contains(gate)))?;
+            let reason = format!(
+                "the plan leaves out {} of step {}, which nobody but a person may do without",
+                gone.kind.word(),
+                step.path
+            );
+            Some(Finding { check: "gates".into(), result: CheckResult::RequiresReview, reason: reason.into() })
+        });
+        lost.take(LOST_MAX).collect()
     }
 
     /// Lets a plan that came later ask for the models the house chooses.
@@ -248,6 +291,13 @@ impl Task {
             return Err(self.not_now("confirm a step of", "no gate of this step waits for a person"));
         };
         let spec = &self.board.steps[i as usize].gates[usize::from(open.gate)];
+        somebody_else(cx, "confirm the results of")?;
+        if let Some(reviewer) = spec.reviewer.as_deref().filter(|name| **name != *cx.actor.id && !cx.policy.solo) {
+            let why = format!(
+                "{reviewer} is to look at this result; whoever decides in their place overrides the gate (PASS_GATE), with a reason"
+            );
+            return Err(Refusal::Forbidden(why));
+        }
         let found = gate::weigh(spec, judgement);
         // A person says why in a sentence, for a yes as for a no.
         let words = judgement.violations.iter().map(|v| &v.message).chain(&judgement.recommendations);
@@ -284,14 +334,15 @@ impl Task {
     }
 }
 
-/// Whoever submitted a task does not let it past what stands between it and acting: somebody else does, or the house decides alone
+/// Whoever submitted a task, or wrote what it does, does not let it past what stands between it and acting: somebody else does, or the house decides alone
 /// (DESIGN §4).
 pub(super) fn somebody_else(cx: &Context<'_>, what: &str) -> Result<(), Refusal> {
     if !cx.own || cx.policy.solo {
         return Ok(());
     }
-    let why =
-        format!("whoever submitted a task does not {what} it; somebody else has to, or the house decides alone (`policy.solo`)");
+    let why = format!(
+        "whoever submitted a task, planned it or put it into other words does not {what} it; somebody else has to, or the house decides alone (`policy.solo`)"
+    );
     Err(Refusal::Forbidden(why))
 }
 

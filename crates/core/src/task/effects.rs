@@ -58,11 +58,7 @@ impl Task {
                 Err(NotSo::Refused(refusal)) => return Err(refusal),
                 Err(NotSo::AskAnew) => return Ok(self.ask_anew(&wish.work, wish.attempt, cx)),
             },
-            WorkKey::Undo(_) => {
-                if let Some(why) = self.undo_params().ok().and_then(|params| self.before_undo(&params, cx)) {
-                    return Err(Refusal::NoEffect(why));
-                }
-            }
+            WorkKey::Undo(_) => self.may_undo_so(wish, cx)?,
             WorkKey::Gate(..) | WorkKey::Plan | WorkKey::Analysis => {}
         }
         let id = effect_id(self.id, &self.in_this_round(&wish.work, path), &wish.action, &wish.args_digest);

@@ -44,6 +44,10 @@ impl Task {
             DecisionWord::AllocateResources if decision.text.resource_limits.as_ref().is_none_or(|limits| limits.is_empty()) => {
                 return Err(invalid("resource_limits", "ALLOCATE_RESOURCES needs the new limits"));
             }
+            DecisionWord::AllocateResources if self.escalated == Some(EscalationReason::Constitution) => {
+                let allowed = "more resources do not change what the constitution refuses: change its scope or its plan, override, or end it";
+                return Err(self.not_now("decide by ALLOCATE_RESOURCES about", allowed));
+            }
             DecisionWord::Liquidate | DecisionWord::ModifyScope | DecisionWord::AllocateResources => {}
         }
         // What an agent wants is only a proposal, though it is a judge.

@@ -78,6 +78,9 @@ impl Task {
             return Err(invalid("deadline", "it has to be in the future"));
         }
         let mut findings = changes.findings;
+        if let Some(limits) = &changes.text.resource_limits {
+            findings.extend(crate::validation::changed_limits(limits, &cx.policy.resource_limits));
+        }
         if let Some(mode) = changes.mode {
             findings.extend(self.let_act(mode, cx)?);
         }
@@ -145,6 +148,12 @@ impl Task {
             }
             (None, OverrideWord::Complete | OverrideWord::Fail | OverrideWord::Approve | OverrideWord::Rollback) => None,
         };
+        // What is left out shows nobody what its gates ask for.
+        if decision == OverrideWord::SkipStep
+            && found.is_some_and(|i| self.board.steps[i as usize].gates.iter().any(|gate| !gate.advisory))
+        {
+            somebody_else(cx, "leave out a step that has gates of")?;
+        }
         let path = found.map(|i| self.board.steps[i as usize].path.clone());
         let overridden = Draft::because(Event::Overridden { decision, step: path.clone() }, bounded(reason)?);
         let followed_by = match (decision, found, path) {

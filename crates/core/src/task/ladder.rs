@@ -42,6 +42,18 @@ impl Task {
         whole.into_iter().flatten().chain(blocked).chain(actions).chain(results).min()
     }
 
+    /// What was told of another question says nothing about the one that is the oldest now.
+    pub(super) fn mind_the_ladder(&mut self) {
+        let Some(since) = self.asking.as_ref().and_then(|asking| asking.raised.as_ref()).map(|raised| raised.since) else {
+            return;
+        };
+        if self.oldest_question() != Some(since)
+            && let Some(asking) = &mut self.asking
+        {
+            asking.raised = None;
+        }
+    }
+
     /// When the next rung has to be looked at.
     pub(super) fn ladder_at(&self) -> Option<Time> {
         self.asks_since()?;

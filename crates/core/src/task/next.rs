@@ -1,9 +1,10 @@
 //! What happens by itself. The only place that knows deadlines, tallies and the end. Each question costs O(log n) in the number of
 //! steps: sets of what needs attention are kept as events come in.
 
+use super::approval::Before;
 use super::{Draft, Task};
-use crate::command::Context;
-use crate::event::{Actor, EndReason, EscalationReason, Event, Failed, GateJudged, Planned, Private, ReviewOpened, SkipReason};
+use crate::command::{CheckedPlan, Context};
+use crate::event::{Actor, EndReason, EscalationReason, Event, Failed, GateJudged, Private, ReviewOpened, SkipReason};
 use crate::expr;
 use crate::gate::{self, Found};
 use crate::id::{ReviewId, TaskId};
@@ -140,22 +141,13 @@ impl Task {
                 return self.decided(&review.ballot, review.id, cx.now);
             }
             Timer::Plan if cx.policy.one_step_plan => {
-                let (mut plan, _) = Plan::one_step("work", &[], "");
-                crate::request::confirm_each_step(&mut plan, self.facts.mode);
-                let chosen = self.choose_for(&mut plan, cx);
-                let planned = Planned {
-                    plan_version: self.plan_version + 1,
-                    plan,
-                    confidence: None,
-                    acceptance_owed: false,
-                    work: None,
-                    models: chosen.models,
-                    allocation: chosen.allocation,
-                    rulings: Vec::new(),
-                    findings: Vec::new(),
-                };
-                let text = crate::plan::StepText { title: self.contents.text.title.clone(), ..Default::default() };
-                Draft::with(Event::Planned(Box::new(planned)), Private::Plan(vec![text]))
+                let (plan, _) = Plan::one_step("work", &[], "");
+                let texts = vec![crate::plan::StepText { title: self.contents.text.title.clone(), ..Default::default() }];
+                let plan = CheckedPlan { plan, texts, confidence: None, findings: Vec::new() };
+                match self.planned_by(plan, None, false, cx) {
+                    Ok(planned) => planned,
+                    Err(refusal) => Draft::because(self.escalated(EscalationReason::NoPlan, cx), &refusal.to_string()),
+                }
             }
             Timer::Plan => Draft::new(self.escalated(EscalationReason::NoPlan, cx)),
             Timer::Analysis => Draft::new(self.after_task_failure(cx, None)),
@@ -280,6 +272,10 @@ impl Task {
         let params = self.params(i)?;
         let text = |name: &str| params.get(name).and_then(Value::as_str).ok_or_else(|| format!("params.{name} is missing"));
         let limit = step.timeout_ms.map(|ms| cx.now.plus(ms));
+        // Rules about actions hold for what no agent does, too.
+        if let Before::Instead(draft, _) = self.before_step(i, &params, None, cx) {
+            return Ok(draft);
+        }
         Ok(match step.does() {
             Does::WaitFor => {
                 let duration: WireDuration = serde_json::from_value(params.get("duration").cloned().unwrap_or(Value::Null))
@@ -351,7 +347,8 @@ impl Task {
             return self.judged(i, n, Found::yes("evidence"), cx);
         };
         let success = self.contents.outputs.get(&self.step_name(i));
-        if let Some(found) = success.and_then(|s| gate::judge(spec, s)) {
+        // What the council's yes depends on is not for the doer to say.
+        if let Some(found) = success.filter(|_| !self.is_condition(spec)).and_then(|s| gate::judge(spec, s)) {
             return self.judged(i, n, found, cx);
         }
         let wait = if spec.kind == GateKind::ManualReview { cx.policy.review_wait.ms } else { cx.policy.gate_wait.ms };

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// How much of a result is shown beside a question, in characters.
+const SHOWN_MAX: usize = 500;
 /// How many questions of one kind are told.
 const TOLD_MAX: usize = 20;
 
@@ -73,6 +75,7 @@ impl Task {
         for (kept, open) in kept.into_iter().zip(kinds) {
             *kept = open.then(|| kept.unwrap_or(at));
         }
+        self.mind_the_ladder();
     }
 
     /// A person is asked to look at the result of a step.
@@ -248,6 +251,9 @@ impl Task {
             ("give it more", "ALLOCATE_RESOURCES", "allocate-resources --limit NAME=N", "resource_limits"),
             ("end it", "LIQUIDATE", "liquidate --reason …", "reason"),
         ] {
+            if word == "ALLOCATE_RESOURCES" && reason == EscalationReason::Constitution {
+                continue;
+            }
             let command = format!("ephor task decide {id} {command}");
             asked.acts.push(self.act(label, "council-decision", json!({"decision": word}), command).filled(&[fill]));
         }
@@ -284,7 +290,15 @@ impl Task {
                     asked.why.push("in STRICT mode nothing starts without a review".into());
                 }
             }
-            Question::Result => asked.why.push("its result is reviewed before it counts".into()),
+            Question::Result => {
+                asked.why.push("its result is reviewed before it counts".into());
+                asked.why.extend(self.contents.text.requirements.iter().map(|text| format!("it has to satisfy: {text}")));
+                let last = self.board.last_steps().into_iter().rev().take(TOLD_MAX);
+                asked.why.extend(last.filter_map(|i| {
+                    let result = self.contents.outputs.get(&self.step_name(i))?;
+                    Some(format!("step {} found: {}", self.path(i), shortened(&result.output)))
+                }));
+            }
             Question::Escalation => {
                 let proposed = review.proposal.map(|word| format!("proposed is {}", proposal(word)));
                 asked.why.extend(proposed);
@@ -444,6 +458,11 @@ impl Task {
             ExecutionMode::Strict => "in STRICT mode a person confirms each step".into(),
             ExecutionMode::Auto | ExecutionMode::DryRun => "its plan asks for a person's word (MANUAL_REVIEW)".into(),
         });
+        // What there is to look at, and by what.
+        asked.why.extend(spec.into_iter().flat_map(|spec| &spec.criteria).map(|text| format!("to be looked at: {text}")));
+        asked.why.extend(
+            self.contents.outputs.get(&self.step_name(i)).map(|result| format!("its result: {}", shortened(&result.output))),
+        );
         let confirm = |label: &str, passed: bool, flag: &str| {
             let command = format!("ephor review confirm {id} {path} {flag}");
             self.act(label, "confirm", json!({"step": path, "passed": passed}), command)
@@ -474,6 +493,18 @@ impl Act {
     /// With what whoever answers has to fill in.
     fn filled(self, fields: &[&str]) -> Self {
         Self { fill: fields.iter().map(|field| (*field).to_owned()).collect(), ..self }
+    }
+}
+
+/// A result, as far as it fits into a sentence; the whole of it is among the outputs of the task.
+fn shortened(result: &Value) -> String {
+    let text = match result {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

@@ -20,6 +20,7 @@ mod gate_table;
 mod gates;
 mod given_back;
 mod healing;
+mod holes;
 mod models;
 mod modes;
 mod others;

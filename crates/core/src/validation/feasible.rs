@@ -1,11 +1,12 @@
 //! Whether anybody could do it here, and what it takes.
 
 use super::{FEASIBILITY, Found, RESOURCES};
-use crate::event::CheckResult;
+use crate::event::{CheckResult, Finding};
 use crate::matching::{Key, is_built_in};
 use crate::plan::{Does, Plan, Step};
 use crate::spec::Request;
 use crate::time::WireDuration;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who is there to do it.
@@ -89,14 +90,31 @@ pub(super) fn check(
             });
         }
     }
-    for (name, limit) in &request.resource_limits {
-        let beyond = limits.get(name.as_str()).zip(limit.as_u64()).filter(|(allowed, asked)| *allowed < asked);
-        if let Some((allowed, asked)) = beyond {
-            found.note(RESOURCES, CheckResult::RequiresReview, || {
-                format!("resource_limits.{name} is {asked}; one task may use {allowed} here; {}", estimate(plan))
-            });
-        }
+    for (name, allowed, asked) in beyond(&request.resource_limits, limits) {
+        found.note(RESOURCES, CheckResult::RequiresReview, || {
+            format!("resource_limits.{name} is {asked}; one task may use {allowed} here; {}", estimate(plan))
+        });
     }
+}
+
+/// What is asked for beyond what one task may use without a review (S1-126…128), of what a live task is changed to.
+pub(crate) fn changed_limits(wanted: &Map<String, Value>, limits: &BTreeMap<Box<str>, u64>) -> Vec<Finding> {
+    let told = beyond(wanted, limits).map(|(name, allowed, asked)| Finding {
+        check: RESOURCES.into(),
+        result: CheckResult::RequiresReview,
+        reason: format!("resource_limits.{name} is {asked}; one task may use {allowed} here").into(),
+    });
+    told.collect()
+}
+
+fn beyond<'a>(
+    wanted: &'a Map<String, Value>,
+    limits: &'a BTreeMap<Box<str>, u64>,
+) -> impl Iterator<Item = (&'a str, u64, u64)> + 'a {
+    wanted.iter().filter_map(|(name, limit)| {
+        let (allowed, asked) = limits.get(name.as_str()).copied().zip(limit.as_u64())?;
+        (allowed < asked).then_some((name.as_str(), allowed, asked))
+    })
 }
 
 /// What agents that make plans are asked for.

@@ -19,6 +19,7 @@ mod tests;
 mod walk;
 
 pub use crowd::Crowd;
+pub(crate) use feasible::changed_limits;
 pub use feasible::{Lack, Surroundings, Unknown};
 
 use crate::command::{Approve, Command};

@@ -38,6 +38,34 @@ fn rolled(alphabet: &str, n: usize) -> String {
 const ALNUM: &str = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 #[test]
+fn a_key_that_is_a_secret_is_told_by_its_number_alone() {
+    let secret = format!("ghp_{}", rolled(ALNUM, 36));
+    for payload in [json!({"n": {(secret.as_str()): 1}}), json!({"n": {(secret.as_str()): {"password": rolled(ALNUM, 24)}}})] {
+        let Err(problems) = checked(json!({"title": "x", "payload": payload})) else { panic!("it was taken") };
+        let told = format!("{problems:?}");
+        assert!(!told.contains(&secret) && told.contains("payload.n.{0}"), "{told}");
+    }
+}
+
+#[test]
+fn a_command_given_word_by_word_is_read_as_the_line_it_is() {
+    let step = |params: Value| json!({"title": "x", "plan": {"steps": [{"action": "shell.run", "params": params}]}});
+    speaks(step(json!({"argv": ["rm", "-rf", "/"]})), CheckResult::RequiresReview, "command");
+    assert_eq!(found(step(json!({"argv": ["rm", "notes.txt"]}))), found(step(json!({"command": "rm notes.txt"}))));
+}
+
+#[test]
+fn no_text_of_a_step_is_left_out() {
+    let secret = format!("ghp_{}", rolled(ALNUM, 36));
+    for field in ["id", "when", "model", "checkpoint", "title", "description"] {
+        let text = if field == "when" { format!("task.title == '{secret}'") } else { secret.clone() };
+        let request = json!({"title": "x", "plan": {"steps": [{"action": "a", (field): text}]}});
+        let Err(problems) = checked(request) else { panic!("{field} was taken") };
+        assert!(problems.iter().any(|p| p.to_string().contains("secret.github_token")), "{field}: {problems:?}");
+    }
+}
+
+#[test]
 fn a_secret_is_refused_by_rule_and_place_and_never_repeated() {
     let upper = rolled("ABCDEFGHJKLMNPQRSTUVWXYZ234567", 16);
     let (token, long) = (rolled(ALNUM, 36), rolled(ALNUM, 48));

@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 /// How deep JSON is looked into. Readers of JSON stop at the same depth.
 const DEPTH_MAX: usize = 128;
 
+/// The shortest key that may be a secret, in bytes.
+const SECRET_MIN: usize = 16;
+
 /// Parameters that some program carries out.
 const CARRIED_OUT: [&str; 9] = ["command", "argv", "cmd", "script", "run", "sql", "query", "code", "stdin"];
 
@@ -23,7 +26,10 @@ pub(super) fn request(request: &Request, found: &mut Found) {
         ("constitutional_basis", request.constitutional_basis.as_deref()),
         ("external_id", request.external_id.as_deref()),
         ("source", request.source.as_deref()),
+        ("owner_type", request.owner_type.as_deref()),
         ("owner_id", request.owner_id.as_deref()),
+        ("subject_ref_type", request.subject_ref_type.as_deref()),
+        ("task_type", request.task_type.as_deref()),
         ("subject_ref_id", request.subject_ref_id.as_deref()),
     ];
     for (name, text) in texts {
@@ -95,7 +101,14 @@ impl Looker<'_> {
     fn steps(&mut self, at: &Place<'_>, steps: &[StepSpec], depth: usize) {
         for (n, step) in steps.iter().enumerate() {
             let at = at.item(n);
-            for (name, text) in [("title", &step.title), ("description", &step.description)] {
+            for (name, text) in [
+                ("title", &step.title),
+                ("description", &step.description),
+                ("id", &step.id),
+                ("when", &step.when),
+                ("model", &step.model),
+                ("checkpoint", &step.checkpoint),
+            ] {
                 if let Some(text) = text {
                     self.text(&at.in_field(name), text, Stands::InProse, Says::Nothing);
                 }
@@ -149,7 +162,8 @@ impl Looker<'_> {
     }
 
     fn entry(&mut self, at: &Place<'_>, key: &str, n: usize, value: &Value, stands: Stands, depth: usize) {
-        let at = at.key(key, n);
+        // A key that is a secret is told by its number, here and in all that stands under it.
+        let at = at.key(if self.is_secret(key, stands) { "" } else { key }, n);
         self.text(&at, key, stands, Says::Nothing);
         if let Value::String(text) = value
             && secrets::named_like_one(key)
@@ -161,6 +175,28 @@ impl Looker<'_> {
         self.value(&at, value, stands, depth);
     }
 
+    fn is_secret(&mut self, key: &str, stands: Stands) -> bool {
+        if key.len() < SECRET_MIN {
+            return false;
+        }
+        scan::scan(key, stands, &mut self.hits);
+        self.hits.binding = false;
+        std::mem::take(&mut self.hits.list).iter().any(|hit| hit.result == CheckResult::Failed)
+    }
+
+    /// The words of a command that is given one by one, as the line they make.
+    fn line(&mut self, at: &Place<'_>, items: &[Value]) {
+        let words: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+        let Some(line) = words.filter(|words| words.len() > 1).map(|words| words.join(" ")) else { return };
+        scan::scan(&line, Stands::ToBeDone, &mut self.hits);
+        self.hits.binding = false;
+        let found = std::mem::take(&mut self.hits.list);
+        // Secrets are found in the word they stand in.
+        for hit in found.into_iter().filter(|hit| hit.result != CheckResult::Failed && !hit.vague) {
+            self.found.note(SECURITY, hit.result, || hit.told(at));
+        }
+    }
+
     fn value(&mut self, at: &Place<'_>, value: &Value, stands: Stands, depth: usize) {
         if depth > DEPTH_MAX {
             return self.found.note(SECURITY, CheckResult::RequiresReview, || format!("too_deep in {at}: not looked at"));
@@ -168,6 +204,9 @@ impl Looker<'_> {
         match value {
             Value::String(text) => self.text(at, text, stands, Says::Nothing),
             Value::Array(items) => {
+                if stands == Stands::ToBeDone {
+                    self.line(at, items);
+                }
                 for (n, item) in items.iter().enumerate() {
                     self.value(&at.item(n), item, stands, depth + 1);
                 }

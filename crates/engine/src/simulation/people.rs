@@ -91,7 +91,12 @@ impl World {
     }
 
     pub(super) fn person_asks(&mut self, task: TaskId, command: Command) {
-        let actor = self.somebody();
+        let somebody = self.somebody();
+        // One of them writes plans and words, so that somebody is left who may let them pass.
+        let actor = match command {
+            Command::Modify(_) | Command::Propose(_) => Actor::human("ann"),
+            _ => somebody,
+        };
         self.ask(What::Command { task, command, actor });
     }
 

@@ -389,7 +389,7 @@ impl<S: Store> Writer<S> {
             let context = Context {
                 now: batch.now,
                 actor,
-                own: *live.author() == *actor.id,
+                own: live.is_own(&actor.id),
                 policy: &self.policy,
                 counter: 0,
                 judges: &judges,
@@ -446,7 +446,7 @@ impl<S: Store> Writer<S> {
         let context = Context {
             now: batch.now,
             actor,
-            own: *touched.live.author() == *actor.id,
+            own: touched.live.is_own(&actor.id),
             policy: &self.policy,
             counter,
             judges: &judges,

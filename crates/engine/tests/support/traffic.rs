@@ -181,7 +181,7 @@ impl Crew {
                 self.ask(id, vote, Actor::agent(*voter)).await?;
             } else if let Some(step) = task.waiting().iter().find(|w| w.reason == "APPROVAL").and_then(|w| w.step.clone()) {
                 let judgement = Judgement::of(GateKind::ManualReview, true);
-                self.ask(id, Command::Confirm { step: step.into(), judgement }, Actor::human("ann")).await?;
+                self.ask(id, Command::Confirm { step: step.into(), judgement }, Actor::human("bea")).await?;
             } else if task.status() == Status::Escalated {
                 let decision = Decision {
                     word: DecisionWord::Liquidate,

@@ -10,6 +10,7 @@ use crate::host::ConfigSource;
 use crate::local::figures::Tally;
 use crate::local::{LocalApi, Look, keys};
 use crate::webhooks::{HookOptions, Webhooks};
+use ephor_core::agent::AgentStatus;
 use ephor_engine::Engine;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -182,7 +183,11 @@ impl Server {
     pub(crate) fn holder_of(&self, token: &str) -> Option<Principal> {
         match same(token, &self.operator_token) {
             true => Some(Principal::operator(Shown::Token)),
-            false => self.keys.holder(token, self.engine.now()),
+            // The key of an agent that was revoked opens nothing any more.
+            false => self.keys.holder(token, self.engine.now()).filter(|who| {
+                let agent = who.agent.and_then(|agent| self.engine.agent_of(agent));
+                agent.is_none_or(|agent| agent.status != AgentStatus::Revoked)
+            }),
         }
     }
 

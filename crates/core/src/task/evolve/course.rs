@@ -6,7 +6,7 @@ use crate::event::{Allocation, CheckResult, DecidedBy, DecisionWord, EscalationR
 use crate::plan::{Does, Plan};
 use crate::planted::{self, Fault};
 use crate::review::Question;
-use crate::spec::ExecutionMode;
+use crate::spec::{ExecutionMode, Risk};
 use crate::status::StepStatus;
 use crate::task::Task;
 use crate::time::Time;
@@ -46,10 +46,15 @@ impl Task {
         }
         self.stalled = false;
         for said in &planned.rulings {
+            // What a rule sees in a later plan counts as what it sees in the first.
+            if planned.risk > Risk::Low {
+                self.risk_seen(said);
+            }
             if !self.facts.rulings.contains(said) {
                 self.facts.rulings.push(said.clone());
             }
         }
+        self.facts.review_owed |= planned.review_owed && !planted::is(Fault::ReviewSkipped);
         if self.escalated == Some(EscalationReason::Constitution) {
             self.unjudge();
         }

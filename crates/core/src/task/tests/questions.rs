@@ -233,3 +233,19 @@ fn a_ladder_that_makes_no_sense_is_told() {
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains("ladder[1].after") && told[1].contains("ladder[1].tell"), "{told:?}");
 }
+
+#[test]
+fn what_is_left_when_the_question_is_answered_is_not_waited_for_as_if_it_were_one() {
+    let mut world = given_steps(json!([
+        {"action": "a", "gates": [{"kind": "MANUAL_REVIEW"}]},
+        {"action": "wait.signal", "params": {"name": "paid"}},
+    ]));
+    ladder(&mut world, &[("1m", "lead"), ("2m", "head")]);
+    let item = world.claim(1, "a");
+    world.succeed(&item);
+    world.pass("1m");
+    let confirm = Command::Confirm { step: "1".into(), judgement: Judgement::of(GateKind::ManualReview, true) };
+    world.by(&Actor::human("bea"), confirm).unwrap();
+    assert_eq!(only(&world).reason, AskedFor::Signal);
+    assert!(world.task.wake_at().is_none_or(|at| at > START.plus(ms("2m"))), "{:?}", world.task.wake_at());
+}

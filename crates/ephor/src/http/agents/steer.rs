@@ -4,7 +4,7 @@ use super::bounds::bounded;
 use super::path::{AgentPath, may_speak_as, sees};
 use super::view::AgentView;
 use crate::api::{ApiError, Kind};
-use crate::http::auth::{Caller, Principal};
+use crate::http::auth::{Caller, Permission, Principal};
 use crate::http::body::Body;
 use crate::http::errors::Errors;
 use crate::http::server::Server;
@@ -24,6 +24,9 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// The capability of those who vote.
+const JUDGE: &str = "judge";
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
     OpenApiRouter::new()
@@ -98,6 +101,12 @@ fn admitted(
         if let Some(known) = &agent.registration {
             said = bounded(who, known, said)?;
         }
+    }
+    let judges = |said: &Registration| said.capabilities.iter().any(|word| **word == *JUDGE);
+    let before = known.and_then(|id| server.engine().agent_of(id)).and_then(|agent| agent.registration.clone());
+    if judges(&said) && !before.is_some_and(|before| judges(&before)) && !who.may(Permission::Decide) {
+        let why = format!("the capability {JUDGE} is a seat in the council, and who decides gives it");
+        return Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", why).then("ephor agent register … with the operator's token"));
     }
     Ok((known, said))
 }

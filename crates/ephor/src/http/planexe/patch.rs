@@ -82,7 +82,10 @@ async fn patch(
     }
     if let Some(wish) = patch.status {
         let is = look(&server, task, |_, task| task.status()).await?;
-        let lead = leads_to(wish, is, &server, &who, task, reason)?;
+        let lead = leads_to(wish, is, &server, &who, task, reason.clone())?;
+        // What was to finish is stopped after all.
+        let stops = patch.stop_running && is == Status::Paused;
+        let lead = lead.or_else(|| stops.then_some(Ask::Pause { reason, stop_running: true }));
         asks.extend(lead.map(|ask| match ask {
             Ask::Pause { reason, .. } => Ask::Pause { reason, stop_running: patch.stop_running },
             other => other,

@@ -1,7 +1,7 @@
 //! The life of an agent over HTTP.
 
 use super::desk::Desk;
-use super::house::House;
+use super::house::{House, TOKEN};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -157,8 +157,45 @@ async fn drained_and_revoked_agents_get_no_work() {
     assert_eq!(house.ask("GET", &format!("{at}/work"), None, None).await.status, 204);
     assert_eq!(house.ask("POST", &format!("{at}/resume"), None, None).await.json["status"], "ACTIVE");
     assert_eq!(house.ask("GET", &format!("{at}/work"), None, None).await.status, 200);
-    assert_eq!(house.ask("DELETE", at, None, None).await.json["status"], "REVOKED");
+    assert_eq!(house.ask("DELETE", at, None, None).await.status, 401, "for good is for who may decide");
+    assert_eq!(house.ask("DELETE", at, Some(TOKEN), None).await.json["status"], "REVOKED");
     assert_eq!(house.ask("GET", &format!("{at}/work"), None, None).await.status, 403);
+}
+
+#[tokio::test]
+async fn what_a_revoked_agent_holds_is_not_its_own_any_more() {
+    let house = House::new(true);
+    let agent = house.agent("one", None).await;
+    let task = house.task("default").await;
+    let key = house.key(json!({"name": "its-own", "roles": ["agent"], "agent": agent})).await;
+    let work = house.ask("GET", "/api/v1/agents/one/work", Some(&key), None).await.json;
+    let wid = format!("/api/v1/work/{}", work["id"].as_str().unwrap());
+    assert_eq!(house.ask("POST", "/api/v1/agents/one/revoke", Some(TOKEN), None).await.json["status"], "REVOKED");
+
+    assert_eq!(house.ask("GET", &format!("/api/v1/tasks/{task}"), Some(&key), None).await.status, 401, "its key opens nothing");
+    let beat = house.ask("POST", &format!("{wid}/heartbeat"), None, Some(json!({"agent_id": "one", "attempt": 1}))).await;
+    assert_eq!(beat.json["then"], "STALE");
+    let beat = house.ask("POST", &format!("{wid}/heartbeat"), None, Some(json!({"agent_id": "one"}))).await;
+    assert_eq!((beat.status.as_u16(), &beat.json["then"]), (200, &json!("STALE")), "{}", beat.json);
+    let wish = json!({"agent_id": "one", "attempt": 1, "action": "send", "args_digest": "0".repeat(64)});
+    assert_eq!(house.ask("POST", &format!("{wid}/effects"), None, Some(wish)).await.json["code"], "STALE_ATTEMPT");
+    let done = json!({"agent_id": "one", "attempt": 1, "outcome": {"SUCCEEDED": {"output": 42}}});
+    assert_eq!(house.ask("POST", &format!("{wid}/report"), None, Some(done)).await.json["code"], "STALE_ATTEMPT");
+
+    house.agent("two", None).await;
+    let others = house.ask("GET", "/api/v1/agents/two/work?wait=20s", None, None).await.json;
+    assert_eq!((&others["id"], &others["attempt"]), (&work["id"], &json!(2)), "somebody else goes on with it");
+}
+
+#[tokio::test]
+async fn a_seat_in_the_council_is_given_by_who_decides() {
+    let house = House::new(true);
+    let said = || Some(json!({"name": "j", "external_id": "j", "capabilities": ["judge"]}));
+    assert_eq!(house.ask("POST", "/api/v1/agents", None, said()).await.status, 403);
+    let shaped = json!({"agent_id": "j", "name": "j", "capabilities": ["judge"]});
+    assert_eq!(house.ask("POST", "/api/agents", None, Some(shaped)).await.status, 403);
+    assert_eq!(house.ask("POST", "/api/v1/agents", Some(TOKEN), said()).await.status, 201);
+    assert_eq!(house.ask("POST", "/api/v1/agents", None, said()).await.status, 200, "what it has it may say again");
 }
 
 #[tokio::test]

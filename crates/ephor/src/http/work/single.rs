@@ -52,7 +52,14 @@ async fn heartbeat(
     path: WorkPath,
     Body(Beat { agent_id, attempt, progress, message }): Body<Beat>,
 ) -> Result<Json<HeartbeatAnswer>, ApiError> {
-    let (agent, attempt) = path.speaker(&server, agent_id.as_deref(), attempt)?;
+    let (agent, attempt) = match path.speaker(&server, agent_id.as_deref(), attempt) {
+        Ok(speaks) => speaks,
+        // Who says which agent it is and holds nothing here any more is told to stop, not that it asked wrongly.
+        Err(error) if &*error.code == "STALE_ATTEMPT" => {
+            return Ok(Json(HeartbeatAnswer { then: Then::Stale, guidance: Vec::new() }));
+        }
+        Err(error) => return Err(error),
+    };
     let beat = Heartbeat { task_id: path.task, work: path.work, attempt, progress, message };
     let answer = server.engine().heartbeat(agent, &[beat]).pop();
     Ok(Json(answer.unwrap_or(HeartbeatAnswer { then: Then::Stale, guidance: Vec::new() })))
