@@ -2,6 +2,7 @@
 //! events and from what the engine has in hand, never decided by.
 
 use crate::breaker::BreakerView;
+use crate::models::ModelWork;
 use crate::status::Status;
 use crate::time::{WireDuration, WireTime};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ pub struct Figures {
     pub queue: QueueFigures,
     /// Agents that are known.
     pub agents: AgentFigures,
-    /// Models that agents have or that are left alone.
+    /// Models that agents have, that are left alone, or that attempts were made with.
     pub models: Vec<ModelFigures>,
     /// Agents, tools and models that are left alone because they failed.
     pub breakers: Vec<BreakerView>,
@@ -173,15 +174,18 @@ pub struct AgentFigures {
 }
 
 /// A model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelFigures {
-    /// Its name.
+    /// Its name; models beyond the first fifty that attempts were made with are one, `other`.
     pub name: String,
     /// How many agents have it.
     pub agents: u64,
     /// Whether it is left alone somewhere because it failed.
     pub left_alone: bool,
+    /// How attempts at steps that asked for it went.
+    #[serde(default)]
+    pub work: ModelWork,
 }
 
 /// Gates.

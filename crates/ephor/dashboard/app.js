@@ -19,6 +19,7 @@ export const PAGES = [
   { path: '/agents/{id}', module: './pages/agents.js', of: '/agents' },
   { path: '/council', module: './pages/council.js', nav: 'Council', picture: 'council', wide: true },
   { path: '/constitution', module: './pages/constitution.js', nav: 'Constitution', picture: 'book', wide: true },
+  { path: '/models', module: './pages/models.js', nav: 'Models', picture: 'model', wide: true },
   { path: '/figures', module: './pages/figures.js', nav: 'Metrics', picture: 'flag', wide: true },
   { path: '/flow', module: './pages/flow.js', nav: 'Holds and limits', picture: 'flow', wide: true, below: true },
   { path: '/admin', module: './pages/admin.js', nav: 'Admin', picture: 'admin', wide: true, below: true },

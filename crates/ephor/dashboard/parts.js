@@ -109,3 +109,26 @@ export function eventWords(event) {
   ].filter(Boolean);
   return { family, picture, step, words: `${parts.join(' · ')}${said ? `: ${said}` : ''}` };
 }
+
+/** The windows one may choose from. */
+const WINDOWS = [['1h', 'Last hour'], ['1d', 'Last day'], ['7d', 'Last 7 days'], ['30d', 'Last 30 days']];
+
+/** Over how long figures are told, as the address says it. */
+export function chosenWindow(cx) {
+  const said = cx.query.get('window');
+  return WINDOWS.some(([word]) => word === said) ? said : '1d';
+}
+
+/** Chooses over how long. */
+export function windowSelect(cx) {
+  return h(
+    'select.s',
+    { name: 'window', 'aria-label': 'Over how long', on: { change: (event) => cx.narrow({ window: event.target.value }, true) } },
+    WINDOWS.map(([word, label]) => h('option', { value: word, selected: word === chosenWindow(cx) }, label)),
+  );
+}
+
+/** A table that scrolls within its card. */
+export function table(heads, rows) {
+  return h('div.scroll', null, h('table', null, h('thead', null, h('tr', null, heads.map((word) => h('th', { scope: 'col' }, word)))), h('tbody', null, rows)));
+}

@@ -166,6 +166,26 @@ export function millis(text) {
   return all;
 }
 
+/** A part of a whole, from 0 to 1. */
+export function percent(part) {
+  return typeof part === 'number' ? `${Math.round(part * 1000) / 10} %` : '—';
+}
+
+/** A span of the engine for people. */
+export function took(length) {
+  return length ? span(millis(length)) : '—';
+}
+
+/** Micro-dollars as dollars, with the digits it takes. */
+export function dollars(micro) {
+  return `$${(micro / 1_000_000).toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: 6 })}`;
+}
+
+/** A number with its thousands apart. */
+export function many(n) {
+  return Number(n).toLocaleString('en').replaceAll(',', '\u202f');
+}
+
 /** How long ago, or how long to go. The exact time is told on hover and to readers. */
 export function ago(at, now = Date.now()) {
   if (!at) return '—';

@@ -183,8 +183,20 @@ fn a_task_is_created_watched_paused_approved_and_cancelled_and_the_page_outlives
     for (width, theme) in [(2560, "light"), (1280, "dark"), (768, "light"), (320, "dark")] {
         browser.resize(width, 900);
         browser.run("document.documentElement.dataset.theme = arguments[0]", json!([theme]));
-        for path in ["/", "/tasks", &at, "/inbox", "/agents", "/council", "/constitution", "/figures", "/flow", "/admin", "/new"]
-        {
+        for path in [
+            "/",
+            "/tasks",
+            &at,
+            "/inbox",
+            "/agents",
+            "/council",
+            "/constitution",
+            "/models",
+            "/figures",
+            "/flow",
+            "/admin",
+            "/new",
+        ] {
             let open = "history.pushState(null, '', arguments[0]); dispatchEvent(new PopStateEvent('popstate'))";
             browser.run(open, json!([path]));
             let shown = format!("document.querySelector('main').dataset.page === '{path}'");
@@ -196,7 +208,7 @@ fn a_task_is_created_watched_paused_approved_and_cancelled_and_the_page_outlives
     // What has no place in the bar at the bottom is behind its last entry, which closes once it was used.
     let (menu, gone) = ("document.querySelector('.nav .more')", "!document.querySelector('.nav .more').open");
     browser.click(".nav .more summary");
-    browser.until("the rest of the pages", &format!("{menu}.open && {menu}.querySelectorAll('a').length === 5"));
+    browser.until("the rest of the pages", &format!("{menu}.open && {menu}.querySelectorAll('a').length === 6"));
     browser.click(".nav .more a[href='/figures']");
     browser.until(
         "one of them",

@@ -24,6 +24,7 @@ mod constitution;
 mod error;
 mod figures;
 mod flow;
+mod models;
 mod sse;
 mod stream;
 mod tasks;

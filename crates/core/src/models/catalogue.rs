@@ -49,6 +49,9 @@ pub struct Model {
     /// How many tokens it takes in at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<u64>,
+    /// Who offers it, in a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Box<str>>,
     /// What kind of model it is, in a word: `strong`, `fast`, `local`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<Box<str>>,
@@ -192,27 +195,12 @@ pub struct Wanted<'a> {
 impl When {
     /// What holds of the work, in words; nothing where something does not hold.
     fn holds(&self, wanted: &Wanted<'_>) -> Option<String> {
-        let mut found = Vec::new();
-        if let Some(word) = &self.requirement {
-            if !wanted.requirements.iter().any(|text| says(text, word)) {
-                return None;
-            }
-            found.push(format!("a requirement says {word:?}"));
-        }
-        if let Some(word) = &self.word {
-            let texts = wanted.words.into_iter().chain(wanted.requirements.iter().map(String::as_str));
-            if !texts.into_iter().any(|text| says(text, word)) {
-                return None;
-            }
-            found.push(format!("its words say {word:?}"));
-        }
-        if let Some(name) = &self.task_type {
-            if !name.eq_ignore_ascii_case(wanted.task_type) {
-                return None;
-            }
-            found.push(format!("its type is {name}"));
-        }
-        Some(found.join(" and "))
+        let Self { requirement, word, task_type } = self;
+        let texts = || wanted.words.into_iter().chain(wanted.requirements.iter().map(String::as_str));
+        let all = requirement.as_ref().is_none_or(|word| wanted.requirements.iter().any(|text| says(text, word)))
+            && word.as_ref().is_none_or(|word| texts().any(|text| says(text, word)))
+            && task_type.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(wanted.task_type));
+        all.then(|| self.told())
     }
 }
 
@@ -290,8 +278,10 @@ impl Catalogue {
             if let Some(other) = model.resources.keys().find(|name| !CAPACITIES.contains(&&***name)) {
                 wrong(at(&format!(".resources.{other}")), format!("allowed are {}", CAPACITIES.join(", ")));
             }
-            if model.tier.as_ref().is_some_and(|tier| !is_word(tier)) {
-                wrong(at(".tier"), "a word of letters, digits, `_`, `-`, `.`, `:`".into());
+            for (field, said) in [(".provider", &model.provider), (".tier", &model.tier)] {
+                if said.as_ref().is_some_and(|said| !is_word(said)) {
+                    wrong(at(field), "a word of letters, digits, `_`, `-`, `.`, `:`".into());
+                }
             }
         }
         for (n, rule) in self.rules.iter().enumerate() {
@@ -359,8 +349,15 @@ impl Catalogue {
     }
 }
 
+impl Choice {
+    /// Those that may take the place of a model, in order.
+    pub(super) fn after(&self, model: &str) -> &[Box<str>] {
+        super::behind(&self.fallbacks, model)
+    }
+}
+
 impl Rule {
-    fn choice(&self) -> Choice {
+    pub(super) fn choice(&self) -> Choice {
         Choice {
             primary: self.primary.clone(),
             fallbacks: self.fallbacks.clone(),

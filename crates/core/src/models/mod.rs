@@ -1,5 +1,5 @@
 //! Which model a step is done with, and how large a machine: what is chosen, and why (S1-33…44). Wire types; the rules that choose are
-//! in `catalogue` (what a house has and prefers) and `choose` (what that means for a task).
+//! in `catalogue` (what a house has and prefers) and `choose` (what that means for a task); `known` and `view` tell of models to who looks.
 //!
 //! A choice is made once, where a request or a plan is decided, and stands in the event that brings it: replay asks no configuration.
 
@@ -7,9 +7,14 @@
 pub mod catalogue;
 #[cfg(feature = "rules")]
 pub(crate) mod choose;
+#[cfg(feature = "rules")]
+mod known;
 #[cfg(test)]
 #[cfg(feature = "rules")]
 mod tests;
+mod view;
+
+pub use view::{ModelRole, ModelView, ModelWork, Models, NamedBy};
 
 use crate::time::WireDuration;
 use serde::{Deserialize, Serialize};
@@ -55,9 +60,14 @@ impl ModelSelection {
 
     /// Those that may take the place of a model, in order: the fallbacks behind it, or all of them where it is none.
     pub fn after(&self, model: &str) -> &[Box<str>] {
-        let behind = self.fallback_models.iter().position(|name| **name == *model).map_or(0, |at| at + 1);
-        &self.fallback_models[behind..]
+        behind(&self.fallback_models, model)
     }
+}
+
+/// Those of a list that stand behind a model; all of them where it is not in it.
+fn behind<'a>(fallbacks: &'a [Box<str>], model: &str) -> &'a [Box<str>] {
+    let first = fallbacks.iter().position(|name| **name == *model).map_or(0, |at| at + 1);
+    &fallbacks[first..]
 }
 
 /// How much there is to it.

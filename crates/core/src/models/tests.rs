@@ -1,6 +1,6 @@
 use super::catalogue::{Catalogue, Wanted};
 use super::choose::{Asked, choose};
-use super::{Complexity, ModelSelection};
+use super::{Complexity, ModelRole, ModelSelection};
 use crate::plan::Plan;
 use crate::time::WireDuration;
 use serde_json::{Value, json};
@@ -173,4 +173,49 @@ fn how_much_there_is_to_a_task_is_found_by_the_fact_that_says_most() {
     let long = json!([{"action": "model.generate", "estimate": "5h"}]);
     let told = format!("COMPLEX: its steps are expected to take {}", WireDuration { ms: 5 * 3_600_000 });
     assert_eq!(found(json!({}), long), (Complexity::Complex, told));
+}
+
+#[test]
+fn a_house_tells_of_every_model_it_knows_and_by_which_rules_it_comes() {
+    let house = house(json!({
+        "catalogue": {"a": {"cost_in": 3, "cost_out": 15, "provider": "acme", "tier": "strong", "context": 200000}},
+        "rules": [
+            {"when": {"requirement": "code", "task_type": "Testing"}, "primary": "a", "fallbacks": ["b", "c"], "reason": "so"},
+            {"when": {"word": "write"}, "primary": "b", "specialised": {"Review": "c", "Testing": "c"}, "fallbacks": ["a"]},
+        ],
+        "default": {"primary": "c"},
+    }));
+    let known = house.known();
+    assert_eq!(known.keys().map(|name| &**name).collect::<Vec<_>>(), ["a", "b", "c"]);
+    let a = &known["a"];
+    assert_eq!(
+        (a.catalogued, a.provider.as_deref(), a.tier.as_deref(), a.context),
+        (true, Some("acme"), Some("strong"), Some(200_000))
+    );
+    assert_eq!(a.named_by[0].when, "a requirement says \"code\" and its type is Testing");
+    let told = |name: &str| -> Vec<_> {
+        let by = known[name].named_by.iter();
+        by.map(|by| (&*by.rule, by.role, by.task_types.join(" "), by.fallbacks.join(" "))).collect()
+    };
+    let none = String::new;
+    assert_eq!(
+        told("a"),
+        [("rule 1", ModelRole::Primary, none(), "b c".into()), ("rule 2", ModelRole::Fallback, none(), none())]
+    );
+    assert_eq!(
+        told("b"),
+        [("rule 1", ModelRole::Fallback, none(), "c".into()), ("rule 2", ModelRole::Primary, none(), "a".into())]
+    );
+    assert_eq!(
+        told("c"),
+        [
+            ("rule 1", ModelRole::Fallback, none(), none()),
+            ("rule 2", ModelRole::Specialised, "Review Testing".into(), "a".into()),
+            ("default", ModelRole::Primary, none(), none()),
+        ]
+    );
+    let shipped = Catalogue::shipped().known();
+    assert!(shipped.values().all(|model| model.named_by.iter().all(|by| by.advice && by.rule.starts_with("shipped rule"))));
+    let wrong: Catalogue = serde_json::from_value(json!({"catalogue": {"a": {"provider": "two words"}}})).unwrap();
+    assert_eq!(wrong.problems()[0].field, "catalogue.a.provider");
 }

@@ -53,7 +53,7 @@ impl Histogram {
         self.sum_ms = self.sum_ms.saturating_add(ms);
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.counts.iter_mut().zip(other.counts).for_each(|(own, more)| *own = own.saturating_add(more));
         self.sum_ms = self.sum_ms.saturating_add(other.sum_ms);
     }
@@ -131,7 +131,7 @@ pub struct Counts {
     pub answering: Histogram,
 }
 
-fn add_all(own: &mut Tallies, more: &Tallies) {
+pub(super) fn add_all(own: &mut Tallies, more: &Tallies) {
     more.iter().for_each(|(word, n)| *own.entry(word).or_default() += n);
 }
 
@@ -200,7 +200,7 @@ impl Counts {
 /// The name of a namespace or a type; none for what is counted as `other`.
 pub(crate) type Name = Option<Arc<str>>;
 
-/// Where a task belongs, and its type.
+/// Where a task belongs, and its type; where attempts are counted by model, their model in its place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cell {
     /// The namespace.
@@ -261,22 +261,22 @@ fn named(known: &mut BTreeSet<Arc<str>>, name: &str) -> Name {
 
 /// Counts for each of the last so many spans of time.
 #[derive(Debug)]
-pub(crate) struct Ring {
+pub(crate) struct Ring<C = Counts> {
     width_ms: i64,
     keep: i64,
-    spans: VecDeque<(i64, Cells)>,
+    spans: VecDeque<(i64, HashMap<Cell, C>)>,
 }
 
-impl Ring {
+impl<C: Default> Ring<C> {
     pub(crate) fn new(width_ms: i64, keep: i64) -> Self {
         Self { width_ms, keep, spans: VecDeque::new() }
     }
 
     /// The counts of a cell at an instant. What comes late counts in the newest span.
-    pub(crate) fn at(&mut self, at: i64, cell: &Cell) -> &mut Counts {
+    pub(crate) fn at(&mut self, at: i64, cell: &Cell) -> &mut C {
         let span = at.div_euclid(self.width_ms);
         if self.spans.back().is_none_or(|(newest, _)| *newest < span) {
-            self.spans.push_back((span, Cells::new()));
+            self.spans.push_back((span, HashMap::new()));
             while self.spans.front().is_some_and(|(oldest, _)| *oldest + self.keep <= span) {
                 self.spans.pop_front();
             }
@@ -286,7 +286,7 @@ impl Ring {
     }
 
     /// The spans of which any part lies within the last so many milliseconds before an instant.
-    pub(crate) fn last(&self, window_ms: i64, now: i64) -> impl Iterator<Item = &Cells> {
+    pub(crate) fn last(&self, window_ms: i64, now: i64) -> impl Iterator<Item = &HashMap<Cell, C>> {
         let from = now.saturating_sub(window_ms).div_euclid(self.width_ms);
         self.spans.iter().filter(move |(span, _)| *span >= from).map(|(_, cells)| cells)
     }
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn what_is_old_is_forgotten_and_a_window_ends_where_it_says() {
-        let mut ring = Ring::new(10, 3);
+        let mut ring: Ring = Ring::new(10, 3);
         let cell = Cell { namespace: None, task_type: None };
         for at in [5, 15, 25, 35] {
             ring.at(at, &cell).submitted += 1;

@@ -5,18 +5,22 @@
 //! What the engine has in hand (leases, agents, what waits for the writer) is not here: whoever shows figures asks it.
 
 mod counts;
+mod models;
 
 pub use counts::{BOUNDS_MS, CELLS_MAX, Cell, Cells, Counts, Histogram, NAMES_MAX, Tallies};
 
 use crate::store::{Fact, Filter, Reader, StoreError};
 use counts::{Known, Name, Ring};
+use ephor_core::budget::Amount;
 use ephor_core::figures::{
     ApprovalFigures, AttemptFigures, CouncilFigures, GateFigures, Judged, QueueFigures, TaskFigures, TypeFigures,
 };
 use ephor_core::id::StreamKind;
+use ephor_core::models::ModelWork;
 use ephor_core::spec::ErrorClass;
 use ephor_core::status::Status;
 use ephor_core::time::{Time, WireDuration};
+use models::{Ended, ModelRings};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -60,6 +64,8 @@ struct Said {
     review: Option<Box<str>>,
     verdict: Option<Box<str>>,
     answer: Option<Box<str>>,
+    model: Option<Box<str>>,
+    used: Option<Amount>,
 }
 
 impl Said {
@@ -83,6 +89,13 @@ struct Live {
     started_at: Option<i64>,
 }
 
+/// An attempt under way: since when, and where it is counted by its model, if its step asks for one.
+#[derive(Clone, Debug)]
+struct Begun {
+    at: i64,
+    model: Option<Cell>,
+}
+
 /// Something with a beginning.
 type Since = (i64, Name);
 
@@ -101,7 +114,8 @@ pub struct Fold {
     live: HashMap<u128, Live>,
     queued: BTreeSet<(i64, u128)>,
     running: BTreeSet<(i64, u128)>,
-    attempts: BTreeMap<(u128, Box<str>, u32), i64>,
+    attempts: BTreeMap<(u128, Box<str>, u32), Begun>,
+    models: ModelRings,
     reviews: BTreeMap<(u128, Box<str>), Since>,
     asked: BTreeMap<(u128, Box<str>), Since>,
 }
@@ -125,7 +139,8 @@ impl Fold {
             known: Known::default(),
             totals: Cells::new(),
             hours: Ring::new(HOUR_MS, 25),
-            days: Ring::new(DAY_MS, kept.div_euclid(DAY_MS).clamp(0, 366) + 2),
+            days: Ring::new(DAY_MS, kept_days(kept)),
+            models: ModelRings::new(kept_days(kept)),
             live: HashMap::new(),
             queued: BTreeSet::new(),
             running: BTreeSet::new(),
@@ -195,19 +210,23 @@ impl Fold {
                 if let Some(work) = step_work(said.work)
                     && self.attempts.len() < FOLLOWED_MAX
                 {
-                    self.attempts.insert((bits, work, said.attempt), fact.at);
+                    let model = said.model.map(|name| self.models.cell(&fact.namespace, &name));
+                    self.attempts.insert((bits, work, said.attempt), Begun { at: fact.at, model });
                 }
             }
             "ATTEMPT_SUCCEEDED" => {
                 if let Some(work) = step_work(said.work) {
-                    took = self.attempts.remove(&(bits, work, said.attempt)).map(|from| (Took::Attempt, since(fact.at, from)));
+                    let begun = self.attempts.remove(&(bits, work, said.attempt));
+                    took = begun.as_ref().map(|begun| (Took::Attempt, since(fact.at, begun.at)));
+                    self.with_model(fact.at, begun, None, said.used);
                     happened = Box::new(|counts| counts.attempts_succeeded += 1);
                 }
             }
             "ATTEMPT_FAILED" => {
                 if let Some(work) = step_work(said.work) {
-                    self.attempts.remove(&(bits, work, said.attempt));
+                    let begun = self.attempts.remove(&(bits, work, said.attempt));
                     let class = said.class.unwrap_or_default().word();
+                    self.with_model(fact.at, begun, Some(class), said.used);
                     happened = Box::new(move |counts| *counts.attempts_failed.entry(class).or_default() += 1);
                 }
             }
@@ -264,6 +283,13 @@ impl Fold {
         count(self.days.at(fact.at, &cell));
         if fact.position > self.start {
             count(self.totals.entry(cell).or_default());
+        }
+    }
+
+    /// An attempt has ended: it counts for the model its step asked for.
+    fn with_model(&mut self, at: i64, begun: Option<Begun>, failed: Option<&'static str>, used: Option<Amount>) {
+        if let Some(Begun { at: from, model: Some(cell) }) = begun {
+            self.models.note(at, &cell, Ended { took_ms: since(at, from), failed, used });
         }
     }
 
@@ -338,6 +364,11 @@ impl Fold {
             found.by_type.entry(cell.task_type().to_owned()).or_default().add(counts);
         }
         found
+    }
+
+    /// How attempts with each model went within the last so many milliseconds, in one namespace where one is named.
+    pub fn models(&self, namespace: Option<&str>, window_ms: u64, now: Time) -> BTreeMap<String, ModelWork> {
+        self.models.within(namespace, window_ms, now)
     }
 
     /// Since when the task has been queued that has been queued longest.
@@ -499,6 +530,11 @@ fn told(tallies: &Tallies) -> BTreeMap<String, u64> {
 /// How long ago.
 fn age(at: Time, now: Time) -> WireDuration {
     WireDuration { ms: now.since(at) }
+}
+
+/// For how many days counts are kept, the one that has begun included.
+fn kept_days(kept_ms: i64) -> i64 {
+    kept_ms.div_euclid(DAY_MS).clamp(0, 366) + 2
 }
 
 fn since(at: i64, from: i64) -> u64 {

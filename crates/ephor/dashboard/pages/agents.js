@@ -3,6 +3,7 @@
 import { Source, ask as call, get, once, query } from '../api.js';
 import { ask, told } from '../dialog.js';
 import { button, card, empty, h, icon, link } from '../dom.js';
+import { leftAlone } from '../trust.js';
 import { ago, sentence, short, span } from '../words.js';
 
 const PAGE = 100;
@@ -54,15 +55,11 @@ function all(cx) {
         h('div.row.wrap', null, h('h1.grow', null, 'Agents'), capability && h('button.chip', { type: 'button', 'aria-pressed': 'true', on: { click: () => cx.narrow({ capability: null }, true) } }, `able to ${capability} ✕`)),
         agents.error && told(agents.error),
         card('Known agents', found && h('span.tag', null, `${found.length}${next ? '+' : ''}`), found?.length === 0 ? empty('No agent is known. It registers itself with the first of the three calls below.') : table(found ?? []), next && h('div.body', null, h('button.btn.s', { type: 'button', on: { click: more } }, 'More agents'))),
-        (breakers.value ?? []).length > 0 && card('Left alone for now', h('span.tag.block', null, breakers.value.length), h('ul.agents', null, breakers.value.map((one) => h('li', { key: `${one.of}${one.name}` }, icon('warn', 'block'), h('div', null, h('b', null, short(one.name)), h('span.muted.sm', null, ` ${sentence(one.of)} · ${sentence(one.state).toLowerCase()}`, ' · until ', ago(one.until), ` · ${one.failures} failures`)), trust(one, cx, breakers))))),
+        (breakers.value ?? []).length > 0 && card('Left alone for now', h('span.tag.block', null, breakers.value.length), h('ul.agents', null, breakers.value.map((one) => leftAlone(one, cx, () => breakers.load())))),
         calls(),
       ];
     },
   };
-}
-
-function trust(one, cx, breakers) {
-  return button('.s', { why: cx.why('steer'), on: { click: async () => { const done = await ask({ title: `Trust ${one.name} again`, words: 'It gets work as before, whatever it did.', yes: 'Trust it', act: () => call('POST', '/api/v1/breakers/reset', { of: one.of, name: one.name, ...(one.namespace ? { namespace: one.namespace } : {}) }) }); if (done) breakers.load(); } } }, 'Trust again…');
 }
 
 function table(found) {

@@ -3,22 +3,14 @@
 import { Source, get, query } from '../api.js';
 import { told } from '../dialog.js';
 import { card, empty, h, icon, link } from '../dom.js';
-import { ago, counted, millis, sentence, short, span } from '../words.js';
+import { chosenWindow, table, windowSelect } from '../parts.js';
+import { ago, counted, percent, sentence, short, took } from '../words.js';
 
-/** The windows one may choose from. */
-const WINDOWS = [['1h', 'Last hour'], ['1d', 'Last day'], ['7d', 'Last 7 days'], ['30d', 'Last 30 days']];
 /** How many types are shown. */
 const TYPES = 12;
 
-const percent = (part) => (typeof part === 'number' ? `${Math.round(part * 1000) / 10} %` : '—');
-const took = (length) => (length ? span(millis(length)) : '—');
-
 export function open(cx) {
-  const chosen = () => {
-    const said = cx.query.get('window');
-    return WINDOWS.some(([word]) => word === said) ? said : '1d';
-  };
-  const figures = new Source(() => get(query('/api/v1/admin/metrics', { window: chosen() })), cx.draw).load();
+  const figures = new Source(() => get(query('/api/v1/admin/metrics', { window: chosenWindow(cx) })), cx.draw).load();
   return {
     title: 'Metrics',
     reset: () => figures.load(),
@@ -27,13 +19,8 @@ export function open(cx) {
     end: () => figures.end(),
     render() {
       const now = figures.value;
-      const select = h(
-        'select.s',
-        { name: 'window', 'aria-label': 'Over how long', on: { change: (event) => cx.narrow({ window: event.target.value }, true) } },
-        WINDOWS.map(([word, label]) => h('option', { value: word, selected: word === chosen() }, label)),
-      );
       return [
-        h('div.row.wrap', null, h('h1.grow', null, 'Metrics'), select),
+        h('div.row.wrap', null, h('h1.grow', null, 'Metrics'), windowSelect(cx)),
         figures.error && told(figures.error),
         !now && !figures.error && h('p.muted', null, 'Looking…'),
         now && now.behind > 0 && h('p.sm.muted', null, `${now.behind === 1 ? '1 event is' : `${now.behind} events are`} not counted yet: the past is still being read.`),
@@ -62,10 +49,6 @@ function keys(now) {
     figure('idle', 'queue', 'Queued', queue.depth, queue.oldest ? `the oldest for ${took(queue.oldest)}` : 'nothing waits', '/tasks?status=scheduled'),
     figure('block', 'person', 'Ask a person', asked.tasks_asking, `${counted(council.open, 'review')}, ${counted(approvals.owed, 'approval')}`, '/inbox'),
   ];
-}
-
-function table(heads, rows) {
-  return h('div.scroll', null, h('table', null, h('thead', null, h('tr', null, heads.map((word) => h('th', { scope: 'col' }, word)))), h('tbody', null, rows)));
 }
 
 function types(now) {

@@ -18,6 +18,7 @@ mod limits;
 mod lines;
 mod live;
 mod maintenance;
+mod model;
 mod papers;
 mod plan;
 mod profile;
@@ -151,6 +152,9 @@ enum Command {
     /// Which agents, tools and models are left alone because they failed
     #[command(subcommand)]
     Breaker(breaker::BreakerCommand),
+    /// Which models are known, and how attempts with them went
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Make keys, list them, take them back
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -316,6 +320,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Completion(args) => Ok(papers::completion(&args, Cli::command(), cx)),
         Command::Man(args) => papers::man(&args, Cli::command(), cx),
         Command::Breaker(command) => breaker::run(command, cx).await,
+        Command::Model(command) => model::run(command, cx).await,
         Command::Key(command) => key::run(command, cx).await,
         Command::Webhook(command) => webhook::run(command, cx).await,
         Command::Hold(command) => flow::hold(command, cx).await,

@@ -28,6 +28,7 @@ mod limits;
 mod line;
 mod links;
 mod listen;
+mod models;
 mod openapi;
 mod operations;
 mod planexe;
@@ -83,6 +84,7 @@ fn documented() -> OpenApiRouter<Arc<Server>> {
         .merge(constitution::routes())
         .merge(config::routes())
         .merge(figures::routes())
+        .merge(models::routes())
         .merge(webhooks::routes())
         .merge(schedules::routes());
     openapi::complete(all.get_openapi_mut());

@@ -19,6 +19,8 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     ("POST", "/api/v1/tasks/{id}/links", Decide),
     ("GET", "/metrics", Read),
     ("GET", "/api/v1/admin/metrics", Read),
+    ("GET", "/api/v1/models", Read),
+    ("GET", "/api/v1/models/{id}", Read),
     ("GET", "/api/v1/me", Read),
     ("GET", "/api/v1/keys", Keys),
     ("POST", "/api/v1/keys", Keys),

@@ -14,6 +14,7 @@ use ephor_core::agent::{Agent, AgentStatus};
 use ephor_core::breaker::{BreakerOf, BreakerView};
 use ephor_core::figures::{AgentFigures, EngineFigures, Figures, ModelFigures, PeopleFigures};
 use ephor_core::id::AgentId;
+use ephor_core::models::ModelWork;
 use ephor_core::plan::Problem;
 use ephor_core::status::Status;
 use ephor_core::time::{Time, WireDuration, WireTime};
@@ -241,7 +242,7 @@ impl Tally {
             attempts: counted.attempts(),
             queue: fold.queue(namespace, waits, now),
             agents: engine.map(|engine| agent_figures(engine, &agents)).unwrap_or_default(),
-            models: models(&agents, &breakers),
+            models: models(&agents, &breakers, fold.models(namespace, window, now)),
             breakers,
             gates: counted.gates(),
             council: fold.council(namespace, &counted.all, now),
@@ -331,12 +332,16 @@ fn agent_figures(engine: &Engine, agents: &[&Agent]) -> AgentFigures {
     }
 }
 
-/// The models agents have, and those that are left alone.
-fn models(agents: &[&Agent], breakers: &[BreakerView]) -> Vec<ModelFigures> {
-    let mut found: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
+/// The models agents have, those that are left alone, and those attempts were made with.
+fn models(agents: &[&Agent], breakers: &[BreakerView], work: BTreeMap<String, ModelWork>) -> Vec<ModelFigures> {
+    fn of<'f>(found: &'f mut BTreeMap<String, ModelFigures>, name: &str) -> &'f mut ModelFigures {
+        found.entry(name.to_owned()).or_insert_with(|| ModelFigures { name: name.to_owned(), ..ModelFigures::default() })
+    }
+    let mut found = BTreeMap::new();
     let had = agents.iter().filter_map(|agent| agent.registration.as_ref()).flat_map(|said| &said.models);
-    had.for_each(|model| found.entry(model).or_default().0 += 1);
+    had.for_each(|model| of(&mut found, model).agents += 1);
     let left_alone = breakers.iter().filter(|one| one.of == BreakerOf::Model);
-    left_alone.for_each(|one| found.entry(&one.name).or_default().1 = true);
-    found.into_iter().map(|(name, (agents, left_alone))| ModelFigures { name: name.to_owned(), agents, left_alone }).collect()
+    left_alone.for_each(|one| of(&mut found, &one.name).left_alone = true);
+    work.into_iter().for_each(|(name, work)| of(&mut found, &name).work = work);
+    found.into_values().collect()
 }

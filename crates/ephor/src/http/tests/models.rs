@@ -77,3 +77,86 @@ async fn a_budget_is_shown_asks_when_it_does_not_suffice_and_is_raised_by_who_ma
     let receipt = desk.get(&format!("{task}/receipt")).await.with(200).json();
     assert_eq!(receipt["summary"]["usage"]["totals"]["cost_micro_usd"], json!(7.0), "{receipt}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_told_with_what_the_house_says_and_with_how_attempts_went() {
+    let desk = desk();
+    let agent = desk.agent(&["model.generate"]).await;
+    let fallbacks = json!(["small"]);
+    for _ in 0..3 {
+        let plan = json!({"steps": [{"action": "model.generate"}]});
+        desk.submit(&json!({"title": "x", "requirements": ["code"], "max_retries": 0, "plan": plan})).await;
+    }
+    let usage = Some(Usage { tokens: 1_000, cost: Some(70), tool_calls: 2 });
+    for usage in [usage, None] {
+        let item = desk.claim(agent).await;
+        desk.done(agent, &item, Success { usage, ..Success::default() }).await;
+    }
+    let item = desk.claim(agent).await;
+    let failed = json!({"class": "TIMEOUT", "message": "no", "retryable": false, "usage": {"tokens": 500}});
+    let report = json!({"agent_id": agent, "attempt": item.attempt, "outcome": {"FAILED": failed}});
+    desk.send("POST", &format!("/api/v1/work/{}:{}/report", item.task_id, item.work), &report).await.with(200);
+    // One that no rule asked for.
+    let own = json!({"steps": [{"action": "model.generate", "model": "house/own"}]});
+    desk.submit(&json!({"title": "x", "plan": own})).await;
+    let item = desk.claim(agent).await;
+    desk.done(agent, &item, Success::default()).await;
+
+    let told = desk.get("/api/v1/models").await.with(200).json();
+    let names: Vec<&Value> = told["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();
+    assert_eq!(names, ["big", "house/own", "other", "small"], "{told}");
+    let big = &told["models"][0];
+    assert_eq!((&big["catalogued"], &big["cost_out"], &big["state"]), (&json!(true), &json!(15), &json!("CLOSED")));
+    let by = json!({"rule": "rule 1", "when": "a requirement says \"code\"", "role": "PRIMARY", "fallbacks": fallbacks, "reason": "so"});
+    assert_eq!(big["named_by"], json!([by]));
+    let work = &big["work"];
+    assert_eq!(
+        (&work["succeeded"], &work["failed"], &work["by_class"]),
+        (&json!(2), &json!(1), &json!({"TIMEOUT": 1})),
+        "{work}"
+    );
+    assert_eq!((&work["told"], &work["tokens"], &work["tool_calls"]), (&json!(2), &json!(1_500), &json!(2)), "{work}");
+    // What was said, and by the price of the house where it was not.
+    assert_eq!((&work["cost"], &work["duration"]["count"]), (&json!(70 + 8), &json!(2)), "{work}");
+    assert_eq!(told["models"][2]["named_by"][0]["task_types"], json!(["CodeReview"]));
+    let own = desk.get("/api/v1/models/house%2Fown").await.with(200).json();
+    assert_eq!(
+        (&own["work"]["succeeded"], &own["catalogued"], &own["named_by"]),
+        (&json!(1), &json!(false), &Value::Null),
+        "{own}"
+    );
+    assert_eq!(desk.get("/api/v1/models/none").await.with(404).json()["code"], "NOT_FOUND");
+    assert_eq!(desk.get("/api/v1/models?window=31d").await.with(400).json()["errors"][0]["field"], "window");
+    let elsewhere = desk.get("/api/v1/models?namespace=elsewhere").await.with(200).json();
+    assert_eq!((&elsewhere["models"][0]["work"]["succeeded"], &elsewhere["namespace"]), (&json!(0), &json!("elsewhere")));
+    let figures = desk.get("/api/v1/admin/metrics").await.with(200).json();
+    assert_eq!((&figures["models"][0]["name"], &figures["models"][0]["work"]["failed"]), (&json!("big"), &json!(1)), "{figures}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_fails_is_left_alone_and_trusted_again() {
+    let desk = desk();
+    let agent = desk.agent(&["model.generate"]).await;
+    for _ in 0..5 {
+        let plan = json!({"steps": [{"action": "model.generate", "model": "small"}]});
+        desk.submit(&json!({"title": "x", "max_retries": 0, "plan": plan})).await;
+        let item = desk.claim(agent).await;
+        let failed = json!({"class": "RATE_LIMIT", "message": "no", "retryable": false});
+        let report = json!({"agent_id": agent, "attempt": item.attempt, "outcome": {"FAILED": failed}});
+        desk.send("POST", &format!("/api/v1/work/{}:{}/report", item.task_id, item.work), &report).await.with(200);
+    }
+    // A breaker turns in the batch behind the report that turned it.
+    let small = loop {
+        let small = desk.get("/api/v1/models/small").await.with(200).json();
+        if small["state"] != "CLOSED" {
+            break small;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((&small["state"], &small["breakers"][0]["class"]), (&json!("OPEN"), &json!("RATE_LIMIT")), "{small}");
+    assert_eq!((&small["work"]["failed"], &small["work"]["error_rate"]), (&json!(5), &json!(1.0)), "{small}");
+    let again = json!({"of": "model", "name": "small", "namespace": small["breakers"][0]["namespace"]});
+    desk.send("POST", "/api/v1/breakers/reset", &again).await.with(200);
+    let small = desk.get("/api/v1/models/small").await.with(200).json();
+    assert_eq!((&small["state"], &small["breakers"]), (&json!("CLOSED"), &Value::Null), "{small}");
+}
