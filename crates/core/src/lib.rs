@@ -44,6 +44,7 @@ pub mod recurrence;
 #[cfg(feature = "rules")]
 pub mod request;
 pub mod review;
+pub mod schedule;
 pub mod spec;
 pub mod status;
 #[cfg(feature = "rules")]

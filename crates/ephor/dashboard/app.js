@@ -19,6 +19,7 @@ export const PAGES = [
   { path: '/agents/{id}', module: './pages/agents.js', of: '/agents' },
   { path: '/council', module: './pages/council.js', nav: 'Council', picture: 'council', wide: true },
   { path: '/constitution', module: './pages/constitution.js', nav: 'Constitution', picture: 'book', wide: true },
+  { path: '/automation', module: './pages/automation.js', nav: 'Automation', picture: 'again', wide: true },
   { path: '/models', module: './pages/models.js', nav: 'Models', picture: 'model', wide: true },
   { path: '/figures', module: './pages/figures.js', nav: 'Metrics', picture: 'flag', wide: true },
   { path: '/flow', module: './pages/flow.js', nav: 'Holds and limits', picture: 'flow', wide: true, below: true },
@@ -31,7 +32,7 @@ const ROLES = {
   operator: ['read', 'submit', 'steer'],
   approver: ['read', 'decide'],
   agent: ['read', 'work'],
-  admin: ['read', 'submit', 'steer', 'work', 'decide', 'keys'],
+  admin: ['read', 'submit', 'steer', 'work', 'decide', 'keys', 'hooks'],
 };
 
 const app = document.getElementById('app');
@@ -60,7 +61,7 @@ const cx = {
     if (!isUp()) return 'not while there is no line to the server';
     const roles = (me.value?.roles ?? []).map((role) => String(role).toLowerCase());
     if (roles.some((role) => ROLES[role]?.includes(permission))) return null;
-    return permission === 'decide' || permission === 'keys'
+    return ['decide', 'keys', 'hooks'].includes(permission)
       ? 'this takes the operator’s session or a key: sign in first'
       : `${me.value?.name ?? 'whoever looks'} may not: it takes a key with the permission to ${permission}`;
   },

@@ -191,6 +191,7 @@ fn a_task_is_created_watched_paused_approved_and_cancelled_and_the_page_outlives
             "/agents",
             "/council",
             "/constitution",
+            "/automation",
             "/models",
             "/figures",
             "/flow",
@@ -208,7 +209,7 @@ fn a_task_is_created_watched_paused_approved_and_cancelled_and_the_page_outlives
     // What has no place in the bar at the bottom is behind its last entry, which closes once it was used.
     let (menu, gone) = ("document.querySelector('.nav .more')", "!document.querySelector('.nav .more').open");
     browser.click(".nav .more summary");
-    browser.until("the rest of the pages", &format!("{menu}.open && {menu}.querySelectorAll('a').length === 6"));
+    browser.until("the rest of the pages", &format!("{menu}.open && {menu}.querySelectorAll('a').length === 7"));
     browser.click(".nav .more a[href='/figures']");
     browser.until(
         "one of them",

@@ -5,6 +5,7 @@ import { told } from '../dialog.js';
 import { empty, h, icon, link } from '../dom.js';
 import { eventWords } from '../parts.js';
 import { actor, ago, instant, millis, sentence, short, span, time } from '../words.js';
+import { budget } from './budget.js';
 import { merged } from './task.js';
 
 const pretty = (value) => (typeof value === 'string' ? value : JSON.stringify(value, null, 2));
@@ -160,9 +161,11 @@ export function plan(task, source, cx) {
     task.payload !== undefined && task.payload !== null && [h('h3', null, 'Payload'), h('pre.code', { tabindex: 0 }, pretty(task.payload))],
     Object.keys(task.resource_limits ?? {}).length > 0 && [h('h3', null, 'What it may use'), h('pre.code', null, pretty(task.resource_limits))],
   );
-  if (!found) return [request, h('div.sec.muted', null, source.error ? told(source.error) : 'Looking…')];
+  const account = budget(task, cx);
+  if (!found) return [request, account, h('div.sec.muted', null, source.error ? told(source.error) : 'Looking…')];
   return [
     request,
+    account,
     h(
       'div.sec',
       { key: 'plan' },

@@ -137,7 +137,7 @@ enum Command {
     /// The rules that bind tasks and plans: show, check, try on examples
     #[command(subcommand)]
     Constitution(constitution::ConstitutionCommand),
-    /// When a task that comes again would come
+    /// Tasks that come again, and when one would come
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
     /// What needs a person: reviews, escalations, results to look at, plans to accept, effects nobody knows of, signals
@@ -308,7 +308,7 @@ async fn dispatch(command: Command, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         Command::Task(args) => task::run(args, cx).await,
         Command::Plan(command) => plan::run(command, cx).await,
         Command::Review(command) => review::run(command, cx).await,
-        Command::Schedule(command) => schedule::run(command, cx),
+        Command::Schedule(command) => schedule::run(command, cx).await,
         Command::Constitution(command) => constitution::run(command, cx).await,
         Command::Inbox(args) => inbox::run(&args, cx).await,
         Command::Watch(args) => watch::run(args, cx).await,

@@ -1,19 +1,30 @@
-//! `ephor schedule`: what a recurrence means, before a task is given one. Needs no engine.
+//! `ephor schedule`: tasks that come again, and what a recurrence means before a task is given one.
 
 use super::failure::{Exit, Failure};
+use super::show::word_of;
+use super::style::task_mark;
+use super::table::{cell, column, maybe, wide};
 use super::text::until;
-use super::{Cx, table, words};
+use super::{Cx, Output, table, words};
+use crate::api::TaskFilter;
+use crate::host::Need;
 use clap::{Args, Subcommand};
 use ephor_core::recurrence;
+use ephor_core::schedule::ScheduleView;
 use ephor_core::spec::{CatchUp, Overlap, Recurrence};
 use ephor_core::time::{Time, WireDuration, WireTime};
 use ephor_engine::clock::{Clock, SystemClock};
 
+/// How many series are listed at most, and how many are looked up at once.
+const SERIES_MAX: usize = 1_000;
+const PAGE: u32 = 200;
 /// How many times are shown at most.
 const COUNT_MAX: u64 = 1_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ScheduleCommand {
+    /// Show tasks that come again, each by the run that waits for its time or is under way
+    List,
     /// Show when a task would come
     Next {
         #[command(flatten)]
@@ -67,8 +78,95 @@ impl RecurrenceArgs {
     }
 }
 
-pub(super) fn run(command: ScheduleCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let ScheduleCommand::Next { recurrence, from, count } = command;
+pub(super) async fn run(command: ScheduleCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    match command {
+        ScheduleCommand::List => list(cx).await,
+        ScheduleCommand::Next { recurrence, from, count } => upcoming(recurrence, from, count, cx),
+    }
+}
+
+async fn list(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let (found, now) = cx
+        .with_api(Need::Read, async |cx, api| {
+            let mut filter = TaskFilter {
+                recurring: true,
+                live: true,
+                without_archived: true,
+                namespace: cx.settings.namespace.value.clone(),
+                limit: PAGE,
+                ..TaskFilter::default()
+            };
+            let mut found = Vec::new();
+            loop {
+                let page = api.tasks(filter.clone()).await?;
+                for row in page.items {
+                    found.extend(ScheduleView::of(api.task(row.id).await?));
+                }
+                filter.after = page.next;
+                if filter.after.is_none() || found.len() >= SERIES_MAX {
+                    return Ok((ScheduleView::heads(found), api.now()));
+                }
+            }
+        })
+        .await?;
+    let form = (cx.output(), cx.globals.ascii);
+    let columns = [
+        column("STATUS"),
+        column("TASK"),
+        wide("NAMESPACE"),
+        wide("TYPE"),
+        column("COMES"),
+        column("RUN"),
+        column("NEXT"),
+        wide("THEN"),
+        column("TITLE"),
+    ];
+    table::list(
+        cx.terminal,
+        form,
+        &found,
+        &columns,
+        |one| one.task_id.to_string(),
+        |one, style| {
+            let due = |at: &WireTime| until(at.0, now);
+            let mark = task_mark(one.status, None, false);
+            vec![
+                (mark.hue, format!("{} {}", mark.icon(style), one.status)),
+                cell(one.task_id),
+                cell(&one.namespace),
+                cell(&one.task_type),
+                cell(comes(&one.recurrence)),
+                cell(one.run.unwrap_or(1)),
+                maybe(one.next_runs.first().map(due)),
+                cell(one.next_runs.iter().skip(1).map(due).collect::<Vec<_>>().join(", ")),
+                cell(&one.title),
+            ]
+        },
+    );
+    if found.is_empty() && matches!(form.0, Output::Table | Output::Wide) {
+        cx.say("no task comes again; ephor task create --cron or --every");
+    }
+    Ok(Exit::Done)
+}
+
+/// When it comes, in a few words.
+fn comes(recurrence: &Recurrence) -> String {
+    let Recurrence { every, cron, time_zone, times, overlap, .. } = recurrence;
+    let mut said = match (every, cron) {
+        (Some(every), _) => format!("every {every}"),
+        (None, Some(cron)) => format!("{cron} {}", time_zone.as_deref().unwrap_or("UTC")),
+        (None, None) => String::new(),
+    };
+    if let Some(times) = times {
+        said.push_str(&format!(", {times} times"));
+    }
+    if *overlap != Overlap::default() {
+        said.push_str(&format!(", {}", word_of(overlap).to_lowercase()));
+    }
+    said
+}
+
+fn upcoming(recurrence: RecurrenceArgs, from: Option<WireTime>, count: u64, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let now = Time(SystemClock::default().wall_ms());
     let from = from.map_or(now, |at| at.0);
     let recurrence = recurrence.read()?.ok_or_else(|| Failure::usage("say when it comes again: --cron or --every"))?;

@@ -114,6 +114,7 @@ pub(crate) const OPERATIONS: &[(&str, &str, Permission)] = &[
     // They read much and change nothing; what they tell is of every namespace.
     ("POST", "/api/v1/constitution/impact", Decide),
     ("POST", "/api/v1/constitution/replay", Decide),
+    ("GET", "/api/v1/schedules", Read),
     ("GET", "/api/v1/schedules/next", Read),
     ("GET", "/api/v1/tasks/{id}/logs", Read),
     ("POST", "/api/v1/agents", Work),

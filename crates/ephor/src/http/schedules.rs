@@ -1,14 +1,17 @@
-//! What a recurrence means, before a task is given one.
+//! Tasks that come again, and what a recurrence means before a task is given one.
 
 use super::auth::Caller;
 use super::errors::Errors;
 use super::query::Query;
 use super::server::Server;
-use crate::api::ApiError;
+use super::tasks::{limit, page};
+use crate::api::{Api, ApiError, Kind, TaskFilter};
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::recurrence;
+use ephor_core::schedule::ScheduleView;
 use ephor_core::spec::Recurrence;
 use ephor_core::time::{WireDuration, WireTime};
 use serde::Deserialize;
@@ -23,7 +26,55 @@ const COUNT: u32 = 5;
 const COUNT_MAX: u32 = 1_000;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::new().routes(routes!(next))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(next))
+}
+
+/// Which of them are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Part {
+    /// Only of this namespace.
+    namespace: Option<String>,
+    /// How many at most, from 1 to 500; 50 where it is missing.
+    limit: Option<u32>,
+    /// Where the page before ended, as its `Link` says it.
+    cursor: Option<String>,
+}
+
+/// Tasks that come again, with their next runs, newest first
+///
+/// Each stands for its series by the run that waits for its time or is under way: pausing that task holds the series, cancelling it ends it.
+/// They are looked for task by task, in the newest 2,000 that have not ended: a page may come out short, or empty, and its Link goes on.
+#[utoipa::path(get, path = "/api/v1/schedules", tag = "tasks", params(Part),
+    responses((status = 200, body = Vec<ScheduleView>, headers(("Link" = String, description = "The next page, where there is one"))), Errors))]
+async fn list(
+    State(server): State<Arc<Server>>,
+    Caller(who): Caller,
+    uri: Uri,
+    Query(part): Query<Part>,
+) -> Result<(HeaderMap, Json<Vec<ScheduleView>>), ApiError> {
+    let filter = TaskFilter {
+        recurring: true,
+        live: true,
+        without_archived: true,
+        namespace: part.namespace,
+        limit: limit(part.limit)?.unwrap_or(0),
+        after: part.cursor,
+        ..TaskFilter::default()
+    };
+    let (headers, Json(rows)) = page(&server, &who, &uri, filter).await?;
+    let api = server.api(&who);
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        match api.task(row.id).await {
+            Ok(task) => found.extend(ScheduleView::of(task)),
+            // It is named where somebody asks for it, and by doctor; a list goes on.
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Failed) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((headers, Json(ScheduleView::heads(found))))
 }
 
 /// When a task would come.

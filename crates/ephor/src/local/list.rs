@@ -72,7 +72,7 @@ impl Look {
                 (Rows::All, Some(agent))
             }
         };
-        let looks = holder.is_some() || !words.is_empty();
+        let looks = holder.is_some() || !words.is_empty() || wanted.recurring;
         let (mut page, mut looked_at) = (Page { items: Vec::new(), next: None }, 0);
         loop {
             let most = if looks { BLOCK } else { limit as u32 };
@@ -90,7 +90,9 @@ impl Look {
                 let number = listed.number;
                 goes_on_behind(&mut filter, Some(number));
                 looked_at += 1;
-                if holder.is_none_or(|agent| self.holds(agent, &listed)) && self.says(&words, &listed)? {
+                let fits =
+                    holder.is_none_or(|agent| self.holds(agent, &listed)) && (!wanted.recurring || self.comes_again(&listed));
+                if fits && self.says(&words, &listed)? {
                     page.items.extend(row(listed));
                 }
                 if page.items.len() == limit {
@@ -151,6 +153,12 @@ impl Look {
         // A task that cannot be read is named where somebody asks for it; a list goes on.
         let task = listed.stream.task().and_then(|task| query::task(&*self.reader, task, AsOf::Now).ok().flatten());
         task.is_some_and(|task| task.live_leases().iter().any(|lease| lease.agent == agent))
+    }
+
+    /// Whether a run of a task is still to come.
+    fn comes_again(&self, listed: &Listed) -> bool {
+        let task = listed.stream.task().and_then(|task| query::task(&*self.reader, task, AsOf::Now).ok().flatten());
+        task.is_some_and(|task| !task.next_runs(Time::default()).is_empty())
     }
 
     /// Whether all of these words stand in those of a task.

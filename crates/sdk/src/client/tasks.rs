@@ -141,6 +141,7 @@ impl Client {
             .maybe("risk", (!risks.is_empty()).then_some(risks))
             .maybe("agent", filter.agent.as_deref())
             .maybe("q", filter.q.as_deref())
+            .maybe("recurring", filter.recurring.then_some("true"))
             .maybe("before", filter.due_before.map(|at| at.0))
             .maybe("after_due", filter.due_after.map(|at| at.0))
             .maybe("archived", (!filter.without_archived).then_some("true"))

@@ -57,6 +57,8 @@ pub struct TaskFilter {
     /// Only those in whose words all of these stand, in any case: title, description, type, external id. Looked for task by task, so a
     /// page may come out short, or empty, and still have a next one.
     pub q: Option<String>,
+    /// Only those of which a run is still to come. Looked for task by task, as words are.
+    pub recurring: bool,
     /// Only those that may not start before an instant earlier than this; those without a due time are left out then.
     pub due_before: Option<WireTime>,
     /// Only those that may not start before an instant later than this; those without a due time are left out then.

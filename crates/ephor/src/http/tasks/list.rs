@@ -60,6 +60,8 @@ struct Wanted {
     /// one. At most 256 bytes and 16 words. They are looked for task by task, in the newest 2,000 that the rest lets through: a page may
     /// come out short, or empty, and its Link goes on behind what was looked at.
     q: Option<String>,
+    /// Only those that come again and of which a run is still to come. They are looked for as words are.
+    recurring: bool,
     /// Only due before this instant; those without a due time are left out then.
     #[serde(alias = "due_before")]
     #[param(value_type = Option<WireTime>)]
@@ -79,7 +81,7 @@ struct Wanted {
 }
 
 /// A part of a list, and where the next part is.
-type Part = (HeaderMap, Json<Vec<TaskRow>>);
+pub(crate) type Part = (HeaderMap, Json<Vec<TaskRow>>);
 
 /// How many tasks there are.
 #[derive(Debug, Serialize, ToSchema)]
@@ -184,6 +186,7 @@ impl Wanted {
             risk: self.risk.0,
             agent: self.agent,
             q: self.q,
+            recurring: self.recurring,
             due_before: self.before,
             due_after: self.after_due,
             without_archived: !self.archived,
@@ -224,7 +227,8 @@ pub(crate) fn within(who: &Principal, mut filter: TaskFilter) -> Option<TaskFilt
     Some(filter)
 }
 
-async fn page(server: &Server, who: &Principal, uri: &Uri, filter: TaskFilter) -> Result<Part, ApiError> {
+/// A part of a list of tasks, within what a caller reaches.
+pub(crate) async fn page(server: &Server, who: &Principal, uri: &Uri, filter: TaskFilter) -> Result<Part, ApiError> {
     let Some(mut filter) = within(who, filter) else { return Ok((HeaderMap::new(), Json(Vec::new()))) };
     let cursor = filter.after.take();
     let list = TaskFilter { limit: 0, ..filter.clone() };

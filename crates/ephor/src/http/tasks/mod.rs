@@ -21,7 +21,7 @@ mod steer;
 mod terms;
 
 pub(crate) use create::belongs;
-pub(crate) use list::{limit, link, opened, sealed, within};
+pub(crate) use list::{limit, link, opened, page, sealed, within};
 pub(crate) use older::{RELEASE_AFTER_MS, SILENCE_MS};
 pub(crate) use path::{NARROWING, TaskPath, names_a_task};
 pub(crate) use progress::{Followed, followed};

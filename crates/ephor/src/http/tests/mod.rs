@@ -28,6 +28,7 @@ mod receipt;
 mod receiver;
 mod recovery;
 mod rows;
+mod schedules;
 mod shown;
 mod sockets;
 mod streams;
