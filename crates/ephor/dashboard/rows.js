@@ -3,7 +3,7 @@
 import { h, morph } from './dom.js';
 
 /** How many rows above and below what is seen are drawn as well. */
-const BESIDE = 8;
+const BESIDE = 2;
 
 /**
  * A list of rows of one height, in pixels. `row(item, index)` makes one; `more` is called when the end comes near. The list scrolls with the

@@ -9,6 +9,10 @@ use browser::Browser;
 use common::House;
 use serde_json::{Value, json};
 
+/// How many elements the rows of the list of tasks may have, however many tasks there are, and a task's page, however many steps.
+const LIST_NODES_MAX: u64 = 250;
+const STEPS_NODES_MAX: u64 = 1_500;
+
 /// The link that was printed by the server that was started as the n-th one.
 fn login(house: &House, n: usize) -> String {
     for _ in 0..200 {
@@ -236,14 +240,15 @@ fn ten_thousand_tasks_and_a_thousand_steps_stay_usable() {
 
     browser.go(&format!("{}/tasks", server.url));
     browser.until("the first rows", &format!("{LIVE} && document.querySelectorAll('[data-task]').length > 5"));
-    let count = "return [document.querySelectorAll('[data-task]').length, document.querySelectorAll('main *').length]";
+    let nodes =
+        |of: &str| browser.run("return document.querySelectorAll(`${arguments[0]} *`).length", json!([of])).as_u64().unwrap();
+    assert!(nodes(".rows") <= LIST_NODES_MAX, "at its beginning: {}", nodes(".rows"));
     // Down to the end of ten pages of the list.
     browser.until("the second thousand", "(scrollTo(0, document.documentElement.scrollHeight), document.querySelector('main [role=status]').textContent.startsWith('2'))");
-    let drawn = browser.run(count, json!([]));
-    assert!(
-        drawn[0].as_u64().unwrap() < 60 && drawn[1].as_u64().unwrap() < 1_500,
-        "rows out of sight are not in the page: {drawn}"
-    );
+    browser.run("scrollTo(0, document.documentElement.scrollHeight / 2)", json!([]));
+    browser.until("rows in the middle", "document.elementFromPoint(640, 450)?.closest('[data-task]')");
+    let drawn = nodes(".rows");
+    assert!((100..=LIST_NODES_MAX).contains(&drawn), "rows out of sight are not in the page: {drawn}");
     browser.write(".tools input[type=search]", "number 9999");
     browser.until(
         "the one that is looked for",
@@ -252,8 +257,21 @@ fn ten_thousand_tasks_and_a_thousand_steps_stay_usable() {
 
     browser.go(&format!("{}/tasks/{large}", server.url));
     browser.until("the first steps", "document.querySelectorAll('.tlrow[data-step]').length > 10");
-    assert!(browser.run("return document.querySelectorAll('.tlrow').length", json!([])).as_u64().unwrap() < 100);
+    assert!(nodes("main") <= STEPS_NODES_MAX, "a thousand steps: {}", nodes("main"));
     browser.press("2");
     browser.until("the graph", "document.querySelectorAll('.node').length === 1000");
+
+    // The same number in groups begins folded, in the tree and in the graph, and a group opens.
+    let of = |group: usize| (0..100).map(|n| json!({"id": format!("g{group}s{n}"), "action": "work"})).collect::<Vec<_>>();
+    let groups: Vec<Value> = (0..10).map(|group| json!({"id": format!("g{group}"), "steps": of(group)})).collect();
+    let grouped = house.submit(&server, &json!({"title": "ten groups", "plan": {"steps": groups}}));
+    browser.go(&format!("{}/tasks/{grouped}", server.url));
+    browser.until("groups", "document.querySelectorAll('.tlrow[data-step]').length === 10");
+    assert!(nodes("main") <= STEPS_NODES_MAX, "ten groups: {}", nodes("main"));
+    browser.click("[data-step='1'] .fold");
+    browser.until("what is in one", "document.querySelector('[data-step=\"1.1\"]')");
+    assert!(nodes("main") <= STEPS_NODES_MAX, "one open group: {}", nodes("main"));
+    browser.press("2");
+    browser.until("the folded graph", "document.querySelectorAll('.node').length === 10");
     assert!(browser.complaints().is_empty());
 }

@@ -87,7 +87,7 @@ function people(now) {
 
 function agents(now) {
   const { agents: known, models, breakers } = now;
-  return card('Agents and models', link('/agents', 'a.link.sm', 'Agents'), h('dl.kv.body', null, pair('Known', known.total), pair('They look', each(known.by_liveness)), pair('In their hands', known.leases), pair('Models', models.map((model) => `${model.name}${model.left_alone ? ' (left alone)' : ''}`).join(', ') || '—'), pair('Left alone', breakers.map((one) => `${String(one.of).toLowerCase()} ${short(one.name)}`).join(', ') || 'none')));
+  return card('Agents and models', [link('/agents', 'a.link.sm', 'Agents'), link('/models', 'a.link.sm', 'Models')], h('dl.kv.body', null, pair('Known', known.total), pair('They look', each(known.by_liveness)), pair('In their hands', known.leases), pair('Models', models.map((model) => `${model.name}${model.left_alone ? ' (left alone)' : ''}`).join(', ') || '—'), pair('Left alone', breakers.map((one) => `${String(one.of).toLowerCase()} ${short(one.name)}`).join(', ') || 'none')));
 }
 
 function bytes(n) {

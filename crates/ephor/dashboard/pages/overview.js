@@ -5,12 +5,14 @@ import { kind, name } from '../asked.js';
 import { card, empty, h, icon, link } from '../dom.js';
 import { live } from '../live.js';
 import { eventWords, stepBar } from '../parts.js';
-import { LIVE, ago, instant, pill, risk, short, time } from '../words.js';
+import { LIVE, ago, instant, pill, risk, short, time, took } from '../words.js';
 
 /** How many tasks that are under way are shown, and how many events. */
 const SHOWN = 10;
 const EVENTS = 10;
 const CARDS = 4;
+/** Every how many ticks how long tasks take is looked up. */
+const FIGURES_EVERY = 6;
 /** Ends of tasks that are looked through for the last day. */
 const ENDS_MAX = 2_000;
 const DAY_MS = 86_400_000;
@@ -43,7 +45,9 @@ export function open(cx) {
   const events = new Source(() => get(query('/api/v1/events', { order: 'desc', limit: EVENTS })), cx.draw).load();
   const agents = new Source(() => get(query('/api/v1/agents', { limit: 100 })), cx.draw).load();
   const ends = new Source(lastDay, cx.draw).load();
-  const all = [active, events, agents, ends];
+  // Who may not see figures of all tasks sees the page without that one.
+  const lasts = new Source(() => get(query('/api/v1/admin/metrics', { window: '1d' })).then((found) => found.tasks.execution, () => null), cx.draw).load();
+  const all = [active, events, agents, ends, lasts];
   let seen = 0;
 
   return {
@@ -60,6 +64,7 @@ export function open(cx) {
       // What agents say of their progress is no event.
       seen += 1;
       if (seen % 2 === 0) active.load();
+      if (seen % FIGURES_EVERY === 0) lasts.load();
     },
     end: () => all.forEach((source) => source.end()),
     render() {
@@ -68,7 +73,7 @@ export function open(cx) {
       return [
         h('div.row', null, h('h1.grow', null, 'Overview'), link('/new', 'a.btn.primary', icon('plus'), 'New task')),
         needs(cx),
-        h('section.kpis', { 'aria-label': 'Key figures' }, figures(cx, ends.value, agents.value)),
+        h('section.kpis', { 'aria-label': 'Key figures' }, figures(cx, ends.value, agents.value, lasts.value)),
         h(
           'div.grid2',
           null,
@@ -130,7 +135,7 @@ function needs(cx) {
   );
 }
 
-function figures(cx, day, agents) {
+function figures(cx, day, agents, lasts) {
   const by = cx.counts.value?.by_status ?? {};
   const sum = (...statuses) => statuses.reduce((all, status) => all + (by[status] ?? 0), 0);
   const slots = (agents ?? []).reduce((all, agent) => all + (agent.slots ?? 0), 0);
@@ -147,6 +152,7 @@ function figures(cx, day, agents) {
     figure('idle', 'queue', 'Queued', sum('PENDING', 'SCHEDULED'), `${by.PAUSED ?? 0} paused`, '/tasks?status=pending,scheduled'),
     figure('done', 'done', 'Completed', by.COMPLETED ?? 0, rate, '/tasks?status=completed', day && sparkline(hours(good), 'done')),
     figure('fail', 'fail', 'Failed or ended', sum('FAILED', 'CANCELLED', 'STOPPED'), bad.length ? `${bad.length} in 24 h` : 'none in 24 h', '/tasks?status=failed,cancelled,stopped', day && sparkline(hours(bad), 'fail')),
+    lasts && figure('gov', 'clock', 'Half done within', took(lasts.p50), lasts.count ? `95 of 100 within ${took(lasts.p95)}` : 'none done in 24 h', '/figures'),
   ];
 }
 

@@ -4,7 +4,7 @@ import { Trouble, ask as call, once, query } from '../api.js';
 import { ask, told } from '../dialog.js';
 import { empty, h, icon, link } from '../dom.js';
 import { Rows } from '../rows.js';
-import { FINAL, GROUPS, ago, counted, instant, ofTask, pill, risk, sentence, short } from '../words.js';
+import { FINAL, GROUPS, ago, counted, ofTask, pill, risk, sentence, short } from '../words.js';
 
 const PAGE = 200;
 /** How many rows are looked up again one by one before the list is told to be out of date. */
@@ -74,12 +74,13 @@ export function open(cx) {
       'div.trow',
       { key: task.id, role: 'listitem', class: [index === at && 'at', on && 'on'], 'data-task': task.id },
       h('input', { type: 'checkbox', checked: on, 'aria-label': `Select ${task.title}`, on: { change: () => { if (!picked.delete(task.id)) picked.add(task.id); rows.draw(); cx.draw(); } } }),
-      h('a.tname', { href: `/tasks/${task.id}`, tabindex: index === at ? '0' : null }, h('span.b.trunc.block', null, task.title), h('span.sm.muted.trunc.block', null, h('span.mono', null, short(task.id)), ` · ${task.task_type}`, task.namespace !== 'default' && ` · ${task.namespace}`)),
+      h('a.tname', { href: `/tasks/${task.id}`, tabindex: index === at ? '0' : null }, h('span.b.trunc.block', null, task.title), h('span.sm.muted.trunc.block', null, `${short(task.id)} · ${task.task_type}`, task.namespace !== 'default' && ` · ${task.namespace}`)),
       pill(task),
-      h('span.cell', null, risk(task.risk_level)),
-      h('span.cell.sm.muted', null, task.priority === 'NORMAL' ? '' : sentence(task.priority)),
-      h('span.cell.sm.muted.trunc', null, task.claimed_by ? link(`/agents/${task.claimed_by}`, 'a.mono', short(task.claimed_by)) : ''),
-      h('span.cell.sm.muted.nowrap', { title: `created ${instant(task.created_at)}` }, ago(task.updated_at ?? task.created_at)),
+      // What says nothing has no place of its own: ten thousand rows are drawn by a few elements each.
+      placed('c-risk', risk(task.risk_level)),
+      task.priority !== 'NORMAL' && h('span.cell.c-priority.sm.muted', null, sentence(task.priority)),
+      task.claimed_by && link(`/agents/${task.claimed_by}`, 'a.cell.c-agent.sm.muted.trunc.mono', short(task.claimed_by)),
+      placed('c-when sm muted nowrap', ago(task.updated_at ?? task.created_at)),
     );
   }
 
@@ -134,7 +135,7 @@ export function open(cx) {
           picked.size > 0 && several(cx, picked, items),
           waiting > 0 && h('button.fresh', { type: 'button', on: { click: () => { scrollTo(0, 0); load(true); } } }, `${counted(waiting, 'new task')} · show`),
           trouble && told(trouble),
-          h('div.trow.thead', { 'aria-hidden': 'true' }, h('span'), h('span', null, 'Task'), h('span', null, 'Status'), h('span.cell', null, 'Risk'), h('span.cell', null, 'Priority'), h('span.cell', null, 'Agent'), h('span.cell', null, 'Changed')),
+          h('div.trow.thead', { 'aria-hidden': 'true' }, h('span'), h('span', null, 'Task'), h('span', null, 'Status'), h('span.cell.c-risk', null, 'Risk'), h('span.cell.c-priority', null, 'Priority'), h('span.cell.c-agent', null, 'Agent'), h('span.cell.c-when', null, 'Changed')),
           rows.place(),
           !busy && items.length === 0 && !trouble && (narrowed ? empty('No task is like that.', link('/tasks', 'a.btn.s', 'Show all')) : empty('There is no task yet.', link('/new', 'a.btn.s', 'New task'))),
           h('div.body.sm.muted', { role: 'status' }, busy ? 'Looking…' : `${items.length}${next ? ' of more' : ''} shown${!narrowed && total ? `, ${total} in all` : ''}${next ? ' · scroll on for the next' : ''}`),
@@ -143,6 +144,12 @@ export function open(cx) {
     },
     after: () => rows.draw(),
   };
+}
+
+/** Puts an element into its column. */
+function placed(names, node) {
+  node.classList.add('cell', ...names.split(' '));
+  return node;
 }
 
 function search(cx) {

@@ -1,16 +1,19 @@
 //! The dashboard: pages of HTML, CSS and modules that stand in the binary as they were written. They hold no data; what they show they
 //! ask the interface for, in the name of who looks. So everybody gets them, also to sign in with.
 
+use super::compress::{gzip, reads_gzip};
 use super::server::Server;
 use crate::api::{ApiError, Kind};
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use flate2::Compression;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// Addresses of pages. All of them are one document, that reads its own address; a test compares them with those its script knows.
 pub(crate) const PAGES: &[&str] = &[
@@ -93,14 +96,24 @@ pub(crate) const FILES: &[(&str, &str, &str)] = assets! {
 struct Asset {
     kind: &'static str,
     text: &'static str,
-    tag: String,
+    /// What it is known by, as it is and packed: another form is another thing.
+    tags: [String; 2],
+    packed: OnceLock<Bytes>,
+}
+
+impl Asset {
+    /// Packed as small as it goes, once.
+    fn packed(&self) -> Bytes {
+        self.packed.get_or_init(|| gzip(self.text.as_bytes(), Compression::best()).into()).clone()
+    }
 }
 
 fn asset(name: &str) -> Option<&'static Asset> {
     static ALL: LazyLock<HashMap<&str, Asset>> = LazyLock::new(|| {
         let tag = |text: &str| Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
         let named = |(name, kind, text): &(&'static str, &'static str, &'static str)| {
-            (*name, Asset { kind, text, tag: format!("\"{}\"", tag(text)) })
+            let tags = ["", "-gzip"].map(|form| format!("\"{}{form}\"", tag(text)));
+            (*name, Asset { kind, text, tags, packed: OnceLock::new() })
         };
         FILES.iter().map(named).collect()
     });
@@ -128,12 +141,19 @@ fn give(name: &str, asked: &HeaderMap) -> Response {
     let mut headers = secured(HeaderMap::new());
     // Kept, and asked about each time: a new binary is seen at once, an old one costs no bytes.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(header::ETAG, HeaderValue::from_str(&asset.tag).expect("hexadecimal digits and quotes"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let packed = reads_gzip(asked);
+    let tag = &asset.tags[usize::from(packed)];
+    headers.insert(header::ETAG, HeaderValue::from_str(tag).expect("hexadecimal digits, a word and quotes"));
     let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.tag)) {
+    if known.is_some_and(|tags| tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)) {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));
+    if packed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        return (headers, asset.packed()).into_response();
+    }
     (headers, asset.text).into_response()
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A request passes, in this order: `listen` (connections), `line` (its number and its line in the log), `guard` (is this host meant, who
 //! is it, may they, is it too much), the body (`body`), its handler (a file for each
-//! noun), and on the way back the case of its words (`case`). Handlers speak to the engine through [`crate::api::Api`] where the command
+//! noun), and on the way back the case of its words (`case`) and
+//! its size (`compress`). Handlers speak to the engine through [`crate::api::Api`] where the command
 //! line does too; what only agents and programs need they ask the engine itself. Every operation stands in `operations` with the
 //! permission it needs; one that does not is refused.
 
@@ -12,6 +13,7 @@ mod auth;
 mod body;
 mod breakers;
 mod case;
+mod compress;
 mod config;
 mod constitution;
 mod crash;
@@ -100,6 +102,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .merge(dashboard::routes())
         .fallback(problem::no_such_route)
         .layer(from_fn(case::answer_alike))
+        .layer(from_fn(compress::answer_smaller))
         .layer(from_fn_with_state(server.clone(), guard::admit))
         .layer(DefaultBodyLimit::max(body_bytes))
         .layer(from_fn(line::tell))

@@ -1,10 +1,13 @@
 //! The dashboard: everybody gets its pages, and nothing in them is run that was not written here.
 
+use super::desk::{Answer, Desk};
 use super::house::House;
 use crate::http::dashboard::{ASSETS, FILES, PAGES};
 use axum::body::Body;
 use axum::http::Request;
+use flate2::read::GzDecoder;
 use std::collections::BTreeSet;
+use std::io::Read as _;
 
 #[tokio::test]
 async fn a_page_is_given_to_everybody_with_what_keeps_others_out_of_it() {
@@ -56,6 +59,90 @@ async fn a_file_that_is_known_already_is_not_sent_again() {
     assert_eq!(again.headers["etag"], tag);
     assert_eq!(ask("\"another\"").await.status, 200);
     assert_ne!(house.ask("GET", "/ui/api.js", None, None).await.headers["etag"], tag);
+}
+
+async fn packed(desk: &Desk, path: &str) -> Answer {
+    desk.ask("GET", path, &[("accept-encoding", "gzip, deflate, br")], Body::empty()).await.with(200)
+}
+
+fn unpacked(answer: &Answer) -> String {
+    assert_eq!((answer.header("content-encoding"), answer.header("vary")), ("gzip", "accept-encoding"));
+    let mut text = String::new();
+    GzDecoder::new(&*answer.bytes).read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The files a page is made of, from its document on: what that names, and what modules import.
+fn made_of(first: &str, page: &str) -> BTreeSet<&'static str> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![first.to_owned(), page.to_owned()]);
+    while let Some(name) = open.pop() {
+        let Some((name, _, text)) = FILES.iter().find(|(known, ..)| **known == name) else { continue };
+        if !found.insert(*name) {
+            continue;
+        }
+        let below = name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        for line in text.lines().filter(|line| line.starts_with("import ")) {
+            let from = line.rsplit_once(" from '").unwrap().1.trim_end_matches("';");
+            open.push(match from.strip_prefix("../") {
+                Some(above) => above.to_owned(),
+                None => format!("{below}{}", from.trim_start_matches("./")),
+            });
+        }
+        open.extend(text.split("=\"/ui/").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_first_page_and_all_it_is_made_of_is_smaller_than_ninety_kilobytes() {
+    let desk = Desk::open();
+    let files = made_of("index.html", "pages/overview.js");
+    assert!(files.contains("dom.js") && files.contains("pages.css") && files.len() > 12, "{files:?}");
+    let (mut sent, mut whole) = (packed(&desk, "/").await.bytes.len(), 0);
+    for name in files.iter().filter(|name| **name != "index.html") {
+        let answer = packed(&desk, &format!("/ui/{name}")).await;
+        let (_, _, text) = FILES.iter().find(|(known, ..)| known == name).unwrap();
+        assert_eq!(unpacked(&answer), *text, "{name}");
+        sent += answer.bytes.len();
+        whole += text.len();
+    }
+    assert!(sent < 90 << 10, "{sent} bytes of {whole} in {} files", files.len());
+    assert!(sent * 2 < whole, "{sent} of {whole}");
+}
+
+#[tokio::test]
+async fn what_is_kept_packed_is_another_thing_than_what_is_kept_as_it_is() {
+    let desk = Desk::open();
+    let ask = async |more: &[(&str, &str)]| desk.ask("GET", "/ui/app.js", more, Body::empty()).await;
+    let (plain, small) = (ask(&[]).await, packed(&desk, "/ui/app.js").await);
+    assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "accept-encoding"));
+    assert_ne!(plain.header("etag"), small.header("etag"));
+    let again = ask(&[("accept-encoding", "gzip"), ("if-none-match", small.header("etag"))]).await;
+    assert_eq!((again.status, again.header("etag")), (304, small.header("etag")));
+    assert_eq!(ask(&[("if-none-match", small.header("etag"))]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_answers_are_packed_for_who_reads_that_and_streams_never_are() {
+    let desk = Desk::open();
+    for n in 0..20 {
+        desk.submit(&serde_json::json!({"title": format!("number {n}"), "action": "work"})).await;
+    }
+    let (plain, small) = (desk.get("/api/v1/tasks").await.with(200), packed(&desk, "/api/v1/tasks").await);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&unpacked(&small)).unwrap(), plain.json());
+    assert!(small.bytes.len() * 3 < plain.bytes.len(), "{} of {}", small.bytes.len(), plain.bytes.len());
+    assert_eq!(plain.header("content-encoding"), "");
+    assert_eq!(small.header("content-length"), small.bytes.len().to_string());
+    // Renamed first, packed then; a short one is not worth it; the large document of all operations is.
+    let camel = unpacked(&packed(&desk, "/api/v1/tasks?case=camel").await);
+    assert!(camel.contains("taskType") && !camel.contains("task_type"), "{camel}");
+    assert_eq!(packed(&desk, "/api/v1/me").await.header("content-encoding"), "");
+    assert!(unpacked(&packed(&desk, "/api-docs/openapi.json").await).contains("\"openapi\""));
+    let stream = Request::builder().uri("/api/v1/events?after=0").header("host", "localhost").header("accept-encoding", "gzip");
+    let stream = desk.begin(stream.header("accept", "text/event-stream").body(Body::empty()).unwrap()).await;
+    assert_eq!((stream.status().as_u16(), stream.headers().get("content-encoding")), (200, None));
+    assert!(stream.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
+    desk.stop();
 }
 
 #[tokio::test]
