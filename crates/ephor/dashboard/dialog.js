@@ -45,7 +45,7 @@ export function ask({ title, words, fields = [], yes = 'OK', danger = false, act
         { on: { submit } },
         h('h2', null, title),
         [words].flat().filter(Boolean).map((text) => h('p.muted', null, text)),
-        fields.map(field),
+        kept(dialog, fields).map(field),
         note && h('p.sm.muted', null, note),
         trouble && told(trouble),
         h(
@@ -62,6 +62,15 @@ export function ask({ title, words, fields = [], yes = 'OK', danger = false, act
     place.append(dialog);
     dialog.showModal();
     (dialog.querySelector('input,textarea,select') ?? dialog.querySelector('button[type=submit]'))?.focus();
+  });
+}
+
+/** The fields with what was filled in so far: to draw again must not empty them. What is long keeps its words by itself. */
+function kept(dialog, fields) {
+  return fields.map((field) => {
+    const box = dialog.querySelector(`[name="${CSS.escape(field.name)}"]`);
+    if (!box || box.nodeName === 'TEXTAREA') return field;
+    return { ...field, value: box.type === 'checkbox' ? box.checked : box.value };
   });
 }
 

@@ -131,6 +131,16 @@ addEventListener('online', () => {
   if (live.state === 'lost') connect();
 });
 
+// A page that is left may be kept for going back to; its stream would hold one of the six lines that a browser has to a server.
+addEventListener('pagehide', () => {
+  clearTimeout(timer);
+  ending?.abort();
+  become('asleep');
+});
+addEventListener('pageshow', (event) => {
+  if (event.persisted) connect();
+});
+
 document.addEventListener('visibilitychange', () => {
   clearTimeout(hidden);
   if (document.hidden) {

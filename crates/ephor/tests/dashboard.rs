@@ -8,6 +8,7 @@ mod common;
 use browser::Browser;
 use common::House;
 use serde_json::{Value, json};
+use std::io::{BufRead, Read, Write};
 
 /// How many elements the rows of the list of tasks may have, however many tasks there are, and a task's page, however many steps.
 const LIST_NODES_MAX: u64 = 250;
@@ -273,5 +274,154 @@ fn ten_thousand_tasks_and_a_thousand_steps_stay_usable() {
     assert!(nodes("main") <= STEPS_NODES_MAX, "one open group: {}", nodes("main"));
     browser.press("2");
     browser.until("the folded graph", "document.querySelectorAll('.node').length === 10");
+    assert!(browser.complaints().is_empty());
+}
+
+/// Answers each message with 204, for as long as the test goes on.
+fn receiver() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = std::io::BufReader::new(stream);
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+                    break;
+                }
+                if let Some((name, value)) = line.split_once(':')
+                    && name.eq_ignore_ascii_case("content-length")
+                {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            let mut body = vec![0; length];
+            // Whoever asked may have gone meanwhile.
+            let _ = reader.read_exact(&mut body);
+            let _ = reader.into_inner().write_all(b"HTTP/1.1 204 X\r\nconnection: close\r\n\r\n");
+        }
+    });
+    port
+}
+
+const CONFIG: &str = r#"
+policy: {breaker: {failure_threshold: 1, recovery_timeout: 1h}}
+webhooks: {allow_private: true}
+models:
+  catalogue: {big: {provider: acme, cost_in: 3000, cost_out: 15000, context: 200000, tier: strong}}
+  rules: [{when: {requirement: code}, primary: big, fallbacks: [small], reason: strong at code}]
+"#;
+
+/// An agent that fails one piece of work by its model's fault.
+fn failing(house: &House, url: &str) {
+    let api =
+        |method: &str, path: &str, body: &Value| house.json(&["api", method, path, "-d", &body.to_string(), "--server", url]);
+    api(
+        "POST",
+        "/api/v1/agents",
+        &json!({"name": "a", "external_id": "a", "capabilities": ["model.generate"], "models": ["big"]}),
+    );
+    let item = api("POST", "/api/v1/agents/a/work/claim", &json!({"max": 1, "wait": "10s", "start": true}));
+    let (task, work) = (item[0]["task_id"].as_str().unwrap(), item[0]["work"].as_str().unwrap());
+    let failed = json!({"class": "RATE_LIMIT", "message": "too much", "retryable": false, "usage": {"tokens": 400}});
+    let report = json!({"agent_id": "a", "attempt": item[0]["attempt"], "outcome": {"FAILED": failed}});
+    api("POST", &format!("/api/v1/work/{task}:{work}/report"), &report);
+}
+
+#[test]
+fn models_are_trusted_again_series_held_receivers_told_and_budgets_raised() {
+    let Some(browser) = Browser::open(1440, 900) else { return };
+    let house = House::new();
+    std::fs::write(house.path("ephor.yaml"), CONFIG).unwrap();
+    let server = house.serve("127.0.0.1:0", &["--no-agents"]);
+    let steps = json!([{"action": "model.generate", "reserve": {"tokens": 500}}]);
+    let request = json!({"title": "by a model", "requirements": ["code"], "max_retries": 0, "budget": {"tokens": 1000, "wall_time": "2h"}, "plan": {"steps": steps}});
+    let task = house.submit(&server, &request);
+    browser.go(&login(&house, 1));
+    let told = |what: &str, selector: &str, text: &str| {
+        let found = format!("document.querySelector({})?.innerText.includes({})", json!(selector), json!(text));
+        browser.until(what, &found);
+    };
+    let yes = "dialog button[type=submit]";
+
+    // A budget: what is set aside, what was used, another limit.
+    browser.go(&format!("{}/tasks/{task}?tab=plan", server.url));
+    told("the limit", "[data-budget] [data-kind=tokens]", "1\u{202f}000");
+    told("the time", "[data-budget] [data-kind=wall_time]", "2 h 00 m");
+    failing(&house, &server.url);
+    told("what was used", "[data-budget] [data-kind=tokens]", "400");
+    looks_right(&browser, "the budget");
+    let open = house.submit(&server, &json!({"title": "waits", "action": "model.generate", "budget": {"tokens": 10}}));
+    browser.go(&format!("{}/tasks/{open}?tab=plan", server.url));
+    browser.click("[data-do=raise]");
+    browser.write("dialog [name=tokens]", "2000");
+    browser.click(yes);
+    told("the new limit", "[data-budget] [data-kind=tokens]", "2\u{202f}000");
+
+    // A model that failed is left alone until somebody trusts it again. Pages that were left hold no line to the server: a browser has six.
+    for _ in 0..8 {
+        browser.go(&format!("{}/models", server.url));
+        told("it is left alone", "[data-model=big]", "Left alone");
+    }
+    browser.click("[data-model=big] a");
+    told("how it is chosen", "main", "a requirement says");
+    told("what went wrong", "main", "Rate limit");
+    looks_right(&browser, "a model");
+    browser.click("[data-trust=big]");
+    browser.click(yes);
+    told("it is trusted", "[data-model=big]", "Trusted");
+
+    // A series is made, held, let go on and ended.
+    browser.go(&format!("{}/automation", server.url));
+    browser.click("[data-do=schedule]");
+    for (name, text) in [("title", "each morning"), ("action", "echo"), ("cron", "0 9 * * 1-5"), ("time_zone", "Europe/Berlin")] {
+        browser.write(&format!("dialog [name={name}]"), text);
+    }
+    browser.click(yes);
+    let row = "[data-schedule]";
+    told("the series", row, "each morning");
+    browser.until("five runs", "document.querySelectorAll('[data-schedule] li time').length === 5");
+    browser.click("[data-schedule] [data-act=pause]");
+    browser.click(yes);
+    told("it is held", row, "Paused");
+    browser.click("[data-schedule] [data-act=resume]");
+    browser.click(yes);
+    told("it goes on", row, "Pending");
+
+    // Somebody is told, tried, told again, held, and forgotten.
+    let port = receiver();
+    browser.click("[data-do=webhook]");
+    browser.write("dialog [name=name]", "ours");
+    browser.write("dialog [name=url]", &format!("http://127.0.0.1:{port}/hook"));
+    browser.write("dialog [name=events]", "task.cancelled, task.failed");
+    browser.click(yes);
+    told("its secret", "dialog[open]", "whsec_");
+    browser.click(yes);
+    told("it is told", "[data-webhook]", "Told");
+    browser.click("[data-do=test]");
+    browser.click(yes);
+    told("it arrived", "dialog[open]", "It arrived: 204");
+    browser.click(yes);
+    browser.click("[data-do=log]");
+    told("the try", "[data-try]", "webhook.test");
+    looks_right(&browser, "automation");
+    browser.click("[data-schedule] [data-act=cancel]");
+    browser.write("dialog [name=reason]", "no longer");
+    browser.click(yes);
+    browser.until("the series has ended", "!document.querySelector('[data-schedule]')");
+    told("that was told", "[data-try]", "task.cancelled");
+    browser.click("[data-try] [data-do=redeliver]");
+    browser.click(yes);
+    told("it arrived again", "dialog[open]", "It arrived: 204");
+    browser.click(yes);
+    for (act, state) in [("pause", "PAUSED"), ("resume", "ACTIVE")] {
+        browser.click(&format!("[data-webhook] [data-do={act}]"));
+        browser.click(yes);
+        browser.until(state, &format!("document.querySelector('[data-webhook] [data-state]')?.dataset.state === '{state}'"));
+    }
+    browser.click("[data-do=delete]");
+    browser.click(yes);
+    browser.until("it is forgotten", "!document.querySelector('[data-webhook]') && !document.querySelector('[data-try]')");
     assert!(browser.complaints().is_empty());
 }
