@@ -12,7 +12,7 @@ const TRIES = 50;
 /** How long what was looked up stands, whatever happens meanwhile. */
 const SPARED_MS = 5_000;
 const STATES = { ACTIVE: ['done', 'done', 'Told'], FAILING: ['block', 'retry', 'Failing'], PAUSED: ['idle', 'pause', 'Paused'], OFF: ['fail', 'stop', 'Off'] };
-const TOPICS = ['task.completed', 'task.failed', 'task.cancelled', 'task.stopped', 'task.blocked', 'task.stalled', 'task.escalated', 'approval.owed', 'review.opened'];
+const TOPICS = ['task.completed', 'task.failed', 'task.cancelled', 'task.stopped', 'task.blocked', 'task.stalled', 'task.escalated', 'approval.owed', 'question.raised', 'review.opened'];
 
 export function open(cx) {
   let next = null;
@@ -112,7 +112,7 @@ function series(one, cx) {
     h('td', null, pill(one)),
     h('td.nowrap', null, one.run ?? 1, one.recurrence.times && h('span.muted', null, ` of ${one.recurrence.times}`)),
     h('td.sm.nowrap', null, h('ol', null, one.next_runs.map((at, i) => h('li', { key: at }, i === 0 ? h('b', null, ago(at)) : ago(at), h('span.muted', null, ` ${instant(at)}`))))),
-    h('td.right', null, h('div.row.wrap.end', null, one.status === 'PAUSED' ? act('resume', 'Resume') : act('pause', 'Pause'), act('cancel', 'End the series…'))),
+    h('td.right', null, h('div.row.end', null, one.status === 'PAUSED' ? act('resume', 'Resume') : act('pause', 'Pause'), act('cancel', 'End the series…'))),
   );
 }
 
@@ -169,7 +169,7 @@ function hook(one, cx, look) {
       'td.right',
       null,
       h(
-        'div.row.wrap.end',
+        'div.row.end',
         null,
         button('.s', { why, 'data-do': 'test', on: { click: () => tried(() => call('POST', `${at}/test`), one.name, look) } }, 'Test'),
         button('.s', { why, 'data-do': held ? 'resume' : 'pause', on: { click: () => steer(held ? 'resume' : 'pause') } }, held ? 'Resume' : 'Pause'),

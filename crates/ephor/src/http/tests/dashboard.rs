@@ -218,6 +218,14 @@ fn every_file_in_the_folder_is_given_out_and_every_page_of_the_script_is_one() {
     assert!(ASSETS.starts_with("/ui/"));
 }
 
+#[test]
+fn the_page_that_subscribes_names_everything_one_may_be_told_of() {
+    let (_, _, script) = FILES.iter().find(|(name, ..)| *name == "pages/automation.js").unwrap();
+    for topic in ephor_core::webhook::Topic::ALL {
+        assert!(script.contains(&format!("'{}'", topic.word())), "{}", topic.word());
+    }
+}
+
 #[tokio::test]
 async fn the_constitution_in_force_is_told() {
     let house = House::new(true);
