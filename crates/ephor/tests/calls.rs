@@ -179,9 +179,18 @@ async fn the_calls_of_the_invoice_engine_work_as_printed() {
 
     let look = curls(include_str!("calls/look.sh"));
     assert_eq!(desk.json(&look[0], "").await.1[0]["status"], "FAILED");
-    // The page itself, or where it is.
-    let (status, _) = desk.perform(&look[1], "").await;
-    assert!(status == 200 || (300..400).contains(&status), "{status}");
+    // The page itself, and all that it names.
+    let (status, page) = desk.perform(&look[1], "").await;
+    assert!(status == 200 && page.contains("<base href=\"/api-docs/\""), "{status} {page}");
+    let parts: Vec<&str> =
+        ["src=\"", "href=\"./"].iter().flat_map(|at| page.split(at).skip(1)).filter_map(|p| p.split('"').next()).collect();
+    assert!(parts.len() >= 5, "{parts:?}");
+    for part in parts {
+        let target = format!("/api-docs/{}", part.trim_start_matches("./"));
+        // A picture is no text: its status is in the first line all the same.
+        let call = Call { method: "HEAD".into(), target, ..Call::default() };
+        assert_eq!(desk.perform(&call, "").await.0, 200, "{part}");
+    }
     desk.close().await;
 }
 

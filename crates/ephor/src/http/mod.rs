@@ -98,7 +98,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
     let (routes, document) = documented().split_for_parts();
     let body_bytes = server.limits().body_bytes;
     routes
-        .merge(openapi::pages(document))
+        .merge(openapi::pages(&document))
         .merge(dashboard::routes())
         .fallback(problem::no_such_route)
         .layer(from_fn(case::answer_alike))

@@ -8,7 +8,11 @@ use super::problem::Problem;
 use super::server::Server;
 use super::tasks::names_a_task;
 use axum::Router;
-use axum::http::Method;
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
@@ -16,7 +20,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, RefOr, Required};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::{Config, serve};
 
 /// The names of what a caller may show.
 const KEY: &str = "key";
@@ -139,8 +143,40 @@ fn shared(method: &str, path: &str) -> Vec<Parameter> {
     all
 }
 
-/// `/api-docs`, and the document itself.
-pub(crate) fn pages(document: OpenApi) -> Router<Arc<Server>> {
-    let config = Config::new(["/api-docs/openapi.json"]).validator_url("none");
-    SwaggerUi::new("/api-docs").url("/api-docs/openapi.json", document).config(config).into()
+/// `/api-docs`, and the document itself. The page is answered at both of its addresses: the call that is printed for it follows no
+/// redirect.
+pub(crate) fn pages(document: &OpenApi) -> Router<Arc<Server>> {
+    let document = Bytes::from(serde_json::to_vec(document).expect("the document is plain data"));
+    let config = Arc::new(Config::new(["/api-docs/openapi.json"]).validator_url("none"));
+    let page = {
+        let config = config.clone();
+        move || std::future::ready(file("index.html", &config))
+    };
+    let part = move |Path(name): Path<String>| std::future::ready(file(&name, &config));
+    Router::new()
+        .route(
+            "/api-docs/openapi.json",
+            get(move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], document.clone()))),
+        )
+        .route("/api-docs", get(page.clone()))
+        .route("/api-docs/", get(page))
+        .route("/api-docs/{*rest}", get(part))
+}
+
+/// A file of the page. The page names its parts as beside it, which they are only behind the slash.
+fn file(name: &str, config: &Arc<Config<'static>>) -> Response {
+    match serve(name, config.clone()) {
+        Ok(Some(found)) => {
+            let bytes = match name {
+                "index.html" => {
+                    let page = String::from_utf8_lossy(&found.bytes);
+                    page.replacen("<head>", "<head>\n    <base href=\"/api-docs/\" />", 1).into_bytes()
+                }
+                _ => found.bytes.into_owned(),
+            };
+            ([(header::CONTENT_TYPE, found.content_type)], bytes).into_response()
+        }
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
