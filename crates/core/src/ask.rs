@@ -191,11 +191,11 @@ pub struct Modification {
     /// The new deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<WireTime>,
-    /// The new due time.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The new due time; a plain date means the start of that day.
+    #[serde(deserialize_with = "crate::time::start", skip_serializing_if = "Option::is_none")]
     pub due_at: Option<WireTime>,
-    /// When it is released, whatever its due time; the past means now.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// When it is released, whatever its due time; the past means now, a plain date the start of that day.
+    #[serde(deserialize_with = "crate::time::start", skip_serializing_if = "Option::is_none")]
     pub scheduled_at: Option<WireTime>,
     /// The new mode.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -38,13 +38,15 @@ pub fn is_built_in(words: &str) -> bool {
 
 /// The smallest act that brings an agent for work under a key, as a command line.
 pub fn who_could(key: &str) -> String {
-    let Key { words, model, .. } = Key::read(key);
+    let Key { words, model, demands, .. } = Key::read(key);
     let listed = words.replace('+', ",");
     if is_built_in(words) {
         return format!("ephor agent run --capability {listed}");
     }
     let with = model.map(|model| format!(" --model {model}")).unwrap_or_default();
-    format!("ephor agent register --name NAME --capabilities {listed}{with} --key")
+    let has: String =
+        demands.split(',').filter(|demand| !demand.is_empty()).map(|demand| format!(" --resource {demand}")).collect();
+    format!("ephor agent register --name NAME --capabilities {listed}{with}{has} --key")
 }
 
 /// What to say beside: nothing where the built-in agents could do it.
@@ -249,6 +251,12 @@ mod tests {
             models: models.iter().map(|m| (*m).into()).collect(),
             resources: resources.iter().map(|(name, n)| ((*name).into(), *n)).collect(),
         }
+    }
+
+    #[test]
+    fn who_could_do_it_has_all_that_is_asked_for() {
+        let command = "ephor agent register --name NAME --capabilities a,b --model m --resource memory_mb=4 --key";
+        assert_eq!(who_could("a+b%memory_mb=4#m"), command);
     }
 
     #[test]

@@ -26,7 +26,7 @@ const PAYLOAD_MAX: usize = 1024 * 1024;
 /// The most entries of any list of words.
 const LIST_MAX: usize = 1_000;
 /// The most tasks one may depend on.
-const DEPENDS_MAX: usize = 1_000;
+pub const DEPENDS_MAX: usize = 1_000;
 
 /// Checks a request of which nobody knows where it will be carried out: its words alone.
 ///

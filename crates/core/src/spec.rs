@@ -50,11 +50,11 @@ pub struct Request {
     /// Labels for finding it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Do not start before; a past one means now.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Do not start before; a past one means now, a plain date the start of that day.
+    #[serde(deserialize_with = "crate::time::start", skip_serializing_if = "Option::is_none")]
     pub due_at: Option<WireTime>,
-    /// Release it at this instant, whatever its due time; a past one means now.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Release it at this instant, whatever its due time; a past one means now, a plain date the start of that day.
+    #[serde(deserialize_with = "crate::time::start", skip_serializing_if = "Option::is_none")]
     pub scheduled_at: Option<WireTime>,
     /// Must have ended by; the task fails when it has not.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ pub struct Request {
     /// What happens to the step of an agent that fell silent; the server's policy where it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_agent_lost: Option<OnAgentLost>,
-    /// The agent that does the steps that name none; any that is able to where it is missing.
+    /// The agent that does the steps that name none, by its id or its own name; any that is able to where it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<crate::id::AgentId>,
     /// Whether one agent does all the steps that name none; `NONE` where it is missing.
@@ -87,10 +87,10 @@ pub struct Request {
     /// Where it belongs; `default` where it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The task this one is part of.
+    /// The task this one is part of, by its id or its own name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,
-    /// Tasks that must have completed before this one is released.
+    /// Tasks that must have completed before this one is released, by their ids or their own names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskId>,
     /// The ended task this one is another try of.
@@ -245,7 +245,7 @@ pub struct StepSpec {
     /// Whether doing it means acting on the outside. Where it then works without having asked for an effect, an UNGUARDED one is noted.
     #[serde(skip_serializing_if = "is_false")]
     pub acts: bool,
-    /// The agent that must do it.
+    /// The agent that must do it, by its id or its own name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<crate::id::AgentId>,
     /// The kind of work it is, an open set: `CodeReview`, `Testing`; as the task where it is missing.

@@ -23,17 +23,41 @@ impl Time {
     }
 
     /// Reads RFC 3339; a plain date means the end of that day in UTC (as `--deadline 2024-12-31` does).
+    ///
+    /// # Errors
+    /// What is neither, with how it is written.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        if let Ok(at) = text.parse::<jiff::Timestamp>() {
-            return Ok(Self(at.as_millisecond()));
-        }
-        if let Ok(day) = text.parse::<jiff::civil::Date>() {
-            let end = day.at(23, 59, 59, 999_000_000).to_zoned(jiff::tz::TimeZone::UTC);
-            return end.map(|z| Self(z.timestamp().as_millisecond())).map_err(|e| e.to_string());
-        }
-        Err(format!("{text:?} is not a time; write it as 2026-01-31T12:00:00Z or 2026-01-31"))
+        read(text, |day| day.at(23, 59, 59, 999_000_000))
     }
+
+    /// The same of an instant at which something begins: a plain date means the start of that day in UTC.
+    ///
+    /// # Errors
+    /// What is neither, with how it is written.
+    pub fn parse_start(text: &str) -> Result<Self, String> {
+        read(text, |day| day.at(0, 0, 0, 0))
+    }
+}
+
+fn read(text: &str, of_day: impl FnOnce(jiff::civil::Date) -> jiff::civil::DateTime) -> Result<Time, String> {
+    let text = text.trim();
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(Time(at.as_millisecond()));
+    }
+    if let Ok(day) = text.parse::<jiff::civil::Date>() {
+        let at = of_day(day).to_zoned(jiff::tz::TimeZone::UTC);
+        return at.map(|z| Time(z.timestamp().as_millisecond())).map_err(|e| e.to_string());
+    }
+    Err(format!("{text:?} is not a time; write it as 2026-01-31T12:00:00Z or 2026-01-31"))
+}
+
+/// Reads an instant at which something begins, for `deserialize_with`: of a plain date its start.
+///
+/// # Errors
+/// What is no instant and no date.
+pub fn start<'de, D: Deserializer<'de>>(from: D) -> Result<Option<WireTime>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| Time::parse_start(&text).map(WireTime)).transpose().map_err(serde::de::Error::custom)
 }
 
 /// RFC 3339 in UTC.
@@ -141,6 +165,15 @@ impl<'de> Deserialize<'de> for WireDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_date_ends_a_deadline_with_the_day_and_begins_a_start_with_it() {
+        let told = |time: Result<Time, String>| time.unwrap().to_string();
+        assert_eq!(told(Time::parse("2024-12-31")), "2024-12-31T23:59:59.999Z");
+        assert_eq!(told(Time::parse_start("2024-12-31")), "2024-12-31T00:00:00Z");
+        assert_eq!(Time::parse_start("2024-12-31T12:00:00Z"), Time::parse("2024-12-31T12:00:00Z"));
+        assert!(Time::parse_start("soon").unwrap_err().contains("2026-01-31"));
+    }
 
     #[test]
     fn durations_read_as_people_write_them() {

@@ -531,7 +531,7 @@ pub struct StepView {
     /// How far its agent says it is, from 0 to 1. Telemetry: may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<f64>,
-    /// What its agent says it is doing. Telemetry: may be missing.
+    /// What its agent says it is doing, which is telemetry and may be missing; once it is done, what there was to say about its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -720,7 +720,8 @@ impl EventView {
 
     /// What somebody wrote about it, where it is plain text.
     pub fn words(&self) -> Option<&str> {
-        self.private.get("text")?.as_str()
+        let of_success = || self.private.get("success")?.get("message");
+        self.private.get("text").or_else(of_success)?.as_str().filter(|words| !words.is_empty())
     }
 }
 
@@ -1076,6 +1077,9 @@ pub struct OutputView {
     /// Figures about it, by name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metrics: Map<String, Value>,
+    /// What there is to say about it, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// One thing a task waits for.

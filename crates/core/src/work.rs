@@ -265,6 +265,9 @@ impl From<Result<Success, Failure>> for Outcome {
 pub struct Success {
     /// The result, read by later steps.
     pub output: Value,
+    /// What there is to say about it, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
     /// Figures about it, by name.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub metrics: Map<String, Value>,

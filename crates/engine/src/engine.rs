@@ -21,7 +21,7 @@ pub use crate::writer::{Done, Gauges, Idempotency, Terms};
 use ephor_core::agent::{Agent, AgentCommand, Registration};
 use ephor_core::command::{Answer, CheckedPlan, Command, Refusal, Submission};
 use ephor_core::constitution::{Constitution, ConstitutionCommand, Law};
-use ephor_core::event::{Actor, ActorKind, Private};
+use ephor_core::event::{Actor, ActorKind, Finding, Private};
 use ephor_core::flow::{EVERYWHERE, Facts, HoldView, LimitView, limit_id};
 use ephor_core::id::AmendmentId;
 use ephor_core::id::{AgentId, EffectId, HoldId, TaskId};
@@ -239,9 +239,22 @@ impl Engine {
         by: impl Into<Submitter>,
         idempotency: Option<Idempotency>,
     ) -> Result<Done, EngineError> {
+        self.submit_told(request, by, idempotency).await.map(|(done, _)| done)
+    }
+
+    /// The same, and what the checks found about it.
+    pub async fn submit_told(
+        &self,
+        request: &Request,
+        by: impl Into<Submitter>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<(Done, Vec<Finding>), EngineError> {
         let by = by.into();
         match self.check(request) {
-            Ok(submission) => self.submit_checked(submission, by, idempotency).await,
+            Ok(submission) => {
+                let findings = submission.facts.findings.clone();
+                Ok((self.submit_checked(submission, by, idempotency).await?, findings))
+            }
             Err(refusal) => {
                 self.record_refusal(request, &refusal, &by.actor).await?;
                 Err(refusal.into())

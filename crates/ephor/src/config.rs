@@ -27,6 +27,7 @@ use ephor_core::agent::Registration;
 use ephor_core::constitution::{Flaw, Law};
 use ephor_core::policy::{Policy, StallStrategy};
 use ephor_core::time::WireDuration;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -281,7 +282,7 @@ impl Config {
             webhooks: hooks,
             mail,
             models,
-        } = from_yaml(text)?;
+        } = from_yaml(text).map_err(|why| keyed::<Written>(why, &said))?;
         if log.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
             return Err("log.file is empty; name a file, or leave it out".into());
         }
@@ -449,6 +450,15 @@ fn object<T: Serialize>(value: &T) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// What is wrong, by the name of its key, which the reader of YAML does not tell; as that told it where no key is to be found.
+fn keyed<T: DeserializeOwned>(why: String, said: &Value) -> String {
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(said.clone()) else { return why };
+    let (path, told) = (error.path().to_string(), error.inner().to_string());
+    // What nobody knows is named already.
+    let named = path == "." || told.starts_with("unknown field");
+    if named { why } else { format!("{path}: {told}") }
 }
 
 /// Reads YAML 1.2; an error says line, key and what is allowed.

@@ -1,7 +1,7 @@
 //! What can be done next, in the words of whoever is told: a command at the command line, a call over HTTP.
 
 /// The same act by CLI and by HTTP; `{}` stands for a name.
-const PAIRS: [(&str, &str); 11] = [
+const PAIRS: [(&str, &str); 14] = [
     ("ephor task show {}", "GET /api/v1/tasks/{}"),
     ("ephor task list --all", "GET /api/v1/tasks"),
     ("ephor task events {}", "GET /api/v1/tasks/{}/events"),
@@ -12,6 +12,9 @@ const PAIRS: [(&str, &str); 11] = [
     ("ephor agent list", "GET /api/v1/agents"),
     ("ephor breaker list", "GET /api/v1/breakers"),
     ("ephor lifecycle", "GET /api/v1/lifecycle"),
+    ("ephor task rerun {}", "POST /api/v1/tasks/{}/rerun"),
+    ("ephor constitution history", "GET /api/v1/constitution/versions"),
+    ("ephor constitution amendments", "GET /api/v1/constitution/amendments"),
     ("ephor task show {}", "GET /api/executions/{}"),
 ];
 /// The methods a call begins with.
@@ -50,6 +53,7 @@ mod tests {
             ("ephor task list --all", "GET /api/v1/tasks"),
             ("ephor task events task_1", "GET /api/v1/tasks/task_1/events"),
             ("ephor hold list", "GET /api/v1/holds"),
+            ("ephor task rerun task_1", "POST /api/v1/tasks/task_1/rerun"),
         ] {
             assert_eq!((to_http(cli.into()), to_cli(http.into())), (http.to_owned(), cli.to_owned()));
         }

@@ -218,3 +218,110 @@ fn why_knows_the_holds_of_a_database_that_nobody_serves() {
     assert!(house.run(&["hold", "lift", &hold]).status.success());
     assert!(reasons(&house).iter().all(|why| !why.starts_with("HOLD")), "{:?}", reasons(&house));
 }
+
+/// What a command says in a house whose profile means one namespace and whose environment, where one is given, another.
+fn usual(house: &House, environment: Option<&str>, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = house.ephor(args);
+    if let Some(name) = environment {
+        command.env("EPHOR_NAMESPACE", name);
+    }
+    let output = command.output().unwrap();
+    (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+}
+
+#[test]
+fn the_namespace_of_a_profile_is_meant_by_whatever_takes_one_and_is_shown() {
+    let house = House::new();
+    let server = house.serve("127.0.0.1:0", &[]);
+    let profile = ["profile", "set", "work", &format!("server={}", server.url), "namespace=billing"];
+    assert!(house.run(&profile).status.success());
+    assert!(house.run(&["profile", "use", "work"]).status.success());
+    let token = house.path("data/operator.token");
+    let file = ["--token-file", token.to_str().unwrap()];
+    for line in [
+        &["hold", "place", "--type", "invoice"][..],
+        &["kill", "--type", "letter"],
+        &["limit", "set", "calls", "--max", "3"],
+        &["limit", "remove", "calls"],
+        &["key", "create", "ci", "--role", "viewer"],
+        &["agent", "register", "--name", "e1", "--capabilities", "x", "--external-id", "e1"],
+        &["webhook", "create", "hook", "https://example.org/x"],
+        &["top", "--once"],
+    ] {
+        let line: Vec<&str> = line.iter().chain(&file).copied().collect();
+        let (code, said) = usual(&house, None, &line);
+        assert!(code == Some(0) && said.contains("billing"), "{line:?}: {code:?} {said}");
+    }
+    // The environment is plainer than the profile, and a flag than both.
+    let key = |name, more: &[&str]| {
+        let line: Vec<&str> = ["key", "create", name, "--role", "viewer"].iter().chain(&file).chain(more).copied().collect();
+        usual(&house, Some("sales"), &line).1
+    };
+    assert!(key("second", &[]).contains("of the namespace sales"));
+    assert!(key("third", &["--namespace", "law"]).contains("of the namespace law"));
+    let holds = house.json(&["hold", "list", "--json"]);
+    let scopes: Vec<&Value> = holds.as_array().unwrap().iter().map(|hold| &hold["scope"]["namespace"]).collect();
+    assert_eq!(scopes, [&json!("billing"), &json!("billing")], "{holds}");
+}
+
+#[test]
+fn nothing_is_stopped_because_a_variable_is_set() {
+    let house = House::new();
+    let server = house.serve("127.0.0.1:0", &[]);
+    let at = ["--server", &server.url];
+    let said = |line: &[&str]| {
+        let line: Vec<&str> = line.iter().chain(&at).copied().collect();
+        usual(&house, Some("billing"), &line)
+    };
+    for bare in [&["kill"][..], &["hold", "place"]] {
+        let (code, told) = said(bare);
+        assert!(code == Some(2) && told.contains("--namespace NAME") && told.contains("billing"), "{code:?} {told}");
+    }
+    let (code, told) = said(&["kill", "--all", "--namespace", "billing"]);
+    assert!(code == Some(2) && told.contains("--all or --namespace"), "{code:?} {told}");
+    assert_eq!(house.json(&["hold", "list", "--json", at[0], at[1]]), json!([]), "nothing is held");
+    // An agent and a task are meant wherever they are.
+    assert!(
+        house
+            .run(&["agent", "register", "--name", "e1", "--capabilities", "x", "--external-id", "e1", at[0], at[1]])
+            .status
+            .success()
+    );
+    let (code, told) = said(&["kill", "--agent", "e1"]);
+    assert!(code == Some(0) && !told.contains("billing"), "{code:?} {told}");
+    house.submit(&server, &json!({"title": "x", "external_id": "INV-1", "namespace": "sales"}));
+    let (code, told) = said(&["kill", "--task", "INV-1"]);
+    assert!(code == Some(0) && told.contains("PAUSED"), "{code:?} {told}");
+    // A type is narrowed, and a namespace stopped where it is named.
+    let (code, told) = said(&["kill", "--type", "invoice"]);
+    assert!(code == Some(0) && told.contains("billing"), "{code:?} {told}");
+    let (code, told) = said(&["kill", "--namespace", "law"]);
+    assert!(code == Some(0) && told.contains("law"), "{code:?} {told}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_with_the_setting_that_names_it() {
+    let house = House::new();
+    for (environment, flag, setting) in [
+        (Some(("EPHOR_TOKEN_FILE", "nope")), None, "EPHOR_TOKEN_FILE: nope"),
+        (None, Some(["--token-file", "nope"]), "--token-file: nope"),
+        (Some(("EPHOR_CONFIG", "nope")), None, "EPHOR_CONFIG: nope"),
+        (None, Some(["--config", "nope"]), "--config: nope"),
+    ] {
+        let mut command = house.ephor(&["serve", "--listen", "127.0.0.1:0"]);
+        command.envs(environment).args(flag.into_iter().flatten());
+        let output = command.output().unwrap();
+        assert!(!output.status.success() && text(&output.stderr).contains(setting), "{setting}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn what_is_not_done_as_asked_is_said_when_it_is_asked() {
+    let house = House::new();
+    let create = ["task", "create", "--title", "Say hello to the neighbours", "--action", "echo"];
+    let plain = house.run(&create);
+    assert!(plain.status.success() && !text(&plain.stderr).contains("deadline"), "{}", text(&plain.stderr));
+    let late: Vec<&str> = create.into_iter().chain(["--deadline", "2024-12-31"]).collect();
+    let late = house.run(&late);
+    assert!(late.status.success() && text(&late.stderr).contains("WARNING deadline: "), "{}", text(&late.stderr));
+}

@@ -150,7 +150,7 @@ fn one_value_is_set_and_the_rest_of_the_file_stays_as_it_was_written() {
     for (name, value, why) in [
         ("policy.leese", "30s", "leese"),
         ("policy.lease", "10ms", "500ms"),
-        ("monitoring.enabled", "perhaps", "invalid boolean"),
+        ("monitoring.enabled", "perhaps", "expected a boolean"),
         ("limits.body_max", "much", "64MiB"),
         ("constitution", "missing.yaml", "missing.yaml"),
         ("policy.breaker", "3", "several"),
@@ -367,6 +367,11 @@ fn a_file_is_checked_by_itself_and_what_is_wrong_is_told_with_its_line() {
         ("policy:\n  by_type:\n    INVOICE:\n      max_retries: 5000\n", ["line 4", "max_retries", "1000"]),
         ("monitoring:\n  enabled: true\n  pending_timeout_seconds: 0\n", ["line 3", "is 0", "31536000"]),
         ("workers:\n  - id: w\n", ["line 2", "capabilities", ""]),
+        ("monitoring:\n  check_interval_seconds: x\n", ["line 2", "monitoring.check_interval_seconds: ", "\"x\""]),
+        (
+            "monitoring:\n  enabled: true\n  escalation_strategy: bogus\n",
+            ["line 3", "monitoring.escalation_strategy: ", "log_only"],
+        ),
         ("colour: red\n", ["line 1", "colour", "task_execution"]),
     ] {
         std::fs::write(house.path("wrong.yaml"), wrong).unwrap();

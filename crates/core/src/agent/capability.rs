@@ -6,7 +6,7 @@ use serde_json::Value;
 /// Something an agent can do: its word, or its word with the parameters it takes.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
+#[serde(untagged, expecting = "say a capability as its word, or as an object with the word as `action` and its `params`")]
 pub enum Capability {
     /// Its word.
     Word(Box<str>),

@@ -228,7 +228,7 @@ impl Task {
             output_summary: output.map(|s| summary(&s.output)),
             estimate: step.estimate_ms.map(|ms| WireDuration { ms }),
             progress: None,
-            message: None,
+            message: output.map(|s| s.message.clone()).filter(|said| !said.is_empty()),
         }
     }
 
@@ -284,10 +284,16 @@ impl Task {
         let of = |i: u32| {
             let name = self.step_name(i);
             let success = self.contents.outputs.get(&name)?;
-            let (output, metrics) = (success.output.clone(), success.metrics.clone());
-            Some(OutputView { step: self.path_of(i), name: name.into(), output, metrics })
+            let (output, metrics, message) = (success.output.clone(), success.metrics.clone(), success.message.clone());
+            Some(OutputView { step: self.path_of(i), name: name.into(), output, metrics, message })
         };
         self.board.all().filter_map(of).collect()
+    }
+
+    /// The result of a step, by its path or its name.
+    pub fn output_of(&self, name: &str) -> Option<&Value> {
+        let i = self.board.find(name)?;
+        self.contents.outputs.get(&self.step_name(i)).map(|success| &success.output)
     }
 
     /// Its effects on the outside.

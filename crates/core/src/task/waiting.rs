@@ -226,7 +226,8 @@ impl Task {
                 (None, StepStatus::Retrying) => {
                     let until = self.soft.get(Timer::StepRetry(i)).map(WireTime);
                     let last = self.step_error(i).map(|why| format!(" ({})", crate::request::one_line(&why))).unwrap_or_default();
-                    let what = format!("{} attempts have failed{last}; it is tried again", cell.failures);
+                    let attempts = if cell.failures == 1 { "attempt has" } else { "attempts have" };
+                    let what = format!("{} {attempts} failed{last}; it is tried again", cell.failures);
                     list.push(Waiting { until, ..at(i, "RETRY", what) });
                 }
                 (None, StepStatus::Running) => {

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use ephor_core::agent::Registration;
 use ephor_core::breaker::BreakerState;
 use ephor_core::key::MadeKey;
-use ephor_core::matching::{CAPACITIES, Candidate};
+use ephor_core::matching::{CAPACITIES, Candidate, Key};
 use ephor_engine::clock::{Clock, SystemClock};
 use ephor_sdk::client::AgentView;
 use serde_json::{Value, json};
@@ -174,7 +174,7 @@ fn said(args: RegisterArgs, cx: &Cx<'_>) -> Registration {
         slots,
         monitoring_endpoints,
         external_id,
-        namespace: cx.globals.namespace.as_deref().map(Into::into),
+        namespace: cx.namespace().map(Into::into),
         in_process: false,
     }
 }
@@ -197,7 +197,7 @@ fn candidates(all: &[Candidate], cx: &mut Cx<'_>) {
         |one| one.agent_id.to_string(),
         |one, _| {
             vec![
-                cell(&one.work),
+                cell(asked(&one.work)),
                 cell(if one.may { "yes" } else { "no" }),
                 cell(one.agent_id),
                 cell(&one.name),
@@ -210,6 +210,16 @@ fn candidates(all: &[Candidate], cx: &mut Cx<'_>) {
     if all.is_empty() && matches!(form.0, Output::Table | Output::Wide) {
         cx.say("it offers nothing now, or no agent is known; ephor why says what it waits for");
     }
+}
+
+/// What work asks for, in words: `modact, memory_mb=100, only agent_…`.
+fn asked(key: &str) -> String {
+    let key = Key::read(key);
+    let words = key.words.split('+').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" and ");
+    let demands = key.demands.split(',').filter(|demand| !demand.is_empty()).map(ToOwned::to_owned);
+    let model = key.model.map(|model| format!("with {model}"));
+    let agent = key.agent.map(|agent| format!("only {agent}"));
+    Some(words).into_iter().chain(demands).chain(model).chain(agent).collect::<Vec<_>>().join(", ")
 }
 
 fn list(agents: &[AgentView], cx: &mut Cx<'_>) {
@@ -259,6 +269,7 @@ fn tell(agent: &AgentView, cx: &mut Cx<'_>) {
             let (status, name) = (show::word_of(&agent.status), inert(&agent.name));
             cx.terminal.out.line(format!("{status}  {name}  {}", agent.id));
             agent.role.iter().for_each(|role| cx.terminal.out.line(format!("  role   {}", inert(role))));
+            agent.namespace.iter().for_each(|name| cx.terminal.out.line(format!("  in     {}", inert(name))));
             cx.terminal.out.line(format!("  can    {}", inert(&agent.capabilities.join(" "))));
             let of = agent.slots.map(|slots| format!(" of {slots}")).unwrap_or_default();
             cx.terminal.out.line(format!("  holds  {}{of} pieces of work", agent.leases.len()));
@@ -347,5 +358,17 @@ async fn lend(args: RunArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         n => Err(ApiError::new(Kind::Failed, "UNREPORTED", format!("{n} attempts ended unheard"))
             .because("their leases lapse, and they are offered again")
             .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::asked;
+
+    #[test]
+    fn what_work_asks_for_is_told_in_words() {
+        assert_eq!(asked("modact%memory_mb=100,cpu_cores=2@agent_x"), "modact, memory_mb=100, cpu_cores=2, only agent_x");
+        assert_eq!(asked("review+judge#gpt-4"), "review and judge, with gpt-4");
+        assert_eq!(asked("echo"), "echo");
     }
 }

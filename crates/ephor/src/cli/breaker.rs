@@ -42,7 +42,7 @@ pub(super) async fn run(command: BreakerCommand, cx: &mut Cx<'_>) -> Result<Exit
                 Said::Tool => BreakerOf::Tool,
                 Said::Model => BreakerOf::Model,
             };
-            client.reset_breaker(of, &name, cx.globals.namespace.as_deref()).await
+            client.reset_breaker(of, &name, cx.namespace().as_deref()).await
         }
     };
     list(&left.map_err(told)?, cx);

@@ -36,7 +36,7 @@ pub(super) enum ConstitutionCommand {
         /// The document
         file: PathBuf,
         /// Only tasks that were submitted since: 2026-01-31T00:00:00Z
-        #[arg(long, value_name = "TIME", value_parser = words::time)]
+        #[arg(long, value_name = "TIME", value_parser = words::start)]
         since: Option<WireTime>,
     },
     /// Propose another document; it is decided on the terms of the one in force

@@ -34,7 +34,7 @@ pub(super) enum HoldCommand {
     },
 }
 
-/// What is held; a namespace is said as everywhere, with --namespace.
+/// What is held; a namespace is said with --namespace, and only so: the usual one narrows --type alone.
 #[derive(Debug, Args)]
 pub(super) struct PlaceArgs {
     /// Everything there is
@@ -94,12 +94,12 @@ pub(super) enum LimitCommand {
 pub(super) async fn hold(command: HoldCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let holds = match command {
         HoldCommand::Place(args) => {
-            let wish = args.wish(cx.globals.namespace.clone());
+            let wish = args.wish("", cx)?;
             vec![cx.with_api(Need::Decide, async |_, api| Ok(api.place_hold(wish).await?)).await?]
         }
         HoldCommand::List => cx.with_api(Need::Read, async |_, api| Ok(api.holds().await?)).await?,
         HoldCommand::Release { hold, task_type, rate } => {
-            let wish = NewRelease { namespace: cx.globals.namespace.clone(), task_type, rate };
+            let wish = NewRelease { namespace: cx.namespace(), task_type, rate };
             vec![cx.with_api(Need::Decide, async |_, api| Ok(api.release_hold(hold, wish).await?)).await?]
         }
         HoldCommand::Lift { hold } => {
@@ -112,12 +112,12 @@ pub(super) async fn hold(command: HoldCommand, cx: &mut Cx<'_>) -> Result<Exit, 
 
 pub(super) async fn kill(args: KillArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
     let Some(name) = args.task else {
-        let place = &args.place;
-        if !place.all && place.task_type.is_none() && place.agent.is_none() && cx.globals.namespace.is_none() {
-            return Err(Failure::usage("say what: --task TASK, --type TYPE, --agent AGENT, --namespace NAME, or --all"));
-        }
-        return hold(HoldCommand::Place(args.place), cx).await;
+        let wish = args.place.wish("--task TASK, ", cx)?;
+        let held = cx.with_api(Need::Decide, async |_, api| Ok(api.place_hold(wish).await?)).await?;
+        tell_holds(&[held], cx);
+        return Ok(Exit::Done);
     };
+    cx.leave_usual_namespace();
     let PlaceArgs { finish, reason, .. } = args.place;
     let task = cx
         .with_api(Need::Decide, async |_, api| {
@@ -130,16 +130,29 @@ pub(super) async fn kill(args: KillArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
 }
 
 impl PlaceArgs {
-    fn wish(self, namespace: Option<String>) -> NewHold {
+    /// What is to be held. A namespace is a target only where this command line names it: the usual one says which tasks of a type are
+    /// meant, and no more, so that nothing is stopped because a variable is set. `more` is what else could have been said.
+    fn wish(self, more: &str, cx: &mut Cx<'_>) -> Result<NewHold, Failure> {
+        if self.all && cx.names_namespace() {
+            return Err(Failure::usage("--all is everything, in every namespace: give --all or --namespace"));
+        }
+        let usual = cx.namespace();
+        if self.task_type.is_none() {
+            cx.leave_usual_namespace();
+        }
+        let namespace = cx.namespace().filter(|_| !self.all);
+        if !self.all && self.task_type.is_none() && self.agent.is_none() && namespace.is_none() {
+            let said = usual.map(|name| format!("; that {name:?} is the usual namespace says nothing here")).unwrap_or_default();
+            return Err(Failure::usage(format!("say what: {more}--type TYPE, --agent AGENT, --namespace NAME, or --all{said}")));
+        }
         let running = if self.finish { Running::Finish } else { Running::Stop };
-        // Everything is everything, whatever namespace is the usual one.
-        let namespace = namespace.filter(|_| !self.all);
-        NewHold { namespace, task_type: self.task_type, agent: self.agent, everything: self.all, running, reason: self.reason }
+        let PlaceArgs { all, task_type, agent, reason, .. } = self;
+        Ok(NewHold { namespace, task_type, agent, everything: all, running, reason })
     }
 }
 
 pub(super) async fn limit(command: LimitCommand, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let namespace = cx.globals.namespace.clone();
+    let namespace = cx.namespace();
     let limits = match command {
         LimitCommand::Set { name, max, per, task_type, by } => {
             let wish = NewLimit { namespace, task_type, max, per, by };
@@ -157,7 +170,7 @@ pub(super) async fn limit(command: LimitCommand, cx: &mut Cx<'_>) -> Result<Exit
 fn tell_holds(holds: &[HoldView], cx: &mut Cx<'_>) {
     let form = (cx.output(), cx.globals.ascii);
     let columns =
-        [column("HOLD"), column("HOLDS"), column("RUNNING"), column("GOES ON"), column("SINCE"), column("BY"), wide("REASON")];
+        [column("HOLD"), column("HOLDS"), column("RUNNING"), column("GOES ON"), column("SINCE"), column("BY"), column("REASON")];
     table::list(
         cx.terminal,
         form,

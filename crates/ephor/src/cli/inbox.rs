@@ -29,7 +29,7 @@ pub(super) async fn run(args: &InboxArgs, cx: &mut Cx<'_>) -> Result<Exit, Failu
         .with_api(Need::Read, async |cx, api| {
             let (asked, more) = match &args.task {
                 Some(task) => (api.asked(cx.find(api, task).await?).await?, false),
-                None => all(api, cx.settings.namespace.value.clone(), args.limit).await?,
+                None => all(api, cx.namespace(), args.limit).await?,
             };
             Ok((asked, more, api.now()))
         })

@@ -66,7 +66,7 @@ pub(super) async fn run(command: KeyCommand, cx: &mut Cx<'_>) -> Result<Exit, Fa
     match command {
         KeyCommand::Create { name, role, agent, expires_in } => {
             let roles = role.into_iter().map(Into::into).collect();
-            create(NewKey { name, roles, namespace: cx.globals.namespace.clone(), agent, expires_in }, cx).await
+            create(NewKey { name, roles, namespace: cx.namespace(), agent, expires_in }, cx).await
         }
         KeyCommand::List => {
             let keys = cx.with_api(Need::Read, async |_, api| Ok(api.keys().await?)).await?;
@@ -94,7 +94,11 @@ pub(super) fn tell(made: &MadeKey, cx: &mut Cx<'_>) {
         Output::Id => cx.terminal.out.line(&made.key),
         Output::Table | Output::Wide => {
             cx.terminal.out.line(&made.key);
-            cx.say(format!("the key {:?} is {}; keep it, it is not shown again", made.view.name, made.view.id));
+            let of = match &made.view.namespace {
+                Some(namespace) => format!("of the namespace {namespace}"),
+                None => "of all namespaces".into(),
+            };
+            cx.say(format!("the key {:?}, {of}, is {}; keep it, it is not shown again", made.view.name, made.view.id));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Events as lines: one for each change of state, with the status word, where nobody watches a terminal and in lists of events.
 
 use super::text::{duration, inert};
+use ephor_core::event::ActorKind;
 use ephor_core::spec::ErrorClass;
 use ephor_core::time::Time;
 use ephor_core::view::{EventView, StepView};
@@ -124,7 +125,7 @@ fn state(event: &EventView) -> Option<(String, Option<String>)> {
             (Some(signal), _) => say("WAITING", Some(format!("for the signal {signal}"))),
             (None, until) => say("WAITING", until.map(|ms| format!("for {}", duration(Time(ms).since(event.at.0))))),
         },
-        "ATTEMPT_SUCCEEDED" => say(work.done(), None),
+        "ATTEMPT_SUCCEEDED" => say(work.done(), words()),
         "WAIT_ENDED" => say("COMPLETED", None),
         "ATTEMPT_FAILED" => match event.data.get("retry_at").and_then(serde_json::Value::as_i64) {
             Some(at) => {
@@ -144,7 +145,12 @@ fn state(event: &EventView) -> Option<(String, Option<String>)> {
             let said = field("decision").map(|word| word.to_lowercase().replace('_', " "));
             say("OVERRIDDEN", Some([said, words()].into_iter().flatten().collect::<Vec<_>>().join(": ")))
         }
-        "STALL_ESCALATED" => say("STALLED", Some(format!("{} looks into it", field("task").unwrap_or_default()))),
+        // It waits on as before; another task is made of that.
+        "STALL_ESCALATED" => {
+            say("WAITING", Some(format!("no agent has come; {} looks into it", field("task").unwrap_or_default())))
+        }
+        "REASSIGNED" => say("REASSIGNED", Some(reassigned(event))),
+        "LATE_REPORT_KEPT" => say("LATE", Some(late(event))),
         "STEP_FAILED" => say("FAILED", Some(why(event))),
         "STEP_SKIPPED" => say("SKIPPED", field("reason")),
         "ROLLED_BACK" => {
@@ -193,6 +199,30 @@ fn state(event: &EventView) -> Option<(String, Option<String>)> {
             (event.step().is_none()).then(|| (after.word().to_owned(), words()))
         }
     }
+}
+
+/// From whom work was taken, to whom it goes, why, and who said so.
+fn reassigned(event: &EventView) -> String {
+    let agents = event.data.get("agents").and_then(serde_json::Value::as_array);
+    let from: Vec<&str> = agents.into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+    let from = if from.is_empty() { String::new() } else { format!("from {} ", from.join(", ")) };
+    let cause = event.text("cause").map(|word| word.to_lowercase().replace('_', " "));
+    let why = event.words().map(ToOwned::to_owned).or(cause).map(|why| format!(": {why}")).unwrap_or_default();
+    let by = match event.actor_type {
+        ActorKind::System => String::new(),
+        ActorKind::Human | ActorKind::Ai => format!(", by {}", event.actor_id),
+    };
+    format!("{from}to {}{by}{why}", event.text("agent").unwrap_or("anybody"))
+}
+
+/// What a report said that came too late, and of whom.
+fn late(event: &EventView) -> String {
+    // It is kept as it came, cut where it is long: its first word says how the attempt ended.
+    let outcome = event.words().map(|words| words.trim_start_matches(['{', '"']).split('"').next().unwrap_or_default());
+    let outcome = outcome.filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+    let said = outcome.map(|word| format!("said {word} ")).unwrap_or_default();
+    let attempt = event.data.get("attempt").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    format!("{} {said}of attempt {attempt}, which no longer counts: kept, and nothing changed", event.actor_id)
 }
 
 /// Why an attempt did not work: its class, and the words of who met it.
@@ -270,10 +300,25 @@ mod tests {
                 Some("no use"),
                 "OVERRIDDEN  1.2 Find links  skip step: no use",
             ),
-            ("STALL_ESCALATED", json!({"task": "task_y"}), None, "STALLED     task  task_y looks into it"),
+            ("STALL_ESCALATED", json!({"task": "task_y"}), None, "WAITING     task  no agent has come; task_y looks into it"),
+            (
+                "REASSIGNED",
+                json!({"cause": "STALLED", "agents": ["agent_a"], "agent": "agent_b"}),
+                None,
+                "REASSIGNED  task  from agent_a to agent_b: stalled",
+            ),
+            (
+                "LATE_REPORT_KEPT",
+                json!({"work": "step:1.2", "attempt": 3}),
+                Some("{\"SUCCEEDED\":{\"output\":1}}"),
+                "LATE        1.2 Find links  SETTLE said SUCCEEDED of attempt 3, which no longer counts: kept, and nothing changed",
+            ),
         ] {
             assert_eq!(line(9, kind, data, words), format!("03:04:09 {told}"));
         }
+        let mut asked = event(&second(9), "REASSIGNED", json!({"cause": "REQUESTED"}), Some("she is ill"));
+        (asked.actor_type, asked.actor_id) = (ActorKind::Human, "ann".into());
+        assert_eq!(Names::default().line(&asked).unwrap(), "03:04:09 REASSIGNED  task  to anybody, by ann: she is ill");
         assert_eq!(
             line(9, "FAILED", json!({"reason": "DEADLINE", "recoverable": true}), None),
             "03:04:09 FAILED      task  DEADLINE"

@@ -52,7 +52,7 @@ pub use style::Style;
 pub use table::Output;
 pub use terminal::{Interrupter, Interrupts, Stream, Terminal, Wishes};
 
-use crate::api::Api;
+use crate::api::{Api, ApiError};
 use crate::config::Config;
 use crate::host::{Host, Need, Place};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -79,7 +79,7 @@ struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Everywhere")]
 struct Globals {
-    /// The database: sqlite:data/ephor.db, postgres://…
+    /// The database: sqlite:data/ephor.db
     #[arg(long, global = true, env = "EPHOR_DATABASE", hide_env_values = true, value_name = "URL")]
     database: Option<String>,
     /// A running server: http://127.0.0.1:4000
@@ -356,6 +356,23 @@ impl Cx<'_> {
         if self.terminal.out.tty { self.terminal.space().0 } else { usize::MAX }
     }
 
+    /// The namespace that is meant: of the flag, else of the environment, else of the profile.
+    fn namespace(&self) -> Option<String> {
+        self.settings.namespace.value.clone()
+    }
+
+    /// Whether this command line itself names the namespace.
+    fn names_namespace(&self) -> bool {
+        self.settings.namespace.value.is_some() && self.settings.namespace.origin == Origin::Flag
+    }
+
+    /// From here on no namespace is meant, unless this command line itself names one.
+    fn leave_usual_namespace(&mut self) {
+        if !self.names_namespace() {
+            self.settings.namespace = settings::Setting::default();
+        }
+    }
+
     /// Where the engine is.
     fn place(&self) -> Place {
         self.settings.place()
@@ -363,7 +380,15 @@ impl Cx<'_> {
 
     /// The configuration of an engine in this process.
     fn config(&self) -> Result<Config, Failure> {
-        Ok(Config::find(self.globals.config.as_deref().filter(|file| !file.as_os_str().is_empty()))?)
+        let named = self.globals.config.as_deref().filter(|file| !file.as_os_str().is_empty());
+        let from_environment = self.globals.origins.get("config") == Some(&Origin::Environment);
+        let setting = if from_environment { "EPHOR_CONFIG" } else { "--config" };
+        // What stands in a file is told with its line; that there is none, with what named it.
+        let told = |error: ApiError| match (named, &*error.code) {
+            (Some(_), "FILE") => ApiError { message: format!("{setting}: {}", error.message), ..error },
+            (Some(_) | None, _) => error,
+        };
+        Ok(Config::find(named).map_err(told)?)
     }
 
     /// Where the engine is, with what it decides by where it is opened here.

@@ -136,7 +136,7 @@ async fn bring_in(path: &Path, dry_run: bool, cx: &mut Cx<'_>) -> Result<Exit, F
         .with_api(Need::Decide, async |cx, api| {
             let mut tasks = Vec::with_capacity(imported.requests.len());
             for mut request in imported.requests {
-                request.namespace = request.namespace.take().or_else(|| cx.settings.namespace.value.clone());
+                request.namespace = request.namespace.take().or_else(|| cx.namespace());
                 tasks.push(api.submit(request).await?);
             }
             Ok(tasks)

@@ -10,7 +10,6 @@ use crate::api::{ApiError, Kind};
 use crate::config::{Config, Reloaded};
 use clap::Subcommand;
 use serde::Serialize;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -209,7 +208,7 @@ fn list_config(only: Option<&String>, cx: &mut Cx<'_>) -> Result<Exit, Failure> 
     let config = cx.config()?;
     let here = LimitArgs::of_environment()?;
     let named = std::env::var("EPHOR_LISTEN").ok().filter(|text| !text.is_empty());
-    let listen = named.as_deref().map(str::parse::<SocketAddr>).transpose();
+    let listen = named.as_deref().map(words::place).transpose();
     let listen = serve::listening(listen.map_err(|e| Failure::usage(format!("EPHOR_LISTEN: {e}")))?)?;
     let settings = &cx.settings;
     let said = |name, setting: &Setting<String>, default: Option<&str>| Said {

@@ -124,7 +124,7 @@ fn read(args: &RunArgs, path: &Path, out: &Path, cx: &mut Cx<'_>) -> Result<Vec<
     let params = words::object(args.params.clone());
     for request in &mut requests {
         add_payload(request, &params, out)?;
-        request.namespace = request.namespace.take().or_else(|| cx.settings.namespace.value.clone());
+        request.namespace = request.namespace.take().or_else(|| cx.namespace());
     }
     Ok(requests.into_iter().enumerate().map(|(i, request)| job(request, i, path)).collect())
 }

@@ -29,8 +29,8 @@ pub(super) enum ScheduleCommand {
     Next {
         #[command(flatten)]
         recurrence: RecurrenceArgs,
-        /// From when on; now where it is missing
-        #[arg(long, value_parser = words::time)]
+        /// From when on: an instant or the start of a day; now where it is missing
+        #[arg(long, value_parser = words::start)]
         from: Option<WireTime>,
         /// How many times
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]

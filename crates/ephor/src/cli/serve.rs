@@ -1,8 +1,8 @@
 //! `ephor serve`: the engine on the network, until somebody stops it.
 
-use super::Cx;
 use super::failure::{Exit, Failure};
 use super::limits::LimitArgs;
+use super::{Cx, words};
 use crate::config::{Reloaded, Reloader};
 use crate::host::{ConfigSource, Serving, Workshop};
 use crate::http::POLL_INTERVAL_S;
@@ -19,8 +19,8 @@ const PORT: u16 = 4000;
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:4000, or the port in PORT]
-    #[arg(long, env = "EPHOR_LISTEN", value_name = "ADDRESS")]
+    /// Where to listen, an address or a name such as localhost:4000; port 0 takes a free one [default: 127.0.0.1:4000, or the port in PORT]
+    #[arg(long, env = "EPHOR_LISTEN", value_name = "ADDRESS", value_parser = words::place)]
     listen: Option<SocketAddr>,
     /// A further name to answer to; may be said more than once
     #[arg(long, value_name = "NAME")]

@@ -210,7 +210,15 @@ impl Settings {
 /// The token: of the file that is named, of the environment, of the profile's file.
 fn token_of(globals: &Globals, said: &Origin, own: Option<&str>, from: &Origin) -> Result<Setting<Token>, Failure> {
     let read = |file: &Path, origin: &Origin| -> Result<Setting<Token>, Failure> {
-        Ok(Setting { value: Some(Token::new(token::secret(file)?)), origin: origin.clone() })
+        let secret = token::secret(file).map_err(|error| {
+            let setting = match origin {
+                Origin::Profile(name) => format!("token_file of the profile {name}"),
+                Origin::Environment => "EPHOR_TOKEN_FILE".into(),
+                Origin::Flag | Origin::Default => "--token-file".into(),
+            };
+            ApiError { message: format!("{setting}: {}", error.message), ..error }
+        })?;
+        Ok(Setting { value: Some(Token::new(secret)), origin: origin.clone() })
     };
     let in_environment = std::env::var(TOKEN).ok().filter(|secret| !secret.trim().is_empty());
     match (&globals.token_file, in_environment, own) {

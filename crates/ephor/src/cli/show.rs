@@ -49,7 +49,10 @@ fn facts(task: &TaskView, whole: bool, now: Time, style: Style) -> Vec<Line> {
     let unguarded = task.unguarded_effects;
     fact(
         "unguarded",
-        (unguarded > 0).then(|| format!("{unguarded} effects nobody asked a grant for; ephor task effects {}", task.id)),
+        (unguarded > 0).then(|| {
+            let effects = if unguarded == 1 { "effect" } else { "effects" };
+            format!("{unguarded} {effects} nobody asked a grant for; ephor task effects {}", task.id)
+        }),
     );
     fact("gaps", (!task.gaps.is_empty()).then(|| task.gaps.join(", ")));
     fact("created", task.created_at.map(|at| when(at.0)));
@@ -269,8 +272,13 @@ mod tests {
 
     #[test]
     fn files_that_were_written_and_the_last_text_are_what_came_out() {
-        let output =
-            |step: &str, output| OutputView { step: step.into(), name: step.into(), output, metrics: Default::default() };
+        let output = |step: &str, output| OutputView {
+            step: step.into(),
+            name: step.into(),
+            output,
+            metrics: Default::default(),
+            message: String::new(),
+        };
         let outputs = [
             output("1", json!({"path": "a\u{1b}[2J.md", "bytes": 2_300, "sha256": "ab"})),
             output("2", json!({"files": {"r": {"path": "r.csv", "bytes": 5, "sha256": "cd"}}})),

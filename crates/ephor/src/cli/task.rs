@@ -11,12 +11,13 @@ pub(super) use look::watch;
 use super::failure::{Exit, Failure};
 use super::follow::{self, Until};
 use super::{Cx, Output, show, table, words};
-use crate::api::Api;
+use crate::api::{Api, ApiError};
 use crate::host::Need;
 use args::{CreateArgs, ListArgs, ModifyArgs, TextArgs};
 use clap::{Args, Subcommand};
 use ephor_core::ask::{Ask, Modification};
-use ephor_core::event::{DecisionWord, OverrideWord};
+use ephor_core::command::Refusal;
+use ephor_core::event::{CheckResult, DecisionWord, OverrideWord};
 use ephor_core::id::{AgentId, EffectId};
 use ephor_core::spec::{Priority, Request};
 use ephor_core::time::WireTime;
@@ -64,6 +65,9 @@ pub(super) enum TaskCommand {
         /// Only events behind this position
         #[arg(long, default_value_t = 0)]
         after: u64,
+        /// Only of these types: COMPLETED, ATTEMPT_FAILED
+        #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = words::event_type)]
+        types: Vec<String>,
         /// How many at most
         #[arg(long, default_value_t = 1_000)]
         limit: u32,
@@ -257,7 +261,9 @@ pub(super) async fn run(args: TaskArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure
         }
         TaskCommand::Show { task, verbose, .. } => look::look(&task, verbose, cx).await,
         TaskCommand::Watch(args) => look::watch(&args, cx).await,
-        TaskCommand::Events { task, after, limit, follow } => look::events(&task, after, limit, follow, cx).await,
+        TaskCommand::Events { task, after, types, limit, follow } => {
+            look::events(&task, &look::Wanted { after, types, limit, follow }, cx).await
+        }
         TaskCommand::Graph { task } => look::draw(&task, cx).await,
         TaskCommand::Outputs { task, step } => look::outputs(&task, step.as_deref(), cx).await,
         TaskCommand::Pause { task, reason, stop_running } => ask(&task, Ask::Pause { reason, stop_running }, cx).await,
@@ -374,7 +380,7 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         affinity: args.affinity.unwrap_or_default(),
         max_retries: args.max_retries,
         source: Some(cx.globals.source.clone().unwrap_or_else(|| "MANUAL".into())),
-        namespace: cx.settings.namespace.value.clone(),
+        namespace: cx.namespace(),
         payload: if params.is_empty() { Value::Null } else { Value::Object(params) },
         action: args.action,
         capabilities: args.capabilities,
@@ -398,6 +404,10 @@ async fn create(args: CreateArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
         }
         let task = api.submit(request).await?;
         let id = task.id;
+        // What was asked for and is not done, or not yet, is no detail to be looked up.
+        for found in task.findings.iter().filter(|found| found.result != CheckResult::Passed) {
+            cx.say(format!("{} {}: {}", show::word_of(&found.result), found.check, found.reason));
+        }
         // With --watch the standard output belongs to what happens.
         if !args.watch || !cx.output().is_json() {
             tell_all(&[task], cx);
@@ -419,7 +429,11 @@ async fn retry(task: &str, step: Option<String>, reason: String, cx: &mut Cx<'_>
             let step = match step {
                 Some(step) => step,
                 None => {
-                    let failed = api.task(id).await?.last_error.and_then(|e| e.step);
+                    let shown = api.task(id).await?;
+                    if shown.status.is_final() {
+                        return Err(ApiError::refused(Refusal::Ended { status: shown.status }, id).into());
+                    }
+                    let failed = shown.last_error.and_then(|e| e.step);
                     failed.ok_or_else(|| Failure::usage("no step of it has failed; name the step to be tried again"))?
                 }
             };

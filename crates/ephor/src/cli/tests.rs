@@ -393,3 +393,35 @@ async fn what_needs_a_server_says_so_where_there_is_none() {
     assert_eq!(ephor(&world, false, &["config", "list"]).await.exit, Exit::Done);
     assert!(ephor(&world, false, &["completion", "zsh"]).await.out.contains("#compdef ephor"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_is_not_tried_again_and_export_writes_no_file_by_the_name_of_a_task() {
+    let world = World::new();
+    assert_eq!(ephor(&world, false, &["task", "create", "-d", "x"]).await.exit, Exit::Done);
+    assert_eq!(ephor(&world, false, &["task", "retry", "@last"]).await.exit, Exit::Usage, "nothing of it has failed");
+    assert_eq!(ephor(&world, false, &["task", "cancel", "@last", "--reason", "x"]).await.exit, Exit::Done);
+    let late = ephor(&world, false, &["task", "retry", "@last", "--json"]).await;
+    let told: serde_json::Value = serde_json::from_str(&late.err).unwrap();
+    assert_eq!((late.exit, &told["code"]), (Exit::Conflict, &serde_json::json!("TERMINAL_STATE")));
+    let export = ephor(&world, false, &["task", "export", "@last"]).await;
+    assert!(export.exit == Exit::Usage && export.err.contains("ephor task show @last --json"), "{}", export.err);
+    assert!(!std::path::Path::new("@last").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_narrowed_by_due_time_and_events_by_their_types() {
+    let world = World::new();
+    assert_eq!(ephor(&world, false, &["task", "create", "-d", "x", "--due", "2027-01-01"]).await.exit, Exit::Done);
+    let shown = ephor(&world, false, &["task", "show", "@last", "--json"]).await;
+    let shown: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(shown["due_at"], "2027-01-01T00:00:00Z");
+    assert_eq!(ephor(&world, false, &["task", "list", "--before", "2027-01-02"]).await.exit, Exit::Done);
+    assert_eq!(ephor(&world, false, &["task", "pause", "@last"]).await.exit, Exit::Done);
+    let paused = ephor(&world, false, &["task", "events", "@last", "--type", "paused", "--json"]).await;
+    let told: serde_json::Value = serde_json::from_str(&paused.out).unwrap();
+    assert_eq!((told.as_array().unwrap().len(), &told[0]["type"]), (1, &serde_json::json!("PAUSED")), "{told}");
+    // However few of them are asked for at once.
+    let paused = ephor(&world, false, &["task", "events", "@last", "--type", "PAUSED", "--limit", "1", "-q"]).await;
+    assert_eq!(paused.out.lines().count(), 1, "{}", paused.out);
+    assert_eq!(ephor(&world, false, &["task", "events", "@last", "--type", "exploded"]).await.exit, Exit::Usage);
+}

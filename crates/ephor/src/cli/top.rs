@@ -43,7 +43,7 @@ fn every(text: &str) -> Result<WireDuration, String> {
 }
 
 pub(super) async fn run(args: TopArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let query = FiguresQuery { namespace: cx.globals.namespace.clone(), window: Some(args.window) };
+    let query = FiguresQuery { namespace: cx.namespace(), window: Some(args.window) };
     let place = cx.place();
     // A server knows its agents, so it is asked where there is one; else the database is looked at.
     let session = match cx.host.server(&place).await {

@@ -81,7 +81,7 @@ pub(super) async fn run(command: WebhookCommand, cx: &mut Cx<'_>) -> Result<Exit
     match command {
         WebhookCommand::Create { name, url, events, task_types, cloudevents } => {
             let format = if cloudevents { Format::Cloudevents } else { Format::Standard };
-            let namespace = cx.globals.namespace.clone();
+            let namespace = cx.namespace();
             let wish = NewWebhook { name, url, events, task_types, namespace, format };
             let made = client.make_webhook(&wish).await.map_err(told)?;
             match cx.output() {
@@ -89,7 +89,11 @@ pub(super) async fn run(command: WebhookCommand, cx: &mut Cx<'_>) -> Result<Exit
                 Output::Id => cx.terminal.out.line(made.view.id.to_string()),
                 Output::Table | Output::Wide => {
                     cx.terminal.out.line(&made.secret);
-                    cx.say(format!("{} is {}; keep its secret, it is not shown again", made.view.name, made.view.id));
+                    let of = match &made.view.namespace {
+                        Some(namespace) => format!("about the namespace {namespace}"),
+                        None => "about all namespaces".into(),
+                    };
+                    cx.say(format!("{}, {of}, is {}; keep its secret, it is not shown again", made.view.name, made.view.id));
                 }
             }
         }

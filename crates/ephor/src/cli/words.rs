@@ -4,6 +4,7 @@ use ephor_core::budget::Budget;
 use ephor_core::time::{Time, WireTime};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::net::{SocketAddr, ToSocketAddrs};
 
 /// A word of a fixed set: `high`, `HIGH`, `modify-scope`.
 pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -22,6 +23,32 @@ pub(super) fn status(text: &str) -> Result<ephor_core::status::Status, String> {
 /// An instant: RFC 3339, or a day, which means its end.
 pub(super) fn time(text: &str) -> Result<WireTime, String> {
     Time::parse(text).map(WireTime)
+}
+
+/// An instant at which something begins: RFC 3339, or a day, which means its start.
+pub(super) fn start(text: &str) -> Result<WireTime, String> {
+    Time::parse_start(text).map(WireTime)
+}
+
+/// Where to listen: an address or a name of a host, with a port. A name is looked up; of its addresses one of this machine alone is taken
+/// first.
+pub(super) fn place(text: &str) -> Result<SocketAddr, String> {
+    let wrong = "is no place to listen; write it as 127.0.0.1:4000 or localhost:4000";
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let found = text.to_socket_addrs().map_err(|error| format!("{text:?} {wrong}: {error}"))?;
+    found.min_by_key(|at| (!at.ip().is_loopback(), at.is_ipv6())).ok_or_else(|| format!("{text:?} {wrong}"))
+}
+
+/// A type of event of tasks, in any case.
+pub(super) fn event_type(text: &str) -> Result<String, String> {
+    let word = text.trim().to_ascii_uppercase().replace('-', "_");
+    let known = crate::http::task_words();
+    match known.contains(&word) {
+        true => Ok(word),
+        false => Err(format!("{text:?} is no type of event; there are {}", known.join(", "))),
+    }
 }
 
 /// `name=value`; the value is JSON where it reads as JSON, else text.
@@ -92,5 +119,15 @@ mod tests {
         assert_eq!(pair("n=3"), Ok(("n".into(), 3.into())));
         assert_eq!(pair("x=a=b"), Ok(("x".into(), "a=b".into())));
         assert!(pair("=b").is_err() && pair("b").is_err());
+    }
+
+    #[test]
+    fn a_place_to_listen_may_be_a_name_and_a_type_of_event_is_a_known_one() {
+        let at = place("localhost:4000").unwrap();
+        assert!(at.ip().is_loopback() && at.port() == 4000, "{at}");
+        assert_eq!(place("0.0.0.0:1").unwrap().to_string(), "0.0.0.0:1");
+        assert!(place("localhost").unwrap_err().contains("localhost:4000"));
+        assert_eq!(event_type("attempt-failed"), Ok("ATTEMPT_FAILED".into()));
+        assert!(event_type("exploded").unwrap_err().contains("COMPLETED"));
     }
 }

@@ -82,6 +82,12 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, bool), ApiEr
     read_as(bytes, |_| Ok(false))
 }
 
+/// What is written as it is inside, read in one go; `None` for whatever is not, or is wrong.
+pub(crate) fn plain<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let is_object = bytes.iter().find(|b| !b.is_ascii_whitespace()).is_some_and(|b| *b == b'{');
+    if is_object && !too_deep(bytes) { serde_json::from_slice(bytes).ok() } else { None }
+}
+
 /// The same for what may also come in an older form: `reshape` brings that into the present one, and says whether it had to.
 pub(crate) fn read_as<T: DeserializeOwned>(
     bytes: &[u8],
@@ -100,12 +106,10 @@ pub(crate) fn read_as<T: DeserializeOwned>(
     };
     // Otherwise written, or wrong: which of them the fields will tell. A field given twice is always wrong.
     let Ok(mut json) = serde_json::from_slice::<Once>(bytes).map(|once| once.0) else { return Err(error) };
-    let camel = case::to_snake(&mut json);
+    let as_written = |problem| ApiError::invalid("the request was refused", vec![problem]);
+    let camel = case::to_snake(&mut json).map_err(as_written)?;
     let reshaped = match json.as_object_mut() {
-        Some(map) => {
-            let as_written = |problem| ApiError::invalid("the request was refused", vec![problem]);
-            reshape(map).map_err(|problem| written(as_written(problem), camel))?
-        }
+        Some(map) => reshape(map).map_err(|problem| written(as_written(problem), camel))?,
         None => false,
     };
     if !(words::as_inside(&mut json) || camel || reshaped) {

@@ -105,35 +105,59 @@ async fn renamed(response: Response) -> Response {
     Response::from_parts(head, Body::from(body))
 }
 
-/// Renames what is in camelCase. Answers whether anything was.
-pub(crate) fn to_snake(json: &mut Value) -> bool {
-    rename(json, &|word| snake(word))
+/// Renames what is in camelCase. Answers whether anything was; a field that is given in both cases is wrong, since one of the two would
+/// be lost.
+pub(crate) fn to_snake(json: &mut Value) -> Result<bool, FieldProblem> {
+    rename(json, &|word| snake(word), &|key, other| {
+        Err(FieldProblem::new(other, format!("is given twice, as `{key}` and as `{other}`; give one of them")))
+    })
 }
 
 /// Renames what is in snake_case.
 pub(crate) fn to_camel(json: &mut Value) {
-    rename(json, &|word| camel(word));
+    let renamed = rename(json, &|word| camel(word), &|_, _| Ok(()));
+    debug_assert!(renamed.is_ok(), "what is renamed twice is let pass");
 }
 
-fn rename(json: &mut Value, to: &impl Fn(&str) -> Option<String>) -> bool {
+/// Renames fields. `twice` is asked where two fields would come to have one name; its problem is told with the path of the field.
+fn rename(
+    json: &mut Value,
+    to: &impl Fn(&str) -> Option<String>,
+    twice: &impl Fn(&str, &str) -> Result<(), FieldProblem>,
+) -> Result<bool, FieldProblem> {
+    let below = |at: &str, mut problem: FieldProblem| {
+        let dot = if problem.field.starts_with('[') { "" } else { "." };
+        problem.field = format!("{at}{dot}{}", problem.field);
+        problem
+    };
+    let mut any = false;
     match json {
         Value::Object(map) => {
-            let mut any = false;
-            let renamed = std::mem::take(map).into_iter().map(|(key, mut value)| {
+            let mut renamed = Map::with_capacity(map.len());
+            for (key, mut value) in std::mem::take(map) {
                 let other = to(&key);
                 any |= other.is_some();
                 let free = FREE.contains(&key.as_str()) || other.as_deref().is_some_and(|o| FREE.contains(&o));
                 if !free {
-                    any |= rename(&mut value, to);
+                    any |= rename(&mut value, to, twice).map_err(|problem| below(other.as_ref().unwrap_or(&key), problem))?;
                 }
-                (other.unwrap_or(key), value)
-            });
-            *map = renamed.collect::<Map<_, _>>();
-            any
+                let name = other.as_ref().unwrap_or(&key);
+                if renamed.contains_key(name) {
+                    // Whichever of the two came first, it is told by its other spelling.
+                    twice(&camel(name).unwrap_or_else(|| key.clone()), name)?;
+                }
+                renamed.insert(other.unwrap_or(key), value);
+            }
+            *map = renamed;
         }
-        Value::Array(items) => items.iter_mut().fold(false, |any, item| rename(item, to) | any),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Array(items) => {
+            for (place, item) in items.iter_mut().enumerate() {
+                any |= rename(item, to, twice).map_err(|problem| below(&format!("[{place}]"), problem))?;
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+    Ok(any)
 }
 
 /// `externalId` as `external_id`; `None` where nothing changes. Words in capitals, and names of things, are no camelCase.
@@ -185,11 +209,23 @@ mod tests {
     #[test]
     fn words_change_their_case_and_free_json_does_not() {
         let mut json = json!({"subjectRefId": "x", "payload": {"dueDate": 1}, "steps": [{"maxAttempts": 2}], "ID": 1});
-        assert!(to_snake(&mut json));
+        assert!(to_snake(&mut json).unwrap());
         assert_eq!(json, json!({"subject_ref_id": "x", "payload": {"dueDate": 1}, "steps": [{"max_attempts": 2}], "ID": 1}));
-        assert!(!to_snake(&mut json));
-        rename(&mut json, &|w| camel(w));
+        assert!(!to_snake(&mut json).unwrap());
+        to_camel(&mut json);
         assert_eq!(json["subjectRefId"], "x");
         assert_eq!(json["steps"][0]["maxAttempts"], 2);
+    }
+
+    #[test]
+    fn a_field_in_both_cases_is_told_with_its_path_and_none_is_lost() {
+        for mut json in [json!({"taskType": "a", "task_type": "b"}), json!({"task_type": "b", "taskType": "a"})] {
+            let problem = to_snake(&mut json).unwrap_err();
+            assert_eq!(problem.field, "task_type");
+            assert!(problem.message.contains("`taskType` and as `task_type`"), "{}", problem.message);
+        }
+        let mut deep = json!({"plan": {"steps": [{"a": 1}, {"maxAttempts": 1, "max_attempts": 2}]}});
+        assert_eq!(to_snake(&mut deep).unwrap_err().field, "plan.steps[1].max_attempts");
+        assert!(to_snake(&mut json!({"payload": {"dueDate": 1, "due_date": 2}})).is_ok(), "free JSON is its author's");
     }
 }

@@ -385,7 +385,7 @@ async fn types() -> Json<Vec<EventType>> {
 }
 
 /// The words of every event of a task.
-pub(super) fn task_words() -> &'static [String] {
+pub(crate) fn task_words() -> &'static [String] {
     static WORDS: LazyLock<Vec<String>> =
         LazyLock::new(|| words(&json!(Event::schema())).into_iter().map(|(word, ..)| word).collect());
     &WORDS

@@ -50,6 +50,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use events::task_words;
 pub use limits::Limits;
 pub(crate) use server::POLL_INTERVAL_S;
 pub use server::{Running, ServeOptions, serve};

@@ -13,7 +13,7 @@ use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::recurrence;
 use ephor_core::schedule::ScheduleView;
 use ephor_core::spec::Recurrence;
-use ephor_core::time::{WireDuration, WireTime};
+use ephor_core::time::{WireDuration, WireTime, start};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -89,8 +89,9 @@ struct Wanted {
     /// A fixed interval: `2h`. Either this or `cron`.
     #[param(value_type = Option<WireDuration>)]
     every: Option<WireDuration>,
-    /// From when on; now where it is missing.
+    /// From when on, of a plain date its start; now where it is missing.
     #[param(value_type = Option<WireTime>)]
+    #[serde(deserialize_with = "start")]
     from: Option<WireTime>,
     /// How many times, from 1 to 1,000; 5 where it is missing.
     count: Option<u32>,

@@ -100,7 +100,10 @@ impl Look {
             let path = beat.work.strip_prefix("step:").unwrap_or_default();
             if let Some(step) = steps.iter_mut().find(|s| s.path == path && s.attempt == beat.attempt) {
                 step.progress = beat.progress;
-                step.message.clone_from(&beat.message);
+                // What there was to say at its end is the last word.
+                if step.ended_at.is_none() || step.message.is_none() {
+                    step.message.clone_from(&beat.message);
+                }
             }
         }
         Ok(steps)

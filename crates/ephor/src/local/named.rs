@@ -34,20 +34,25 @@ pub(crate) struct Apart {
 impl Look {
     /// The tasks a name may mean, newest first; more than one where it does not decide.
     pub(crate) fn meant(&self, name: &str, within: Within) -> Result<Vec<Listed>, ApiError> {
-        let Within { namespace, source } = within;
-        let filter = Filter { namespace, source, ..Filter::default() };
+        let filter = Filter { namespace: within.namespace.clone(), source: within.source.clone(), ..Filter::default() };
         if let Ok(id) = name.parse::<TaskId>() {
             return Ok(self.reader.listed(id.into(), &filter).map_err(store)?.into_iter().collect());
         }
         if name == "@last" {
             return self.reader.list(&filter, 1).map_err(store);
         }
-        let named = Filter { external_id: Some(name.to_owned()), ..filter.clone() };
-        let found = self.reader.list(&named, TOLD_MAX).map_err(store)?;
+        let found = self.called(name, within)?;
         match found.is_empty() && name.starts_with("task_") && name.len() > "task_".len() {
             true => self.beginning(name, filter),
             false => Ok(found),
         }
+    }
+
+    /// The tasks whose own name this is, newest first.
+    pub(crate) fn called(&self, name: &str, within: Within) -> Result<Vec<Listed>, ApiError> {
+        let Within { namespace, source } = within;
+        let named = Filter { namespace, source, external_id: Some(name.to_owned()), ..Filter::default() };
+        self.reader.list(&named, TOLD_MAX).map_err(store)
     }
 
     fn beginning(&self, prefix: &str, mut filter: Filter) -> Result<Vec<Listed>, ApiError> {

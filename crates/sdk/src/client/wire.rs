@@ -3,6 +3,7 @@
 use super::error::Problem;
 use ephor_core::agent::{AgentStatus, Registration};
 use ephor_core::breaker::BreakerState;
+use ephor_core::event::Finding;
 use ephor_core::flow::HoldView;
 use ephor_core::id::{AgentId, ClaimId, TaskId};
 use ephor_core::key::Role;
@@ -28,6 +29,9 @@ pub struct Accepted {
     /// In a batch: whether it was accepted before, and this is the answer of then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
+    /// What was found that changes what was asked for, or has the council look at it; a batch does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// Which tasks a list shows; every part narrows it.

@@ -281,8 +281,7 @@ fn outcome(rng: &mut Rng, world: &World, work: &WorkKey) -> Outcome {
             output: json!({"items": [1, 2], "n": rng.below(3)}),
             metrics: if rng.one_in(2) { json!({"p99": 0.4}).as_object().unwrap().clone() } else { Default::default() },
             evidence: if rng.one_in(2) { vec![judgement(rng)] } else { Vec::new() },
-            usage: None,
-            unguarded: Vec::new(),
+            ..Success::default()
         }),
         (_, WorkKey::Gate(..)) => Outcome::Judged(judgement(rng)),
         (_, WorkKey::Plan) => proposed(rng),

@@ -40,11 +40,11 @@ pub(in crate::cli) struct CreateArgs {
     /// Labels
     #[arg(long, value_delimiter = ',')]
     pub(super) tags: Vec<String>,
-    /// Must have ended by: an instant or a day
+    /// Must have ended by: an instant or the end of a day
     #[arg(long, value_parser = words::time)]
     pub(super) deadline: Option<WireTime>,
-    /// Do not start before
-    #[arg(long, value_parser = words::time)]
+    /// Do not start before: an instant or the start of a day
+    #[arg(long, value_parser = words::start)]
     pub(super) due: Option<WireTime>,
     /// How long it may take: 30m, 2h
     #[arg(long, value_parser = |text: &str| WireDuration::parse(text))]
@@ -127,11 +127,14 @@ pub(in crate::cli) struct ListArgs {
     /// Only those in whose title, description, type or external id all of these words stand
     #[arg(long, value_name = "WORDS")]
     pub(super) q: Option<String>,
+    /// Only due before an instant, or the start of a day; those without a due time are left out
+    #[arg(long, value_name = "TIME", value_parser = words::start)]
+    pub(super) before: Option<WireTime>,
     /// The oldest first
     #[arg(long)]
     pub(super) oldest_first: bool,
     /// How many there are in each status instead, archived ones too
-    #[arg(long, conflicts_with_all = ["all", "status", "task_type", "owner", "parent", "risk", "agent", "q", "oldest_first", "after"])]
+    #[arg(long, conflicts_with_all = ["all", "status", "task_type", "owner", "parent", "risk", "agent", "q", "before", "oldest_first", "after"])]
     pub(super) counts: bool,
     /// How many at most
     #[arg(long, default_value_t = LIMIT)]
@@ -180,8 +183,8 @@ pub(in crate::cli) struct ModifyArgs {
     /// The new deadline
     #[arg(long, value_parser = words::time)]
     pub(super) deadline: Option<WireTime>,
-    /// The new due time; the past means now
-    #[arg(long, value_parser = words::time)]
+    /// The new due time; the past means now, a day its start
+    #[arg(long, value_parser = words::start)]
     pub(super) due: Option<WireTime>,
     /// The new mode
     #[arg(long, value_parser = words::word::<ExecutionMode>)]

@@ -7,6 +7,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::{show, table};
 use crate::host::Need;
 use clap::Args;
+use ephor_core::id::TaskId;
 use ephor_core::status::Status;
 use ephor_core::view::TaskView;
 use serde_json::{Value, json};
@@ -25,7 +26,13 @@ pub(in crate::cli) struct ExportArgs {
 }
 
 pub(super) async fn export(args: &ExportArgs, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let namespace = cx.settings.namespace.value.clone();
+    let is_task = |name: &&str| name.starts_with('@') || name.parse::<TaskId>().is_ok();
+    if let Some(name) = args.file.as_ref().and_then(|file| file.to_str()).filter(is_task) {
+        let said =
+            format!("{name} names a task, and export writes all there are into a FILE; ephor task show {name} --json writes one");
+        return Err(Failure::usage(said));
+    }
+    let namespace = cx.namespace();
     let source = cx.globals.source.clone();
     let filter = TaskFilter { namespace, source, live: args.live, oldest_first: true, limit: PAGE, ..TaskFilter::default() };
     let tasks = cx.with_api(Need::Read, async |_, api| Ok(all(api, filter).await?)).await?;

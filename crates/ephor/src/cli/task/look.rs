@@ -1,7 +1,7 @@
 //! Looking at tasks: lists, one task, its events, its graph, its results, its effects.
 
 use super::{ListArgs, WatchArgs, tell_all};
-use crate::api::{ApiError, EventQuery, Kind, TaskFilter};
+use crate::api::{Api, ApiError, EventQuery, Kind, TaskFilter};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::follow::{self, Until};
 use crate::cli::lines::{Names, clock};
@@ -10,6 +10,7 @@ use crate::cli::style::{Hue, Line, task_mark};
 use crate::cli::table::{self, cell, column, maybe, wide};
 use crate::cli::{Cx, Output, graph, show, text};
 use crate::host::Need;
+use ephor_core::id::TaskId;
 use ephor_core::status::Status;
 use ephor_core::time::WireTime;
 use ephor_core::view::{EffectView, EventView, TaskRow, TaskView};
@@ -30,7 +31,7 @@ pub(super) async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
             let filter = TaskFilter {
                 live: !args.all && args.status.is_empty(),
                 status: args.status,
-                namespace: cx.settings.namespace.value.clone(),
+                namespace: cx.namespace(),
                 task_type: args.task_type,
                 owner_id: args.owner,
                 source: cx.globals.source.clone(),
@@ -38,6 +39,7 @@ pub(super) async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
                 risk: args.risk,
                 agent: args.agent,
                 q: args.q,
+                due_before: args.before,
                 without_archived: !args.all,
                 oldest_first: args.oldest_first,
                 limit: args.limit,
@@ -96,12 +98,12 @@ pub(super) async fn list(args: ListArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
 }
 
 pub(super) async fn counts(cx: &mut Cx<'_>) -> Result<Exit, Failure> {
-    let namespace = cx.settings.namespace.value.clone();
+    let namespace = cx.namespace();
     let counts = cx.with_api(Need::Read, async |_, api| Ok(api.counts(namespace).await?)).await?;
     let total: u64 = counts.iter().map(|(_, count)| count).sum();
     if cx.output().is_json() {
         let by_status: BTreeMap<&str, u64> = counts.iter().map(|(status, count)| (status.word(), *count)).collect();
-        let told = json!({"namespace": cx.settings.namespace.value, "total": total, "by_status": by_status});
+        let told = json!({"namespace": cx.namespace(), "total": total, "by_status": by_status});
         cx.terminal.out.line(if cx.output() == Output::Json { table::json(&told) } else { table::line(&told) });
         return Ok(Exit::Done);
     }
@@ -188,23 +190,60 @@ pub(super) fn after_watching(followed: &follow::Followed, cx: &mut Cx<'_>) -> Ex
     followed.exit()
 }
 
-pub(super) async fn events(task: &str, after: u64, limit: u32, follow: bool, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+/// Which events of a task are wanted.
+pub(super) struct Wanted {
+    /// Only behind this position.
+    pub(super) after: u64,
+    /// Only of these types; of all where none is named.
+    pub(super) types: Vec<String>,
+    /// How many at most; 0 leaves it to the engine.
+    pub(super) limit: u32,
+    /// Whether those to come are waited for.
+    pub(super) follow: bool,
+}
+
+/// Events of a task from a position on, and the position up to which was looked.
+async fn some_events(api: &dyn Api, id: TaskId, wanted: &Wanted, after: u64) -> Result<(Vec<EventView>, u64), ApiError> {
+    let Wanted { types, limit, follow, .. } = wanted;
+    let mut query = EventQuery { task: Some(id), after, limit: *limit, wait_ms: if *follow { WAIT_MS } else { 0 } };
+    let mut some = Vec::new();
+    loop {
+        let came = api.events(query).await?;
+        let more = *limit > 0 && came.len() >= *limit as usize;
+        for event in came {
+            if *limit > 0 && some.len() >= *limit as usize {
+                return Ok((some, query.after));
+            }
+            query.after = event.position;
+            if types.is_empty() || types.contains(&event.kind) {
+                some.push(event);
+            }
+        }
+        // Of what is left out there may be much before the next that is wanted.
+        if !more || types.is_empty() || (*follow && !some.is_empty()) {
+            return Ok((some, query.after));
+        }
+    }
+}
+
+pub(super) async fn events(task: &str, wanted: &Wanted, cx: &mut Cx<'_>) -> Result<Exit, Failure> {
+    let (limit, follow) = (wanted.limit, wanted.follow);
     cx.with_api(Need::Read, async |cx, api| {
         let id = cx.find(api, task).await?;
         let mut names = Names::default();
-        let mut after = after;
+        let mut after = wanted.after;
         loop {
-            let query = EventQuery { task: Some(id), after, limit, wait_ms: if follow { WAIT_MS } else { 0 } };
-            let came = tokio::select! {
+            let (came, looked_at) = tokio::select! {
                 biased;
                 () = cx.terminal.interrupts.next() => return Ok(Exit::Interrupted),
-                came = api.events(query) => came?,
+                came = some_events(api, id, wanted, after) => came?,
             };
             if !cx.output().is_json() {
                 names.learn(&api.steps(id).await?);
             }
             tell_events(&came, &mut names, follow, cx);
-            after = came.last().map_or(after, |event| event.position);
+            let nothing_new = looked_at == after;
+            after = looked_at;
             let whole = limit > 0 && came.len() >= limit as usize;
             if whole && !follow && matches!(cx.output(), Output::Table | Output::Wide) {
                 let next = EventQuery { task: Some(id), after, limit: 1, wait_ms: 0 };
@@ -214,7 +253,7 @@ pub(super) async fn events(task: &str, after: u64, limit: u32, follow: bool, cx:
                     cx.say(what);
                 }
             }
-            let ended = follow && came.is_empty() && api.task(id).await?.status.is_final();
+            let ended = follow && nothing_new && api.task(id).await?.status.is_final();
             let over = came.iter().any(|event| event.status_after.is_some_and(Status::is_final));
             if !follow || over || ended || cx.terminal.out.is_closed() {
                 return Ok(Exit::Done);

@@ -115,6 +115,7 @@ async fn history(
         let found = server.look().task(task)?;
         let reader = server.engine().reader();
         let names = Names::of(&found);
+        checked_task(&names, wanted.task_id.as_deref())?;
         let page = Page { task: &found, names: &names, wanted: &wanted, offset, limit };
         let (stored, next) = page.read(&*reader)?;
         let execution = found.view().external_id.unwrap_or_else(|| found.id.to_string());
@@ -186,6 +187,21 @@ pub(super) fn checked_type(wanted: Option<&str>) -> Result<(), ApiError> {
     let some = "task_started, task_complete, task_error, task_blocked, execution_paused, execution_completed";
     let why = format!("{word:?} is no type of event; there are {some} and others, and those of GET /api/v1/event-types");
     Err(ApiError::invalid("the query was refused", vec![FieldProblem::new("type", why)]))
+}
+
+/// That there is such a task in the plan, or could have been: a place in a plan that was replaced since is still one.
+pub(super) fn checked_task(names: &Names<'_>, wanted: Option<&str>) -> Result<(), ApiError> {
+    let place = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_digit() || "._~".contains(c))
+    };
+    let known = |name: &str| names.step(name).is_some() || place(name.trim_start_matches("task_"));
+    match wanted.filter(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let why = format!("the execution has no task {name:?}; GET /api/executions/{{id}} names those it has");
+            Err(ApiError::invalid("the query was refused", vec![FieldProblem::new("task_id", why)]))
+        }
+    }
 }
 
 /// Whether an event is of a type, and about a task, where either is named.

@@ -426,12 +426,13 @@ impl NewEvent {
     }
 
     fn success(&self) -> Outcome {
-        let mut output = self.output_data.clone();
-        // Its words are all that came of it, where nothing else did.
-        if let (Value::Null, Some(message)) = (&output, &self.message) {
-            output = message.clone().into();
-        }
-        Outcome::Succeeded(Success { output, metrics: self.metrics.clone(), ..Success::default() })
+        let said = self.message.clone().unwrap_or_default();
+        // Its words are all that came of it, where nothing else did; else they stand beside that.
+        let (output, message) = match (&self.output_data, said.is_empty()) {
+            (Value::Null, false) => (said.into(), String::new()),
+            (output, _) => (output.clone(), said),
+        };
+        Outcome::Succeeded(Success { output, message, metrics: self.metrics.clone(), ..Success::default() })
     }
 
     /// A failure is repeated as its policy says, unless a person or something outside is waited for.
@@ -480,6 +481,12 @@ mod tests {
         assert_eq!(meaning(json!({"event_type": "heartbeat"})), Ok(Meaning::Alive));
         let done = meaning(json!({"event_type": "TASK_COMPLETE", "status": "success", "result": 7})).unwrap();
         assert!(matches!(done, Meaning::Ended(Outcome::Succeeded(success)) if success.output == 7));
+        let said = json!({"event_type": "task_complete", "result": {"n": 7}, "message": "seven it is"});
+        let Meaning::Ended(Outcome::Succeeded(success)) = meaning(said).unwrap() else { panic!() };
+        assert_eq!((&success.output, success.message.as_str()), (&json!({"n": 7}), "seven it is"));
+        let said = json!({"event_type": "task_complete", "message": "seven it is"});
+        let Meaning::Ended(Outcome::Succeeded(success)) = meaning(said).unwrap() else { panic!() };
+        assert_eq!((&success.output, success.message.as_str()), (&json!("seven it is"), ""));
         let failed = meaning(json!({"event_type": "task_error", "error_type": "timeout", "message": "slow"})).unwrap();
         let Meaning::Ended(Outcome::Failed(failure)) = failed else { panic!("{failed:?}") };
         assert_eq!((failure.class, failure.message.as_str(), failure.retryable), (ErrorClass::Timeout, "slow", true));

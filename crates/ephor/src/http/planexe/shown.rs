@@ -9,10 +9,13 @@ use ephor_core::task::Task;
 use ephor_core::time::WireTime;
 use ephor_core::view::{StepView, TaskView};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// How many of its tasks an execution is shown with; `/api/v1/tasks/{id}/steps` shows all.
 const TASKS_SHOWN: usize = 1_000;
+/// The largest result that is shown with its task, in bytes of JSON: a thousand of them still make an answer.
+const RESULT_MAX: usize = 16 << 10;
 
 /// An execution of a plan.
 #[derive(Serialize, ToSchema)]
@@ -98,9 +101,15 @@ pub(super) struct ExecutionTask {
     /// Who holds it, or held it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_id: Option<String>,
-    /// The beginning of what came of it.
+    /// What came of it; where that is larger than 16 KiB of JSON it stands behind `result_link` instead.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    result: Value,
+    /// Where what came of it is, where it is too large to stand here: the results of all tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<String>,
+    result_link: Option<String>,
+    /// What its agent says: meanwhile of how it goes, at its end about what came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
     /// Why its last attempt did not work, or what stands in the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -155,6 +164,8 @@ impl Execution {
 
 impl ExecutionTask {
     pub(super) fn of(server: &Server, names: &Names<'_>, step: StepView) -> Self {
+        let output = names.task().output_of(&step.path);
+        let large = output.is_some_and(|output| output.to_string().len() > RESULT_MAX);
         Self {
             task_id: names.of_path(&step.path),
             parent_task_id: step.parent.as_deref().map(|path| names.of_path(path)),
@@ -164,7 +175,9 @@ impl ExecutionTask {
             attempt: step.attempt,
             max_attempts: step.max_attempts,
             agent_id: step.agent.map(|id| named(server, id)),
-            result: step.output_summary,
+            result: output.filter(|_| !large).cloned().unwrap_or_default(),
+            result_link: large.then(|| format!("/api/v1/tasks/{}/outputs", names.task().id)),
+            message: step.message,
             error: step.error,
         }
     }

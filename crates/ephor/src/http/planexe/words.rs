@@ -133,6 +133,11 @@ impl<'a> Names<'a> {
         Self { task, given }
     }
 
+    /// The task whose steps these are.
+    pub(super) fn task(&self) -> &'a Task {
+        self.task
+    }
+
     /// What the step at this path is called.
     pub(super) fn of_path(&self, path: &str) -> String {
         let step = self.task.step(path).map(|(step, _)| step);

@@ -3,11 +3,10 @@
 //! turn between them.
 
 use super::create::belongs;
-use super::older;
+use super::names;
 use super::terms::Terms;
 use crate::api::{ApiError, Kind};
 use crate::http::auth::{Caller, Principal};
-use crate::http::body::read_as;
 use crate::http::errors::Errors;
 use crate::http::limits::Limits;
 use crate::http::problem::Problem;
@@ -153,8 +152,7 @@ fn understood(
     line: Result<Bytes, ApiError>,
 ) -> Result<Understood, ApiError> {
     let line = line?;
-    let (mut request, _) =
-        read_as::<spec::Request>(&line, |map| older::reshape(map, server.engine().now(), &server.engine().policy()))?;
+    let (mut request, _) = names::request_now(&line, server, who)?;
     belongs(&mut request, who)?;
     // By what was said, not by what was read from it: an older form is read with the time of day.
     let said = terms.has_key().then(|| serde_json::from_slice::<Value>(&line).unwrap_or_default());

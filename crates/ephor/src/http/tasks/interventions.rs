@@ -1,12 +1,13 @@
 //! Interventions under one address: the seven commands people have over a live task, told apart by `type`, and what was done so far.
 
 use super::TaskPath;
+use super::flat::{Flat, Words};
 use super::read::Stamped;
 use super::steer::carry_out;
 use super::terms::Terms;
 use crate::api::ApiError;
-use crate::http::auth::{Caller, Permission};
-use crate::http::body::Body;
+use crate::http::agents::found;
+use crate::http::auth::{Caller, Permission, Principal};
 use crate::http::case;
 use crate::http::errors::Errors;
 use crate::http::events::all_of;
@@ -15,11 +16,12 @@ use crate::http::words;
 use axum::Json;
 use axum::extract::State;
 use ephor_core::ask::{Ask, Modification};
+use ephor_core::budget::Budget;
 use ephor_core::event::{OverrideWord, TextChanges};
 use ephor_core::id::AgentId;
 use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::spec::{ExecutionMode, Priority};
-use ephor_core::time::WireTime;
+use ephor_core::time::{WireTime, start};
 use ephor_core::view::{EventView, TaskView};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -109,11 +111,17 @@ struct Intervention {
     /// MODIFY: the new deadline.
     deadline: Option<WireTime>,
     /// MODIFY: the new due time.
+    #[serde(deserialize_with = "start")]
     due_at: Option<WireTime>,
     /// MODIFY: when it is released, whatever its due time; the past means now.
+    #[serde(deserialize_with = "start")]
     scheduled_at: Option<WireTime>,
     /// MODIFY: the new mode.
     execution_mode: Option<ExecutionMode>,
+    /// MODIFY: the agent that takes over the steps of the one before, by its id or its own name.
+    agent: Option<AgentId>,
+    /// MODIFY: what it may use from now on; limits that are not named stay. Takes the right to decide.
+    budget: Option<Budget>,
     /// MODIFY: the new title.
     title: Option<String>,
     /// MODIFY: the new description.
@@ -145,12 +153,21 @@ async fn intervene(
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     terms: Terms,
-    Body(said): Body<Intervention>,
+    Flat(said): Flat<Intervention>,
 ) -> Result<Stamped, ApiError> {
     if said.word == Some(Word::Override) {
         who.require(Permission::Decide)?;
     }
-    carry_out(&server, &who, task, said.ask()?, &terms).await
+    let ask = said.ask(&server, &who)?;
+    if matches!(&ask, Ask::Modify(change) if change.budget.is_some()) {
+        // What may be spent is a decision.
+        who.require(Permission::Decide)?;
+    }
+    carry_out(&server, &who, task, ask, &terms).await
+}
+
+impl Words for Intervention {
+    const CHANGES: bool = false;
 }
 
 /// The interventions so far, as the events they left behind
@@ -163,7 +180,7 @@ async fn interventions(State(server): State<Arc<Server>>, TaskPath(task): TaskPa
 }
 
 impl Intervention {
-    fn ask(self) -> Result<Ask, ApiError> {
+    fn ask(self, server: &Server, who: &Principal) -> Result<Ask, ApiError> {
         let missing = |field: &str, why: &str| ApiError::invalid("the request was refused", vec![FieldProblem::new(field, why)]);
         let reason = match (self.reason.trim().is_empty(), self.word) {
             (true, Some(Word::Cancel | Word::Override)) => return Err(missing("reason", "say why")),
@@ -174,7 +191,7 @@ impl Intervention {
             Word::Pause => Ask::Pause { reason, stop_running: self.stop_running },
             Word::Resume => Ask::Resume { reason },
             Word::Cancel => Ask::Cancel { reason, force: self.force },
-            Word::Modify => Ask::Modify(Box::new(self.modification()?)),
+            Word::Modify => Ask::Modify(Box::new(self.modification(server, who)?)),
             Word::Escalate => Ask::Escalate { priority: self.priority, reason },
             Word::Override => {
                 let decision =
@@ -186,7 +203,7 @@ impl Intervention {
     }
 
     /// The changes, whether they stand in `changes` or beside the type.
-    fn modification(self) -> Result<Modification, ApiError> {
+    fn modification(self, server: &Server, who: &Principal) -> Result<Modification, ApiError> {
         let text = TextChanges {
             reason: self.reason,
             title: self.title,
@@ -202,8 +219,8 @@ impl Intervention {
             due_at: self.due_at,
             scheduled_at: self.scheduled_at,
             execution_mode: self.execution_mode,
-            agent: None,
-            budget: None,
+            agent: self.agent,
+            budget: self.budget,
             models_by_type: self.models_by_type,
             changes: text,
         };
@@ -211,11 +228,17 @@ impl Intervention {
             return Ok(beside);
         }
         let mut changes = Value::Object(self.changes);
-        case::to_snake(&mut changes);
+        case::to_snake(&mut changes).map_err(|problem| {
+            let problem = FieldProblem { field: format!("changes.{}", problem.field), ..problem };
+            ApiError::invalid("the request was refused", vec![problem])
+        })?;
         words::as_inside(&mut changes);
         let nested: Nested = serde_path_to_error::deserialize(changes).map_err(|e| {
             let field = format!("changes.{}", e.path());
             ApiError::invalid("the request was refused", vec![FieldProblem::new(field, e.inner().to_string())])
+        })?;
+        let agent = nested.agent.map(|name| found(server, who, &name)).transpose().map_err(|error| {
+            ApiError::invalid("the request was refused", vec![FieldProblem::new("changes.agent", error.message)])
         })?;
         let TextChanges { reason, title, description, requirements, resource_limits, constitutional_basis } = beside.changes;
         Ok(Modification {
@@ -225,8 +248,8 @@ impl Intervention {
             due_at: nested.due_at.or(beside.due_at),
             scheduled_at: nested.scheduled_at.or(beside.scheduled_at),
             execution_mode: nested.execution_mode.or(beside.execution_mode),
-            agent: nested.agent,
-            budget: None,
+            agent: agent.map(|agent| agent.id).or(beside.agent),
+            budget: nested.budget.or(beside.budget),
             models_by_type: if nested.models_by_type.is_empty() { beside.models_by_type } else { nested.models_by_type },
             changes: TextChanges {
                 reason,
@@ -247,10 +270,13 @@ struct Nested {
     expected_version: Option<u64>,
     priority: Option<Priority>,
     deadline: Option<WireTime>,
+    #[serde(deserialize_with = "start")]
     due_at: Option<WireTime>,
+    #[serde(deserialize_with = "start")]
     scheduled_at: Option<WireTime>,
     execution_mode: Option<ExecutionMode>,
-    agent: Option<AgentId>,
+    agent: Option<String>,
+    budget: Option<Budget>,
     models_by_type: BTreeMap<Box<str>, Box<str>>,
     title: Option<String>,
     constitutional_basis: Option<String>,

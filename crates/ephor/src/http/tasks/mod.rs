@@ -8,6 +8,7 @@ mod graph;
 mod impact;
 mod interventions;
 mod list;
+mod names;
 mod older;
 mod patch;
 mod path;

@@ -31,7 +31,7 @@ pub(super) fn reshape(request: &mut Map<String, Value>, now: Time, policy: &Poli
     }
     request.insert("task_type".into(), task_type);
     let soon = now.plus(RELEASE_AFTER_MS);
-    let due = request.get("due_at").and_then(Value::as_str).and_then(|text| Time::parse(text).ok());
+    let due = request.get("due_at").and_then(Value::as_str).and_then(|text| Time::parse_start(text).ok());
     // The clock releases it, at its due time or soon; the due time itself stays as it was said.
     if due.is_none_or(|due| due < soon) {
         request.entry("scheduled_at").or_insert(soon.to_string().into());

@@ -2,12 +2,12 @@
 //! leads there honestly: a claim, a report, a command. What nothing leads to is refused, with what would be allowed.
 
 use super::TaskPath;
+use super::flat::{Flat, Words};
 use super::read::{Stamped, side};
 use super::terms::Terms;
 use crate::api::{Api, ApiError, Kind};
 use crate::http::agents::{may_speak_as, sees};
 use crate::http::auth::{Caller, Permission, Principal};
-use crate::http::body::Body;
 use crate::http::errors::Errors;
 use crate::http::query::no_status;
 use crate::http::server::Server;
@@ -15,6 +15,7 @@ use crate::local::trouble;
 use axum::extract::State;
 use ephor_core::agent::Registration;
 use ephor_core::ask::Modification;
+use ephor_core::budget::Budget;
 use ephor_core::command::{Changes, Claim, Command, Refusal};
 use ephor_core::event::{Actor, ActorKind, TextChanges};
 use ephor_core::id::{AgentId, TaskId};
@@ -23,7 +24,7 @@ use ephor_core::plan::Problem as FieldProblem;
 use ephor_core::spec::{ErrorClass, ExecutionMode, Priority};
 use ephor_core::status::Status;
 use ephor_core::task::{LiveLease, Task};
-use ephor_core::time::WireTime;
+use ephor_core::time::{WireTime, start};
 use ephor_core::view::TaskView;
 use ephor_core::work::{Failure, Outcome, Success, WorkKey};
 use ephor_engine::EngineError;
@@ -66,11 +67,14 @@ impl<'de> Deserialize<'de> for Wish {
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Patch {
-    /// The status that is wished for; `newStatus` says the same.
-    #[serde(alias = "new_status")]
+    /// The status that is wished for.
     #[schema(value_type = Option<Status>)]
     status: Option<Wish>,
-    /// SCHEDULED: from when; at once where it is missing or past.
+    /// The same, in the words of an older interface; give one of them.
+    #[schema(value_type = Option<Status>)]
+    new_status: Option<Wish>,
+    /// SCHEDULED: from when; at once where it is missing or past. Beside any other wish, or none: when it is released.
+    #[serde(deserialize_with = "start")]
     scheduled_at: Option<WireTime>,
     /// The kind of who does it.
     actor_type: Option<ActorKind>,
@@ -83,8 +87,6 @@ struct Patch {
     metrics: Map<String, Value>,
     /// FAILED: what happened; becomes `last_error`.
     error: Option<String>,
-    /// Why.
-    reason: Option<String>,
     /// The version of the task this is meant for, as `If-Match` says it too.
     expected_version: Option<u64>,
     /// The new priority.
@@ -92,19 +94,16 @@ struct Patch {
     /// The new deadline.
     deadline: Option<WireTime>,
     /// The new due time.
+    #[serde(deserialize_with = "start")]
     due_at: Option<WireTime>,
     /// The new mode.
     execution_mode: Option<ExecutionMode>,
-    /// The new title.
-    title: Option<String>,
-    /// The new description.
-    description: Option<String>,
-    /// The new requirements.
-    requirements: Option<Vec<String>>,
-    /// The new limits.
-    resource_limits: Option<Map<String, Value>>,
-    /// The new article it rests on.
-    constitutional_basis: Option<String>,
+    /// The agent that takes over the steps of the one before, by its id or its own name.
+    agent: Option<AgentId>,
+    /// What it may use from now on; limits that are not named stay. Takes the right to decide.
+    budget: Option<Budget>,
+    /// Why, and new words. Its fields may also stand beside the others.
+    changes: TextChanges,
     /// The models that open steps are done with from now on, by their type: the `task_type` of a step, its action, `*` for all.
     models_by_type: BTreeMap<Box<str>, Box<str>>,
 }
@@ -117,19 +116,24 @@ async fn patch(
     Caller(who): Caller,
     TaskPath(task): TaskPath,
     mut terms: Terms,
-    Body(patch): Body<Patch>,
+    Flat(patch): Flat<Patch>,
 ) -> Result<Stamped, ApiError> {
+    let (wish, wished) = patch.wish()?;
+    if patch.budget.is_some() {
+        // What may be spent is a decision.
+        who.require(Permission::Decide)?;
+    }
     terms.version = terms.version.or(patch.expected_version);
     let asked = Asked { server: &server, who: &who, task, actor: patch.actor(&who) };
     let changes = patch.modification();
-    if changes.is_none() && patch.status.is_none() {
+    if changes.is_none() && wish.is_none() {
         let problem = FieldProblem::new("status", "say which status is wished for, or what changes");
         return Err(ApiError::invalid("the request was refused", vec![problem]));
     }
     // All of it happens in one commit, or none of it.
     let change = changes.map(|changes| (Command::Modify(Box::new(changes.into())), asked.actor.clone()));
-    let lead = match patch.status {
-        Some(Wish(wish)) => asked.leading_to(wish, &patch).await?,
+    let lead = match wish {
+        Some(wish) => asked.leading_to(wish, &patch).await.map_err(|error| named(error, wished))?,
         None => None,
     };
     let commands: Vec<_> = change.into_iter().chain(lead).collect();
@@ -144,13 +148,41 @@ async fn patch(
         Ok(_) => asked.show().await,
         Err(EngineError::Refused(refusal @ Refusal::NoWork(_))) => {
             let is = side(&server, task, Task::status).await?;
-            Err(illegal(is, Status::InProgress).because(format!("{refusal}; {}", may_wish(is))))
+            Err(named(illegal(is, Status::InProgress).because(format!("{refusal}; {}", may_wish(is))), wished))
         }
         Err(error) => Err(trouble(error, Some(task))),
     }
 }
 
+impl Words for Patch {
+    const CHANGES: bool = true;
+}
+
+/// What is told about the status that is wished for, under the name it was given by.
+fn named(mut error: ApiError, field: &str) -> ApiError {
+    error.problems.iter_mut().filter(|problem| problem.field == "status").for_each(|problem| problem.field = field.into());
+    error
+}
+
 impl Patch {
+    /// The status that is wished for, and the name of the field that says so.
+    fn wish(&self) -> Result<(Option<Status>, &'static str), ApiError> {
+        match (self.status, self.new_status) {
+            (Some(Wish(wish)), None) => Ok((Some(wish), "status")),
+            (None, Some(Wish(wish))) => Ok((Some(wish), "new_status")),
+            (None, None) => Ok((None, "status")),
+            (Some(_), Some(_)) => {
+                let problem = FieldProblem::new("new_status", "and `status` say the same thing; give one of them");
+                Err(ApiError::invalid("the request was refused", vec![problem]))
+            }
+        }
+    }
+
+    /// Why, where somebody says so.
+    fn reason(&self) -> Option<String> {
+        Some(self.changes.reason.clone()).filter(|reason| !reason.is_empty())
+    }
+
     /// Who does it. Somebody who has shown who they are is recorded as that; of others the name they give is believed.
     fn actor(&self, who: &Principal) -> Actor {
         match &self.actor_id {
@@ -163,25 +195,19 @@ impl Patch {
     }
 
     fn modification(&self) -> Option<Modification> {
-        let changes = TextChanges {
-            reason: self.reason.clone().unwrap_or_default(),
-            title: self.title.clone(),
-            constitutional_basis: self.constitutional_basis.clone(),
-            description: self.description.clone(),
-            requirements: self.requirements.clone(),
-            resource_limits: self.resource_limits.clone(),
-        };
+        let scheduled = [self.status, self.new_status].into_iter().flatten().any(|Wish(wish)| wish == Status::Scheduled);
         let modification = Modification {
             expected_version: None,
             priority: self.priority,
             deadline: self.deadline,
             due_at: self.due_at,
-            scheduled_at: None,
+            // As part of that wish it says when the wish comes true.
+            scheduled_at: self.scheduled_at.filter(|_| !scheduled),
             execution_mode: self.execution_mode,
-            agent: None,
-            budget: None,
+            agent: self.agent,
+            budget: self.budget,
             models_by_type: self.models_by_type.clone(),
-            changes,
+            changes: self.changes.clone(),
         };
         let only_a_reason = Modification {
             changes: TextChanges { reason: modification.changes.reason.clone(), ..TextChanges::default() },
@@ -210,7 +236,7 @@ impl Asked<'_> {
     /// What leads to a status from where the task is; nothing where it is so already.
     async fn leading_to(&self, wish: Status, patch: &Patch) -> Result<Option<Lead>, ApiError> {
         let (is, leases, open) = side(self.server, self.task, |t: &Task| (t.status(), t.live_leases(), t.open_keys())).await?;
-        let reason = patch.reason.clone().or_else(|| patch.error.clone());
+        let reason = patch.reason().or_else(|| patch.error.clone());
         if is.is_final() {
             return Err(ApiError::refused(Refusal::Ended { status: is }, self.task));
         }

@@ -97,6 +97,14 @@ async fn fields_are_named_as_they_were_written_and_missing_ones_by_their_names()
     assert_eq!(field("POST", format!("{task}/guide"), json!({})).await, "text");
     assert_eq!(field("PATCH", task.clone(), json!({"newStatus": "HAPPY"})).await, "newStatus");
     assert_eq!(field("PATCH", task.clone(), json!({"new_status": "HAPPY"})).await, "new_status");
+    // A move that is not allowed is one of the field that asked for it.
+    assert_eq!(field("PATCH", task.clone(), json!({"newStatus": "COMPLETED"})).await, "newStatus");
+    assert_eq!(field("PATCH", task.clone(), json!({"new_status": "COMPLETED"})).await, "new_status");
+    assert_eq!(field("PATCH", task.clone(), json!({"status": "COMPLETED"})).await, "status");
+    assert_eq!(field("PATCH", task.clone(), json!({"status": "PAUSED", "newStatus": "PAUSED"})).await, "newStatus");
+    // Of two spellings of one field neither is lost in silence.
+    let both = json!({"title": "x", "taskType": "a", "task_type": "b"});
+    assert_eq!(field("POST", TASKS.into(), both).await, "task_type");
     assert_eq!(field("POST", TASKS.into(), json!({"title": "x", "maxRetries": 5000})).await, "maxRetries");
     assert_eq!(field("POST", TASKS.into(), json!({"title": "x", "max_retries": 5000})).await, "max_retries");
 }
@@ -192,4 +200,68 @@ async fn lists_go_either_way_leave_out_what_was_archived_and_tell_the_small_fiel
     assert_eq!(counts, json!({"total": 6, "by_status": {"SCHEDULED": 5, "CANCELLED": 1}}));
     let counts = desk.get(&format!("{TASKS}/counts?namespace=other")).await.with(200).json();
     assert_eq!(counts, json!({"namespace": "other", "total": 1, "by_status": {"SCHEDULED": 1}}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_takes_all_that_modify_takes() {
+    let desk = Desk::open();
+    let agent = desk.agent(&["work"]).await;
+    let named = json!({"name": "w1", "external_id": "w1", "capabilities": ["work"]});
+    let other = desk.send("POST", "/api/v1/agents", &named).await.with(201).json()["id"].clone();
+    let task = desk.submit(&json!({"title": "x", "agent": agent, "due_at": "2099-01-01T00:00:00Z"})).await;
+    let body = json!({"agent": "w1", "budget": {"tokens": 900}, "scheduledAt": "2098-01-01T00:00:00Z", "reason": "theirs",
+        "changes": {"title": "another"}});
+    // What may be spent is a decision.
+    desk.send("PATCH", &task, &body).await.with(403);
+    let shown = desk.decide("PATCH", &task, &body).await.with(200).json();
+    assert_eq!(
+        (&shown["agent"], &shown["title"], &shown["budget"]["cap"]["tokens"]),
+        (&other, &json!("another"), &json!(900)),
+        "{shown}"
+    );
+    assert_eq!(shown["scheduledAt"], "2098-01-01T00:00:00Z", "{shown}");
+    let unknown = desk.send("PATCH", &task, &json!({"agent": "nobody"})).await.with(400).json();
+    assert_eq!(unknown["errors"][0]["field"], "agent", "{unknown}");
+    // An intervention does too, beside its type and among its changes.
+    for body in [json!({"type": "MODIFY", "agent": agent}), json!({"type": "MODIFY", "changes": {"agent": "w1"}})] {
+        let shown = desk.send("POST", &format!("{task}/interventions"), &body).await.with(200).json();
+        let wanted = if body["agent"].is_string() { json!(agent) } else { other.clone() };
+        assert_eq!(shown["agent"], wanted, "{shown}");
+    }
+    let unknown = json!({"type": "MODIFY", "changes": {"agent": "nobody"}});
+    let unknown = desk.send("POST", &format!("{task}/interventions"), &unknown).await.with(400).json();
+    assert_eq!(unknown["errors"][0]["field"], "changes.agent", "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_submission_does_not_get_is_said_in_its_answer() {
+    let desk = Desk::open();
+    let past = json!({"title": "x", "deadline": "2001-01-01T00:00:00Z"});
+    let told = desk.send("POST", TASKS, &past).await.with(201).json();
+    let findings = told["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|f| f["check"] == "deadline" && f["result"] == "WARNING"), "{told}");
+    assert!(findings.iter().all(|f| f["result"] != "PASSED"), "{told}");
+    let plain = desk.send("POST", TASKS, &json!({"title": "Say hello to the neighbours"})).await.with(201).json();
+    assert_eq!(plain["findings"], Value::Null, "{plain}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_ended_is_told_with_the_call_that_leads_on() {
+    let desk = Desk::open();
+    let task = desk.submit(&json!({"title": "x", "action": "work", "max_retries": 0})).await;
+    for body in [json!({"newStatus": "IN_PROGRESS", "actorId": "w"}), json!({"newStatus": "FAILED", "actorId": "w"})] {
+        desk.send("PATCH", &task, &body).await.with(200);
+    }
+    let told = desk.send("POST", &format!("{task}/pause"), &json!({})).await.with(400).json();
+    let rerun = format!("POST {task}/rerun");
+    assert_eq!((&told["code"], &told["next"][0]), (&json!("TERMINAL_STATE"), &json!(rerun)), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capability_that_makes_no_sense_is_told_how_one_is_said() {
+    let desk = Desk::open();
+    let agent = json!({"name": "a", "capabilities": ["x", {"params": ["p"]}]});
+    let told = desk.send("POST", "/api/v1/agents", &agent).await.with(400).json();
+    assert_eq!(told["errors"][0]["field"], "capabilities[1]", "{told}");
+    assert!(told["errors"][0]["message"].as_str().unwrap().contains("`action`"), "{told}");
 }

@@ -119,3 +119,62 @@ async fn the_newest_of_an_agent_is_the_newest_it_works_on() {
     let shown = house.ask("GET", "/api/v1/tasks/@last", Some(&key), None).await;
     assert_eq!((shown.status.as_u16(), &shown.json["id"]), (200, &json!(own)), "{}", shown.json);
 }
+
+#[tokio::test]
+async fn a_submission_names_agents_and_tasks_by_their_own_names_and_errors_name_the_field() {
+    let house = House::new(true);
+    let agent = house.agent("r1", None).await;
+    let first = submit(&house, TOKEN, json!({"title": "first", "external_id": "FIRST"})).await;
+    let names =
+        json!({"title": "second", "agent": "r1", "parent_task_id": "FIRST", "depends_on": ["FIRST"], "related_task_id": "FIRST"});
+    for request in [
+        names.clone(),
+        json!({"title": "third", "agent": "r1", "parentTaskId": "FIRST", "dependsOn": ["FIRST", first], "relatedTaskId": "FIRST"}),
+    ] {
+        let made = submit(&house, TOKEN, request).await;
+        let shown = house.ask("GET", &format!("/api/v1/tasks/{made}"), None, None).await.json;
+        assert_eq!((&shown["agent"], &shown["parent_task_id"]), (&json!(agent), &json!(first)), "{shown}");
+        assert_eq!((&shown["depends_on"][0], &shown["related_task_id"]), (&json!(first), &json!(first)), "{shown}");
+    }
+    let steps = json!({"title": "steps", "plan": {"steps": [
+        {"id": "a", "action": "work"}, {"id": "g", "steps": [{"id": "b", "action": "work", "agent": "r1"}]}]}});
+    let made = submit(&house, TOKEN, steps).await;
+    let born = house.ask("GET", &format!("/api/v1/tasks/{made}/events"), None, None).await.json;
+    assert!(born.to_string().contains(&agent), "{born}");
+    // What is not there is told by its field, as it was written.
+    for (request, field) in [
+        (json!({"title": "x", "agent": "r2"}), "agent"),
+        (json!({"title": "x", "parent_task_id": "NONE"}), "parent_task_id"),
+        (json!({"title": "x", "parentTaskId": "NONE"}), "parentTaskId"),
+        (json!({"title": "x", "depends_on": ["FIRST", "NONE"]}), "depends_on[1]"),
+        (json!({"title": "x", "plan": {"steps": [{"id": "a", "action": "work", "agent": "r2"}]}}), "plan.steps[0].agent"),
+    ] {
+        let told = house.ask("POST", "/api/v1/tasks", None, Some(request)).await;
+        assert_eq!((told.status.as_u16(), &told.json["errors"][0]["field"]), (400, &json!(field)), "{}", told.json);
+        assert!(told.json["errors"][0]["message"].as_str().unwrap().contains("there is no"), "{}", told.json);
+    }
+    // Line by line as well.
+    let lines = format!("{names}\n{}\n", json!({"title": "x", "depends_on": ["NONE"]}));
+    let batch = axum::http::Request::builder().method("POST").uri("/api/v1/tasks/batch").header("host", "localhost:4000");
+    let batch = batch.header("content-type", "application/x-ndjson").body(axum::body::Body::from(lines)).unwrap();
+    let told = house.send(batch).await;
+    let told: Vec<Value> = told.json.as_str().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(told[0]["id"].is_string(), "{told:?}");
+    assert_eq!(told[1]["error"]["errors"][0]["field"], "depends_on[0]", "{told:?}");
+}
+
+#[tokio::test]
+async fn a_name_in_a_submission_means_what_is_ones_own() {
+    let (house, both) = two().await;
+    for (key, id) in &both {
+        let made = submit(&house, key, json!({"title": "part", "depends_on": ["SAME"]})).await;
+        let shown = house.ask("GET", &format!("/api/v1/tasks/{made}"), Some(key), None).await.json;
+        assert_eq!(shown["depends_on"], json!([id]), "{shown}");
+    }
+    // Who sees both says which, by the namespace of the request or by an id.
+    let told = house.ask("POST", "/api/v1/tasks", Some(TOKEN), Some(json!({"title": "x", "depends_on": ["SAME"]}))).await;
+    assert_eq!((told.status.as_u16(), &told.json["errors"][0]["field"]), (400, &json!("depends_on[0]")), "{}", told.json);
+    let message = told.json["errors"][0]["message"].as_str().unwrap();
+    assert!(both.iter().all(|(_, id)| message.contains(id)), "{message}");
+    submit(&house, TOKEN, json!({"title": "x", "namespace": "nsb", "depends_on": ["SAME"]})).await;
+}

@@ -415,3 +415,39 @@ async fn a_creation_that_is_said_again_with_its_key_creates_once() {
     assert_eq!(first["id"], again["id"]);
     desk.ask("POST", "/api/executions", &headers, json!({"plan": plan(), "execution_id": "x"}).to_string()).await.with(422);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_a_task_is_shown_as_it_was_reported_with_what_was_said_beside_it() {
+    let bakery = Bakery::open(json!({})).await;
+    bakery.work("larry").await;
+    let done = json!({"status": "success", "output_data": {"cafes": 3}, "message": "there were more, but closed"});
+    bakery.say("larry", "task_complete", "task_1_1", done).await.with(201);
+    let shown = bakery.shown().await;
+    let task = shown["tasks"].as_array().unwrap().iter().find(|task| task["task_id"] == "task_1_1").unwrap().clone();
+    assert_eq!((&task["result"], &task["message"]), (&json!({"cafes": 3}), &json!("there were more, but closed")), "{task}");
+    let told = bakery.events("type=task_complete&task_id=task_1_1").await;
+    assert_eq!(
+        (&told[0]["output"], &told[0]["message"]),
+        (&json!({"cafes": 3}), &json!("there were more, but closed")),
+        "{told:?}"
+    );
+    // What is large stands behind a link, with the same words.
+    bakery.work("larry").await;
+    let large = "x".repeat(20 << 10);
+    bakery.say("larry", "subtask_complete", "task_1_2_a", json!({"result": large, "message": "long"})).await.with(201);
+    let shown = bakery.shown().await;
+    let task = shown["tasks"].as_array().unwrap().iter().find(|task| task["task_id"] == "task_1_2_a").unwrap().clone();
+    assert_eq!((&task["result"], &task["message"]), (&Value::Null, &json!("long")), "{task}");
+    let outputs = bakery.desk.get(task["result_link"].as_str().unwrap()).await.with(200).json();
+    assert!(outputs.as_array().unwrap().iter().any(|o| o["output"] == large.as_str() && o["message"] == "long"), "{outputs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_a_task_that_nobody_knows_are_an_error_of_the_parameter() {
+    let bakery = Bakery::open(json!({})).await;
+    let refused = bakery.desk.get("/api/executions/exec_1/events?task_id=bogus").await.with(400).json();
+    assert_eq!(refused["errors"][0]["field"], "task_id", "{refused}");
+    for known in ["task_1_1", "task_1_2_a", "1.1", "9.9"] {
+        bakery.events(&format!("task_id={known}")).await;
+    }
+}
