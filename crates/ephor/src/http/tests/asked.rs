@@ -212,7 +212,7 @@ async fn a_patch_takes_all_that_modify_takes() {
     let body = json!({"agent": "w1", "budget": {"tokens": 900}, "scheduledAt": "2098-01-01T00:00:00Z", "reason": "theirs",
         "changes": {"title": "another"}});
     // What may be spent is a decision.
-    desk.send("PATCH", &task, &body).await.with(403);
+    desk.send("PATCH", &task, &body).await.with(401);
     let shown = desk.decide("PATCH", &task, &body).await.with(200).json();
     assert_eq!(
         (&shown["agent"], &shown["title"], &shown["budget"]["cap"]["tokens"]),
@@ -241,6 +241,7 @@ async fn what_a_submission_does_not_get_is_said_in_its_answer() {
     let findings = told["findings"].as_array().unwrap();
     assert!(findings.iter().any(|f| f["check"] == "deadline" && f["result"] == "WARNING"), "{told}");
     assert!(findings.iter().all(|f| f["result"] != "PASSED"), "{told}");
+    desk.agent(&["work"]).await;
     let plain = desk.send("POST", TASKS, &json!({"title": "Say hello to the neighbours"})).await.with(201).json();
     assert_eq!(plain["findings"], Value::Null, "{plain}");
 }

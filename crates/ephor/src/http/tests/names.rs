@@ -129,12 +129,12 @@ async fn a_submission_names_agents_and_tasks_by_their_own_names_and_errors_name_
         json!({"title": "second", "agent": "r1", "parent_task_id": "FIRST", "depends_on": ["FIRST"], "related_task_id": "FIRST"});
     for request in [
         names.clone(),
-        json!({"title": "third", "agent": "r1", "parentTaskId": "FIRST", "dependsOn": ["FIRST", first], "relatedTaskId": "FIRST"}),
+        json!({"title": "third", "agent": "r1", "parentTaskId": "FIRST", "dependsOn": ["FIRST"], "relatedTaskId": "FIRST"}),
     ] {
         let made = submit(&house, TOKEN, request).await;
         let shown = house.ask("GET", &format!("/api/v1/tasks/{made}"), None, None).await.json;
         assert_eq!((&shown["agent"], &shown["parent_task_id"]), (&json!(agent), &json!(first)), "{shown}");
-        assert_eq!((&shown["depends_on"][0], &shown["related_task_id"]), (&json!(first), &json!(first)), "{shown}");
+        assert_eq!((&shown["dependencies"], &shown["related_task_id"]), (&json!([first]), &json!(first)), "{shown}");
     }
     let steps = json!({"title": "steps", "plan": {"steps": [
         {"id": "a", "action": "work"}, {"id": "g", "steps": [{"id": "b", "action": "work", "agent": "r1"}]}]}});
@@ -169,7 +169,7 @@ async fn a_name_in_a_submission_means_what_is_ones_own() {
     for (key, id) in &both {
         let made = submit(&house, key, json!({"title": "part", "depends_on": ["SAME"]})).await;
         let shown = house.ask("GET", &format!("/api/v1/tasks/{made}"), Some(key), None).await.json;
-        assert_eq!(shown["depends_on"], json!([id]), "{shown}");
+        assert_eq!(shown["dependencies"], json!([id]), "{shown}");
     }
     // Who sees both says which, by the namespace of the request or by an id.
     let told = house.ask("POST", "/api/v1/tasks", Some(TOKEN), Some(json!({"title": "x", "depends_on": ["SAME"]}))).await;
