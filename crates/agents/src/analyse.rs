@@ -274,6 +274,7 @@ mod tests {
             probe: None,
             probes: Vec::new(),
             guidance: Vec::new(),
+            traceparent: None,
             subject: facts,
         };
         match Trial::of(item).run(&Analyst).await {

@@ -31,6 +31,8 @@ pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// The header that says of which trace a request is (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
 /// Headers that the connection itself decides about.
 const FIXED: [&str; 6] = ["host", "content-length", "transfer-encoding", "connection", "upgrade", "idempotency-key"];
 
@@ -113,7 +115,12 @@ impl Http {
 
     async fn go(&self, job: Job<'_>, used: &mut Used) -> Result<Outcome, Failure> {
         let params: Params = job.params()?;
-        let request = self.request(&params, used)?;
+        let mut request = self.request(&params, used)?;
+        // Whoever is asked may tell of it within the trace of the task; what the plan says goes before.
+        let traced = job.item().traceparent.as_deref().and_then(|parent| HeaderValue::from_str(parent).ok());
+        if let Some(parent) = traced.filter(|_| !request.headers.contains_key(TRACEPARENT)) {
+            request.headers.insert(TRACEPARENT, parent);
+        }
         if request.method == Method::GET || request.method == Method::HEAD {
             return tokio::select! {
                 answer = self.read(&request, used) => answer.map(Outcome::Succeeded),

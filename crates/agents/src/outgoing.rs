@@ -65,16 +65,7 @@ impl Outgoing {
     /// # Errors
     /// Why not.
     pub fn check(&self, url: &str) -> Result<(), Trouble> {
-        self.read(url).map(drop)
-    }
-
-    fn read(&self, url: &str) -> Result<Url, Trouble> {
-        let url: Url = url.parse().map_err(|e| Trouble::Refused(format!("this is no address: {e}")))?;
-        address::check(&url, self.allow_private).map_err(|failure| Trouble::Refused(failure.message))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Trouble::Refused("an address must not hold a name and a password".into()));
-        }
-        Ok(url)
+        read(url, self.allow_private).map(drop)
     }
 
     /// Sends a body, once, and waits for the answer no longer than `patience` in all.
@@ -84,15 +75,16 @@ impl Outgoing {
     pub async fn post(
         &self,
         url: &str,
-        headers: &[(&'static str, String)],
+        headers: &[(&str, String)],
         body: String,
         patience: Duration,
     ) -> Result<Answered, Trouble> {
-        let url = self.read(url)?;
+        let url = read(url, self.allow_private)?;
         let mut all = HeaderMap::new();
         for (name, value) in headers {
-            let value = HeaderValue::from_str(value).map_err(|_| Trouble::Refused(format!("{name} cannot be sent")))?;
-            all.insert(HeaderName::from_static(name), value);
+            let wrong = || Trouble::Refused(format!("{name} cannot be sent"));
+            let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            all.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
         }
         let until = Instant::now() + patience;
         let late = |_| Trouble::Lost("no answer in time".into());
@@ -110,6 +102,19 @@ impl Outgoing {
         let said = String::from_utf8_lossy(&said).into_owned();
         Ok(Answered { status, retry_after: retry_after.map(Duration::from_secs), said })
     }
+}
+
+/// Reads an address, where it makes sense and is none that is refused as it stands.
+///
+/// # Errors
+/// Why not.
+pub fn read(url: &str, allow_private: bool) -> Result<Url, Trouble> {
+    let url: Url = url.parse().map_err(|e| Trouble::Refused(format!("this is no address: {e}")))?;
+    address::check(&url, allow_private).map_err(|failure| Trouble::Refused(failure.message))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Trouble::Refused("an address must not hold a name and a password".into()));
+    }
+    Ok(url)
 }
 
 fn lost(error: &reqwest::Error) -> Trouble {

@@ -145,6 +145,10 @@ impl Shell {
         let folder = Arc::new(Folder::make(&self.config.folder, job.item())?);
         folder.fill(&params.files)?;
         let mut order = self.order(&params, &job.item().resources, &folder, used)?;
+        if let Some(parent) = &job.item().traceparent {
+            // As programs that make spans of their own look for it; what the plan says goes before.
+            order.env.entry("TRACEPARENT".to_owned()).or_insert_with(|| parent.clone());
+        }
         self.sandbox.complete(&mut order).await;
         if !params.network {
             let ended = self.run(job, &order).await?;

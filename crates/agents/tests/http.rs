@@ -213,3 +213,20 @@ async fn what_is_no_request_is_refused() {
         assert_eq!((failure.class, failure.retryable), (ErrorClass::BadInput, false), "{params}: {failure:?}");
     }
 }
+
+#[tokio::test]
+async fn a_request_says_of_which_trace_it_is_unless_the_plan_does() {
+    let (place, server) = (Place::new(), Server::start().await);
+    let agent = place.agent("http.request");
+    for (headers, wanted) in [(json!({}), "00-1-2-01"), (json!({"traceparent": "00-3-4-01"}), "00-3-4-01")] {
+        let item = json!({"task_id": "task_00000000000000000000000000", "work": "step:1", "attempt": 1, "lease_ms": 60_000,
+            "namespace": "default", "action": "http.request", "may_act": true, "traceparent": "00-1-2-01",
+            "params": {"url": server.url("/json"), "headers": headers}});
+        let ended = Trial::of(serde_json::from_value(item).unwrap()).run(&*agent).await;
+        assert!(matches!(ended, Outcome::Succeeded(_)), "{ended:?}");
+        let heard = server.requests().pop().unwrap();
+        assert!(heard.lines().any(|line| line == format!("traceparent: {wanted}")), "{heard}");
+    }
+    place.run("http.request", json!({"url": server.url("/json")})).await.unwrap();
+    assert!(!server.requests().pop().unwrap().contains("traceparent"), "where nobody traces nothing is said");
+}

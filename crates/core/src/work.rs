@@ -147,6 +147,9 @@ pub struct WorkItem {
     /// What people said should be kept in mind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guidance: Vec<String>,
+    /// Of which trace it is (W3C Trace Context), where the server sends traces: spans under it become part of the trace of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// For a gate: the gate, the report to be judged and, in `params`, how it is checked where the gate says so. For an analysis: all that is known of the failure. For a plan: the request. For a compensation:
     /// which step it undoes, and what that step's result was.
     #[serde(default, skip_serializing_if = "Value::is_null")]

@@ -9,6 +9,7 @@ mod mail;
 mod models;
 mod names;
 mod reload;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -18,6 +19,7 @@ pub use execution::{ResourceLimits, TaskExecution};
 pub use hooks::Hooks;
 pub use reload::Reloaded;
 pub(crate) use reload::Reloader;
+pub use telemetry::{Otlp, Telemetry};
 pub use watch::{Percent, Thresholds, Watch};
 pub(crate) use workers::{BUILTIN, BUILTIN_GATES};
 
@@ -65,6 +67,8 @@ pub struct Config {
     pub workers: Arc<[Registration]>,
     /// How a server tells others over HTTP.
     pub hooks: Hooks,
+    /// Whether traces and figures are sent on, and where to.
+    pub telemetry: Telemetry,
     /// What the file says, to tell it from what stands by default.
     said: Value,
 }
@@ -135,6 +139,7 @@ struct Written {
     constitution: Option<PathBuf>,
     log: WrittenLog,
     webhooks: Hooks,
+    telemetry: Telemetry,
     gates: WrittenGates,
     mail: mail::Written,
     models: Option<models::Written>,
@@ -174,7 +179,7 @@ impl Config {
             None => {
                 let mail = mail::Written::default().server(mail::environment);
                 let mail = mail.map_err(|why| ApiError::new(Kind::Invalid, "CONFIG", why))?;
-                Ok(Self { mail, ..Self::default() })
+                Ok(Self { mail, telemetry: Telemetry::default().with(mail::environment), ..Self::default() })
             }
         }
     }
@@ -263,7 +268,8 @@ impl Config {
         // A file of comments alone says nothing.
         let said: Value = from_yaml::<Option<Value>>(text)?.unwrap_or_default();
         if said.is_null() {
-            return Ok(Self { mail: mail::Written::default().server(mail::environment)?, ..Self::default() });
+            let mail = mail::Written::default().server(mail::environment)?;
+            return Ok(Self { mail, telemetry: Telemetry::default().with(mail::environment), ..Self::default() });
         }
         Self::whole(text, said).map_err(|why| line::told(text, &why))
     }
@@ -280,6 +286,7 @@ impl Config {
             log,
             gates,
             webhooks: hooks,
+            telemetry,
             mail,
             models,
         } = from_yaml(text).map_err(|why| keyed::<Written>(why, &said))?;
@@ -294,7 +301,7 @@ impl Config {
         if let Some(problem) = names::twice(&said) {
             return Err(problem);
         }
-        if let Some(problem) = hooks.problem() {
+        if let Some(problem) = hooks.problem().or_else(|| telemetry.problem()) {
             return Err(problem);
         }
         let mut watch = monitoring.as_ref().map(Monitoring::watch).unwrap_or_default();
@@ -338,6 +345,7 @@ impl Config {
             mail: mail.server(mail::environment)?,
             workers,
             hooks,
+            telemetry: telemetry.with(mail::environment),
             said,
         })
     }
@@ -420,7 +428,17 @@ impl Config {
         });
         let mail = mail::settings(self.mail.as_ref(), |key| self.says("mail", key));
         let models = models::settings(&self.policy.models, |key| self.says("models", key));
-        parts.chain(of_house).chain([law, log, reach]).chain(hooks).chain(mail).chain(models).chain(workers).collect()
+        let telemetry =
+            self.telemetry.settings(|key| self.says("telemetry", "otlp") && self.said["telemetry"]["otlp"].get(key).is_some());
+        parts
+            .chain(of_house)
+            .chain([law, log, reach])
+            .chain(hooks)
+            .chain(telemetry)
+            .chain(mail)
+            .chain(models)
+            .chain(workers)
+            .collect()
     }
 }
 

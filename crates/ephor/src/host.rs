@@ -132,6 +132,8 @@ pub struct Serving {
     pub safe_mode: bool,
     /// How it tells others over HTTP.
     pub hooks: crate::config::Hooks,
+    /// Whether it sends on what it does, and where to.
+    pub telemetry: crate::config::Telemetry,
     /// What it watches of itself.
     pub watch: crate::config::Watch,
     /// Agents it knows from its start on, each with a name of its own.

@@ -10,7 +10,9 @@ pub mod http;
 pub mod import;
 pub mod local;
 pub mod logs;
+mod metrics;
 pub mod remote;
+pub mod telemetry;
 pub mod webhooks;
 
 /// The examples in the documentation compile and run.

@@ -363,6 +363,7 @@ fn a_file_is_checked_by_itself_and_what_is_wrong_is_told_with_its_line() {
             ["line 4", "workers[1]", "capabilities"],
         ),
         ("webhooks: {}\nmail:\n  host: mail.example\n", ["line 2", "mail.from", "missing"]),
+        ("telemetry:\n  otlp:\n    endpoint: localhost:4317\n", ["line 3", "telemetry.otlp.endpoint", "http://"]),
         ("\nconstitution: none.yaml\n", ["line 2", "constitution", "none.yaml"]),
         ("policy:\n  by_type:\n    INVOICE:\n      max_retries: 5000\n", ["line 4", "max_retries", "1000"]),
         ("monitoring:\n  enabled: true\n  pending_timeout_seconds: 0\n", ["line 3", "is 0", "31536000"]),

@@ -50,6 +50,7 @@ impl Trial {
             probe: None,
             probes: Vec::new(),
             guidance: Vec::new(),
+            traceparent: None,
             subject: Value::Null,
         })
     }

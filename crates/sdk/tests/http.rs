@@ -64,6 +64,7 @@ fn item(n: u32) -> Value {
         probe: None,
         probes: Vec::new(),
         guidance: Vec::new(),
+        traceparent: None,
         subject: Value::Null,
     };
     let mut item = serde_json::to_value(item).unwrap();

@@ -207,6 +207,7 @@ fn item(n: u8, action: &str) -> WorkItem {
         probe: None,
         probes: Vec::new(),
         guidance: vec!["be kind".into()],
+        traceparent: None,
         subject: Value::Null,
     }
 }

@@ -180,6 +180,7 @@ impl Task {
             probe: None,
             probes: Vec::new(),
             guidance: self.contents.guidance.clone(),
+            traceparent: None,
             subject: Value::Null,
         };
         match offer {

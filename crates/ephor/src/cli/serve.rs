@@ -102,6 +102,7 @@ pub(super) async fn run(args: ServeArgs, cx: &mut Cx<'_>) -> Result<Exit, Failur
         safe_mode: args.safe_mode,
         watch: config.monitoring.watch(),
         hooks: config.hooks,
+        telemetry: config.telemetry,
         workers: config.workers,
         config: ConfigSource(Some(reloader)),
     };

@@ -52,7 +52,7 @@ mod tests;
 
 pub(crate) use events::task_words;
 pub use limits::Limits;
-pub(crate) use server::POLL_INTERVAL_S;
+pub(crate) use server::{POLL_INTERVAL_S, Server};
 pub use server::{Running, ServeOptions, serve};
 
 /// The problem document of an error, for those who compare.
@@ -64,7 +64,6 @@ pub(crate) fn problem_of(error: crate::api::ApiError) -> serde_json::Value {
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use server::Server;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 

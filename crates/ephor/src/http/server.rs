@@ -9,6 +9,7 @@ use crate::config::{Reloaded, Watch};
 use crate::host::ConfigSource;
 use crate::local::figures::Tally;
 use crate::local::{LocalApi, Look, keys};
+use crate::telemetry::{self, Telemetry};
 use crate::webhooks::{HookOptions, Webhooks};
 use ephor_core::agent::AgentStatus;
 use ephor_engine::Engine;
@@ -43,6 +44,8 @@ pub struct ServeOptions {
     pub watch: Watch,
     /// How it tells others.
     pub hooks: HookOptions,
+    /// Whether it sends on what it does, and how.
+    pub telemetry: Option<telemetry::Options>,
     /// Reads its configuration anew.
     pub config: ConfigSource,
 }
@@ -51,8 +54,8 @@ impl ServeOptions {
     /// On an address, with this token for the operator.
     pub fn new(listen: SocketAddr, operator_token: String) -> Self {
         let (executions_poll_s, watch, hooks) = (Some(POLL_INTERVAL_S), Watch::default(), HookOptions::default());
-        let config = ConfigSource::default();
-        Self { listen, hosts: Vec::new(), operator_token, limits: None, executions_poll_s, watch, hooks, config }
+        let (telemetry, config) = (None, ConfigSource::default());
+        Self { listen, hosts: Vec::new(), operator_token, limits: None, executions_poll_s, watch, hooks, telemetry, config }
     }
 }
 
@@ -72,6 +75,9 @@ pub(crate) struct Server {
     executions_poll_s: Option<u32>,
     tally: Tally,
     webhooks: Arc<Webhooks>,
+    /// Whether agents are told of which trace their work is.
+    traced: bool,
+    sent: telemetry::Tally,
     config: ConfigSource,
 }
 
@@ -93,6 +99,8 @@ impl Server {
             meter: Meter::new(limits),
             stopping,
             executions_poll_s: options.executions_poll_s,
+            traced: options.telemetry.is_some_and(|telemetry| telemetry.otlp.traces),
+            sent: telemetry::Tally::default(),
             tally,
             config: options.config,
         }
@@ -116,6 +124,16 @@ impl Server {
     /// Who is told of what over HTTP.
     pub(crate) fn webhooks(&self) -> &Arc<Webhooks> {
         &self.webhooks
+    }
+
+    /// Whether agents are told of which trace their work is.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced
+    }
+
+    /// What became of the spans it sent on.
+    pub(crate) fn sent(&self) -> &telemetry::Tally {
+        &self.sent
     }
 
     /// Its figures.
@@ -244,12 +262,18 @@ pub struct Running {
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     server: Arc<Server>,
+    telemetry: Option<Telemetry>,
 }
 
 impl Running {
     /// Reads the configuration anew; what may change in flight does.
     pub(crate) async fn reload(&self) -> Result<Reloaded, ApiError> {
         self.server.reload().await
+    }
+
+    /// What sends on what it does, to be finished once nothing more is done; it ends with the server otherwise.
+    pub(crate) fn telemetry(&mut self) -> Option<Telemetry> {
+        self.telemetry.take()
     }
 
     /// Takes no more requests, lets those under way end, and returns; after some seconds it no longer waits for them.
@@ -282,6 +306,7 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Running, Api
     let listener = TcpListener::bind(options.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
     let (stop, stopping) = watch::channel(false);
+    let telemetry = options.telemetry.clone();
     let mut server = Server::new(engine, options, address, stopping.clone());
     server.keys = Keys::new(keys);
     let login = format!("http://{}/login?code={}", visited(address), server.sessions.link()?);
@@ -289,8 +314,9 @@ pub async fn serve(engine: Engine, options: ServeOptions) -> Result<Running, Api
     let server = Arc::new(server);
     server.webhooks.start().await?;
     tokio::spawn(server.clone().watch());
+    let telemetry = telemetry.map(|telemetry| Telemetry::start(server.clone(), telemetry));
     let serving = tokio::spawn(listen::run(listener, super::router(server.clone()), limits, stopping));
-    Ok(Running { address, login, stop, serving, server })
+    Ok(Running { address, login, stop, serving, server, telemetry })
 }
 
 /// Where a browser on this machine finds it: an address that stands for all of them is none to visit.

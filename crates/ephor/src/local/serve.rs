@@ -7,6 +7,7 @@ use crate::api::{Answer, ApiError};
 use crate::config::Reloaded;
 use crate::host::{Place, Served, Serving, Session};
 use crate::http::{self, Running, ServeOptions};
+use crate::telemetry;
 use ephor_core::agent::{AgentStatus, Registration};
 use ephor_core::event::Actor;
 use ephor_engine::Engine;
@@ -43,6 +44,8 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
     for worker in &*serving.workers {
         introduce(&session.engine(), worker).await?;
     }
+    let telemetry = telemetry::Options::of(&serving.telemetry);
+    session.traced = telemetry.as_ref().is_some_and(|telemetry| telemetry.otlp.traces);
     if let Some(workshop) = serving.workshop {
         session.employ(database, workshop, Patience::Short).await?;
     }
@@ -52,6 +55,7 @@ async fn begin(session: &mut LocalSession, database: &Path, serving: Serving) ->
         executions_poll_s: serving.executions_poll_s,
         watch: serving.watch,
         hooks: (&serving.hooks).into(),
+        telemetry,
         config: serving.config,
         ..ServeOptions::new(serving.listen, operator_token)
     };
@@ -118,9 +122,13 @@ impl Served for Serves {
 
     fn stop(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let Self { running, mut session, token_file: _ } = *self;
+            let Self { mut running, mut session, token_file: _ } = *self;
+            let telemetry = running.telemetry();
             // Side by side: what agents report while they end is still written.
             tokio::join!(running.stop(), session.dismiss());
+            if let Some(telemetry) = telemetry {
+                telemetry.finish().await;
+            }
             Box::new(session).close().await;
         })
     }

@@ -211,7 +211,7 @@ fn look_at(database: &Path, place: &Place) -> Result<LocalSession, ApiError> {
     let (namespace, policy) = (place.namespace.clone(), place.policy.clone().unwrap_or_else(|| Config::default().house()));
     let unmanned = Some(database.to_owned());
     let api = LocalApi { look, engine: None, actor: Actor::human(OPERATOR), namespace, policy, unmanned };
-    Ok(LocalSession { api, crew: Vec::new() })
+    Ok(LocalSession { api, traced: false, crew: Vec::new() })
 }
 
 pub(super) async fn start(database: &Path, place: &Place) -> Result<LocalSession, ApiError> {
@@ -222,7 +222,7 @@ pub(super) async fn start(database: &Path, place: &Place) -> Result<LocalSession
     let look = Look { reader: engine.reader() };
     let unmanned = Some(database.to_owned());
     let api = LocalApi { unmanned, ..LocalApi::new(look, Some(engine), Actor::human(OPERATOR), namespace) };
-    Ok(LocalSession { api, crew: Vec::new() })
+    Ok(LocalSession { api, traced: false, crew: Vec::new() })
 }
 
 /// The built-in agents, with what they may touch; `work` is where the folders of shell commands are made and removed.
@@ -253,6 +253,8 @@ pub(crate) fn builtin(work: &Path, workshop: Workshop) -> Result<Builtin, ApiErr
 /// The engine, and whoever works for it in this process.
 pub(super) struct LocalSession {
     pub(super) api: LocalApi,
+    /// Whether its agents are told of which trace their work is.
+    pub(super) traced: bool,
     crew: Vec<Crew>,
 }
 
@@ -305,7 +307,7 @@ impl LocalSession {
                 (options.drain_ms, options.grace_ms) = (SHORT_DRAIN_MS, SHORT_GRACE_MS);
             }
             let claims = engine.clone();
-            let transport = Arc::new(InProcess::new(engine.clone(), id));
+            let transport = Arc::new(InProcess::new(engine.clone(), id).traced(self.traced));
             let worker = Worker::new(transport, options, agents, move || claims.new_claim_id());
             let (drain, drained) = oneshot::channel::<()>();
             // Dropped without a word it is as good as told.

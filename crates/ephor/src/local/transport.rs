@@ -1,5 +1,6 @@
 //! Work for agents in the engine's own process: a call instead of a request.
 
+use crate::telemetry;
 use ephor_core::command::Refusal;
 use ephor_core::event::Actor;
 use ephor_core::id::{AgentId, EffectId};
@@ -14,12 +15,18 @@ use ephor_sdk::transport::{Refused, Transport, TransportError};
 pub struct InProcess {
     engine: Engine,
     agent: AgentId,
+    traced: bool,
 }
 
 impl InProcess {
     /// For the agents that go by this id.
     pub fn new(engine: Engine, agent: AgentId) -> Self {
-        Self { engine, agent }
+        Self { engine, agent, traced: false }
+    }
+
+    /// The same, with agents being told of which trace their work is.
+    pub(crate) fn traced(self, traced: bool) -> Self {
+        Self { traced, ..self }
     }
 }
 
@@ -39,7 +46,11 @@ fn refused(refusal: &Refusal) -> Refused {
 
 impl Transport for InProcess {
     async fn claim(&self, wish: ClaimRequest) -> Result<Result<Vec<WorkItem>, Refused>, TransportError> {
-        split(self.engine.claim(wish).await)
+        let items = self.engine.claim(wish).await;
+        split(match self.traced {
+            true => items.map(telemetry::named),
+            false => items,
+        })
     }
 
     async fn heartbeat(&self, beats: Vec<Heartbeat>) -> Result<Vec<HeartbeatAnswer>, TransportError> {

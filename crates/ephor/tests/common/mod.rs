@@ -54,7 +54,7 @@ impl House {
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         let own = std::env::vars_os().map(|(name, _)| name).filter(|name| {
             let name = name.to_string_lossy();
-            name.starts_with("EPHOR_") || name.starts_with("PLANEXE_")
+            ["EPHOR_", "OTEL_", "PLANEXE_"].iter().any(|own| name.starts_with(own))
         });
         for name in own {
             command.env_remove(name);

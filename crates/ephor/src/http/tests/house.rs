@@ -3,6 +3,7 @@
 use crate::http::limits::Limits;
 use crate::http::router;
 use crate::http::server::{ServeOptions, Server};
+use crate::telemetry;
 use crate::webhooks::HookOptions;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -40,22 +41,27 @@ impl House {
 
     /// On this machine, telling others like this.
     pub(super) fn hooked(hooks: HookOptions) -> Self {
-        Self::set(true, Policy { solo: true, ..Policy::default() }, hooks)
+        Self::set(true, Policy { solo: true, ..Policy::default() }, hooks, None)
     }
 
     /// The same, with these numbers to decide by.
     pub(super) fn under(local: bool, policy: Policy) -> Self {
-        Self::set(local, policy, HookOptions::default())
+        Self::set(local, policy, HookOptions::default(), None)
     }
 
-    fn set(local: bool, policy: Policy, hooks: HookOptions) -> Self {
+    /// On this machine, with these numbers to decide by, as one that sends on what it does.
+    pub(super) fn observed(policy: Policy, telemetry: Option<telemetry::Options>) -> Self {
+        Self::set(true, policy, HookOptions::default(), telemetry)
+    }
+
+    fn set(local: bool, policy: Policy, hooks: HookOptions, telemetry: Option<telemetry::Options>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::new(folder.path().join("ephor.db"));
         settings.policy = policy;
         let engine = Engine::open(settings).unwrap();
         let listen = if local { ([127, 0, 0, 1], 4000) } else { ([192, 0, 2, 1], 4000) }.into();
         let limits = Some(Limits { requests_per_s: None, ..Limits::on(listen) });
-        let options = ServeOptions { limits, hooks, ..ServeOptions::new(listen, TOKEN.into()) };
+        let options = ServeOptions { limits, hooks, telemetry, ..ServeOptions::new(listen, TOKEN.into()) };
         let (stop, stopping) = tokio::sync::watch::channel(false);
         let server = Arc::new(Server::new(engine.clone(), options, listen, stopping));
         Self { app: router(server.clone()), server, engine, _stop: stop, _folder: folder }

@@ -33,6 +33,7 @@ mod shown;
 mod sockets;
 mod streams;
 mod tasks;
+mod telemetry;
 mod trust;
 mod webhooks;
 mod work;

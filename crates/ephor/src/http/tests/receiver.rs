@@ -15,6 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(super) enum Then {
     Answer(u16),
+    /// Answers with this status, and asks to be left alone for a second.
+    Later(u16),
+    /// Answers 200 with this.
+    Say(&'static str),
     Redirect(String),
     /// Never answers.
     Hang,
@@ -25,6 +29,7 @@ pub(super) enum Then {
 /// A request it got.
 #[derive(Clone, Debug)]
 pub(super) struct Heard {
+    pub(super) path: String,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: String,
 }
@@ -105,6 +110,14 @@ async fn one(
             let head = format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
             stream.write_all(head.as_bytes()).await
         }
+        Then::Later(status) => {
+            let head = format!("HTTP/1.1 {status} X\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).await
+        }
+        Then::Say(what) => {
+            let head = format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{what}", what.len());
+            stream.write_all(head.as_bytes()).await
+        }
         Then::Redirect(to) => {
             let head = format!("HTTP/1.1 302 X\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             stream.write_all(head.as_bytes()).await
@@ -140,11 +153,12 @@ async fn read(stream: &mut TcpStream) -> Option<Heard> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
+    let path = text.split(' ').nth(1)?.to_owned();
     let length: usize = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     while bytes.len() < head + length {
         let mut chunk = [0; 4096];
         let read = stream.read(&mut chunk).await.ok().filter(|read| *read > 0)?;
         bytes.extend_from_slice(&chunk[..read]);
     }
-    Some(Heard { headers, body: String::from_utf8(bytes[head..].to_vec()).unwrap() })
+    Some(Heard { path, headers, body: String::from_utf8(bytes[head..].to_vec()).unwrap() })
 }

@@ -1,6 +1,6 @@
 //! The wholesale forms, for workers that do many things at once.
 
-use super::{Given, REPORTS_MAX, WORDS_MAX, give, require_task};
+use super::{Given, REPORTS_MAX, WORDS_MAX, give, require_task, traced};
 use crate::api::{ApiError, Kind};
 use crate::http::agents::WorkerPath;
 use crate::http::auth::{Caller, Principal};
@@ -225,7 +225,10 @@ async fn report(
     let wish = Claim { claim_id, max: claim_next, wait, start: true }.of(&server, agent).map_err(of_report)?;
     if wish.wait_ms == 0 {
         let (answers, items) = engine.report_and_claim(reports, wish).await.map_err(failed)?;
-        return Ok(Json(Reported { results: told(answers), work: items.into_iter().map(Given::from).collect() }));
+        return Ok(Json(Reported {
+            results: told(answers),
+            work: traced(&server, items).into_iter().map(Given::from).collect(),
+        }));
     }
     let results = told(engine.report(reports, agent).await.map_err(failed)?);
     Ok(Json(Reported { results, work: give(&server, &who, wish, false).await? }))

@@ -72,7 +72,15 @@ pub(crate) async fn take(
             () = server.stopping() => Ok(Vec::new()),
         },
     };
-    items.map_err(|e| trouble(e, None))
+    items.map(|items| traced(server, items)).map_err(|e| trouble(e, None))
+}
+
+/// Says of which trace work is, where traces are sent.
+fn traced(server: &Server, items: Vec<WorkItem>) -> Vec<WorkItem> {
+    match server.is_traced() {
+        true => crate::telemetry::named(items),
+        false => items,
+    }
 }
 
 /// A no where a task is in another namespace than the caller reaches. What an agent holds is in its own.

@@ -1,113 +1,40 @@
-//! The text that Prometheus reads (exposition format 0.0.4), written by hand: a table of names, and values beside them. Names and what they
-//! mean are told in docs/metrics.md, which a test compares. Labels are words of closed sets, or names of namespaces and types of which no
-//! more than so many are told apart; no label is an id.
+//! What is told: every metric with its name, what it means, and its values.
 
+use super::{Families, Family, seconds, waited};
 use crate::local::figures::Now;
+use crate::telemetry::Sent;
+use ephor_core::breaker::BreakerOf;
 use ephor_core::status::Status;
-use ephor_core::time::WireDuration;
-use ephor_engine::figures::{BOUNDS_MS, Histogram, Tallies};
-use std::fmt::{Display, Write};
 
-/// Text that grows by one metric after the other.
-struct Page(String);
-
-/// A metric with its values.
-struct Metric<'p> {
-    page: &'p mut String,
-    name: &'static str,
-}
-
-impl Page {
-    fn metric(&mut self, name: &'static str, kind: &str, help: &str) -> Metric<'_> {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        Metric { page: &mut self.0, name }
-    }
-
-    /// One that only grows.
-    fn counter(&mut self, name: &'static str, help: &str) -> Metric<'_> {
-        self.metric(name, "counter", help)
-    }
-
-    /// One that stands at something now.
-    fn gauge(&mut self, name: &'static str, help: &str) -> Metric<'_> {
-        self.metric(name, "gauge", help)
-    }
-
-    /// Durations in seconds, by their classes.
-    fn histogram(&mut self, name: &'static str, help: &str, seen: &Histogram) {
-        let metric = self.metric(name, "histogram", help);
-        let mut so_far = 0;
-        for (bound, count) in BOUNDS_MS.iter().zip(seen.counts) {
-            so_far += u64::from(count);
-            let _ = writeln!(metric.page, "{name}_bucket{{le=\"{}\"}} {so_far}", seconds(*bound));
-        }
-        let _ = writeln!(metric.page, "{name}_bucket{{le=\"+Inf\"}} {}", seen.count());
-        let _ = writeln!(metric.page, "{name}_sum {}\n{name}_count {}", seconds(seen.sum_ms), seen.count());
-    }
-}
-
-impl Metric<'_> {
-    fn is(self, value: impl Display) {
-        let _ = writeln!(self.page, "{} {value}", self.name);
-    }
-
-    /// A value under labels.
-    fn of(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
-        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        let _ = writeln!(self.page, "{}{{{}}} {value}", self.name, labels.join(","));
-        self
-    }
-
-    fn each(mut self, label: &str, tallies: &Tallies) {
-        for (word, n) in tallies {
-            self.of(&[(label, word)], n);
-        }
-    }
-}
-
-/// A label's value: what would end it is written so that it does not.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-fn seconds(ms: u64) -> f64 {
-    ms as f64 / 1_000.0
-}
-
-/// How long the oldest has waited, in seconds; 0 where nothing waits.
-fn waited(oldest: Option<WireDuration>) -> f64 {
-    oldest.map_or(0.0, |oldest| seconds(oldest.ms))
-}
-
-/// All of it, with how many breakers are not closed.
-pub(super) fn text(now: &Now, breakers: &[(&str, u64)]) -> String {
-    let mut page = Page(String::with_capacity(16 << 10));
-    page.gauge("ephor_build_info", "The release; always 1").of(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+/// All of it; with what became of spans that were to be sent on.
+pub(crate) fn families(now: &Now, sent: &Sent) -> Vec<Family> {
+    let mut page = Families::default();
+    page.gauge("ephor_build_info", "The release; always 1").of(&[("version", env!("CARGO_PKG_VERSION"))], 1_u64);
     tasks(&mut page, now);
     work(&mut page, now);
     people(&mut page, now);
-    engine(&mut page, now, breakers);
+    engine(&mut page, now);
+    telemetry(&mut page, sent);
     page.0
 }
 
-fn tasks(page: &mut Page, now: &Now) {
+fn tasks(page: &mut Families, now: &Now) {
     let figures = &now.figures;
-    let mut by_status = page.gauge("ephor_tasks", "Tasks in each status now");
+    let by_status = page.gauge("ephor_tasks", "Tasks in each status now");
     for status in Status::ALL {
         by_status.of(&[("status", status.word())], figures.tasks.by_status.get(&status).copied().unwrap_or(0));
     }
     // In an order that stays, for people who compare.
     let mut cells: Vec<_> = now.totals.iter().map(|(cell, counts)| ((cell.namespace(), cell.task_type()), counts)).collect();
     cells.sort_unstable_by_key(|(name, _)| *name);
-    let mut submitted = page.counter("ephor_tasks_submitted_total", "Tasks that were submitted");
+    let submitted = page.counter("ephor_tasks_submitted_total", "Tasks that were submitted");
     for ((namespace, task_type), counts) in cells.iter().filter(|(_, counts)| counts.submitted > 0) {
         submitted.of(&[("namespace", namespace), ("type", task_type)], counts.submitted);
     }
-    let mut ended = page.counter("ephor_tasks_ended_total", "Tasks that ended, by how");
+    let ended = page.counter("ephor_tasks_ended_total", "Tasks that ended, by how");
     for ((namespace, task_type), counts) in &cells {
         for (outcome, n) in &counts.ended {
-            ended.of(&[("namespace", namespace), ("type", task_type), ("outcome", outcome)], n);
+            ended.of(&[("namespace", namespace), ("type", task_type), ("outcome", outcome)], *n);
         }
     }
     let total = &now.total;
@@ -121,27 +48,27 @@ fn tasks(page: &mut Page, now: &Now) {
     page.gauge("ephor_queue_oldest_seconds", "How long the oldest of them has waited").is(waited(figures.queue.oldest));
 }
 
-fn work(page: &mut Page, now: &Now) {
+fn work(page: &mut Families, now: &Now) {
     let total = &now.total;
-    let mut attempts = page.counter("ephor_attempts_total", "Attempts at steps that ended, by how");
+    let attempts = page.counter("ephor_attempts_total", "Attempts at steps that ended, by how");
     attempts.of(&[("outcome", "succeeded")], total.attempts_succeeded).of(&[("outcome", "failed")], total.all_failed());
     page.counter("ephor_attempt_failures_total", "Attempts that failed, by the class of the error")
         .each("class", &total.attempts_failed);
     page.histogram("ephor_attempt_duration_seconds", "From the claim to the report, of attempts that worked", &total.attempt);
-    let mut gates = page.counter("ephor_gates_judged_total", "Gates that were judged, by what and how");
+    let gates = page.counter("ephor_gates_judged_total", "Gates that were judged, by what and how");
     for (kind, judged) in &total.gates {
         gates.of(&[("kind", kind), ("result", "passed")], judged.passed);
         gates.of(&[("kind", kind), ("result", "failed")], judged.failed);
     }
-    let mut agents = page.gauge("ephor_agents", "Agents by how they look; UNSEEN were not heard of since the start");
+    let agents = page.gauge("ephor_agents", "Agents by how they look; UNSEEN were not heard of since the start");
     for (word, n) in &now.figures.agents.by_liveness {
-        agents.of(&[("liveness", word)], n);
+        agents.of(&[("liveness", word)], *n);
     }
     page.gauge("ephor_agents_draining", "Agents that get no new work").is(now.figures.agents.draining);
     page.gauge("ephor_leases", "Pieces of work in the hands of agents").is(now.figures.agents.leases);
 }
 
-fn people(page: &mut Page, now: &Now) {
+fn people(page: &mut Families, now: &Now) {
     let (total, figures) = (&now.total, &now.figures);
     page.gauge("ephor_reviews_open", "Reviews of the council that are open").is(figures.council.open);
     page.gauge("ephor_reviews_oldest_seconds", "How long the oldest of them has been").is(waited(figures.council.oldest));
@@ -159,17 +86,17 @@ fn people(page: &mut Page, now: &Now) {
         .is(waited(figures.people.oldest));
 }
 
-fn engine(page: &mut Page, now: &Now, breakers: &[(&str, u64)]) {
-    let mut open = page.gauge("ephor_breakers_open", "Agents, tools and models that are left alone because they failed");
-    for (of, n) in breakers {
-        open.of(&[("of", of)], n);
-    }
+fn engine(page: &mut Families, now: &Now) {
+    let open = page.gauge("ephor_breakers_open", "Agents, tools and models that are left alone because they failed");
     let figures = &now.figures;
-    let mut alerts = page.gauge("ephor_alert", "Whether something is beyond its threshold: 1, else 0");
-    for one in &figures.alerts {
-        alerts.of(&[("name", &one.name)], u8::from(one.over));
+    for (of, word) in [(BreakerOf::Agent, "agent"), (BreakerOf::Tool, "tool"), (BreakerOf::Model, "model")] {
+        open.of(&[("of", word)], figures.breakers.iter().filter(|one| one.of == of).count() as u64);
     }
-    let mut crossings = page.counter("ephor_alert_crossings_total", "How often something went beyond its threshold");
+    let alerts = page.gauge("ephor_alert", "Whether something is beyond its threshold: 1, else 0");
+    for one in &figures.alerts {
+        alerts.of(&[("name", &one.name)], u64::from(one.over));
+    }
+    let crossings = page.counter("ephor_alert_crossings_total", "How often something went beyond its threshold");
     for one in &figures.alerts {
         crossings.of(&[("name", &one.name)], one.crossings);
     }
@@ -193,30 +120,10 @@ fn engine(page: &mut Page, now: &Now, breakers: &[(&str, u64)]) {
     used.into_iter().for_each(|used| page.gauge("ephor_memory_used_ratio", "The part of the machine's memory in use").is(used));
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_cannot_end_before_its_time() {
-        let mut page = Page(String::new());
-        page.gauge("a", "b").of(&[("x", "say \"no\"\n\\")], 1);
-        assert_eq!(page.0, "# HELP a b\n# TYPE a gauge\na{x=\"say \\\"no\\\"\\n\\\\\"} 1\n");
-    }
-
-    #[test]
-    fn the_classes_of_a_histogram_hold_those_below_them_too() {
-        let mut seen = Histogram::default();
-        seen.counts[1] = 2;
-        seen.counts[BOUNDS_MS.len()] = 1;
-        seen.sum_ms = 1_500;
-        let mut page = Page(String::new());
-        page.histogram("a", "b", &seen);
-        for line in
-            ["a_bucket{le=\"0.01\"} 0", "a_bucket{le=\"0.025\"} 2", "a_bucket{le=\"604800\"} 2", "a_bucket{le=\"+Inf\"} 3"]
-        {
-            assert!(page.0.lines().any(|found| found == line), "{line} in {}", page.0);
-        }
-        assert!(page.0.ends_with("a_sum 1.5\na_count 3\n"));
-    }
+fn telemetry(page: &mut Families, sent: &Sent) {
+    let Sent { delivered, dropped, skipped } = *sent;
+    let spans = page.counter("ephor_telemetry_spans_total", "Spans for a collector, by what became of them");
+    spans.of(&[("outcome", "delivered")], delivered).of(&[("outcome", "dropped")], dropped);
+    page.counter("ephor_telemetry_skipped_events_total", "Events of which no spans were made: the collector was away too long")
+        .is(skipped);
 }

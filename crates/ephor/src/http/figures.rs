@@ -1,7 +1,5 @@
 //! Figures over HTTP: as JSON for programs and the dashboard, and in the text form that Prometheus reads.
 
-mod prometheus;
-
 use super::auth::{Caller, Principal};
 use super::errors::Errors;
 use super::query::Query;
@@ -9,11 +7,11 @@ use super::server::Server;
 use crate::api::{ApiError, FiguresQuery, Kind};
 use crate::local::blocking;
 use crate::local::figures::Scope;
+use crate::metrics;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use ephor_core::breaker::BreakerOf;
 use ephor_core::figures::Figures;
 use ephor_core::time::WireDuration;
 use serde::Deserialize;
@@ -23,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Server>> {
-    OpenApiRouter::new().routes(routes!(figures)).routes(routes!(metrics))
+    OpenApiRouter::new().routes(routes!(figures)).routes(routes!(exposed))
 }
 
 /// Which figures are wanted.
@@ -66,16 +64,14 @@ pub(super) async fn taken(server: Arc<Server>, who: &Principal, wanted: Wanted) 
 /// The same figures for Prometheus, counted since the server started; of everything, so not for a key of one namespace
 #[utoipa::path(get, path = "/metrics", tag = "metrics",
     responses((status = 200, body = String, content_type = "text/plain", description = "Text in the exposition format 0.0.4"), Errors))]
-async fn metrics(State(server): State<Arc<Server>>, Caller(who): Caller) -> Result<Response, ApiError> {
+async fn exposed(State(server): State<Arc<Server>>, Caller(who): Caller) -> Result<Response, ApiError> {
     if who.namespace.is_some() || who.agent.is_some() {
         let what = "this tells of all namespaces, and this key is for less";
         return Err(ApiError::new(Kind::Forbidden, "FORBIDDEN", what).then("GET /api/v1/admin/metrics"));
     }
     let text = blocking(move || {
         let now = server.tally().now(server.look(), server.engine())?;
-        let open = |of: BreakerOf| now.figures.breakers.iter().filter(|one| one.of == of).count() as u64;
-        let breakers = [(BreakerOf::Agent, "agent"), (BreakerOf::Tool, "tool"), (BreakerOf::Model, "model")];
-        Ok(prometheus::text(&now, &breakers.map(|(of, word)| (word, open(of)))))
+        Ok(metrics::text(&metrics::families(&now, &server.sent().now())))
     })
     .await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
