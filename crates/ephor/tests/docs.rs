@@ -220,6 +220,55 @@ fn every_limit_in_the_documentation_has_its_name_in_the_code() {
     assert!(checked > 40, "only {checked} names were found");
 }
 
+/// Codes of errors as they stand in a source: where one is made, and where a refusal is given its own.
+fn codes_in(source: &str) -> BTreeSet<String> {
+    let source = source.split("#[cfg(test)]").next().unwrap();
+    let made = regex::Regex::new(r#"ApiError::new\(\s*[\w:]+,\s*"([A-Z_]+)""#).unwrap();
+    let refusals = source.split_once("impl Refusal {").map_or("", |(_, rest)| rest);
+    let refusals = refusals.split_once("fn code(&self)").map_or("", |(_, rest)| rest.split("\n    }\n").next().unwrap());
+    let given = regex::Regex::new(r#"=> "([A-Z_]+)""#).unwrap();
+    let all = made.captures_iter(source).chain(given.captures_iter(refusals));
+    all.map(|found| found[1].to_owned()).collect()
+}
+
+/// Every source of a folder, but those of tests.
+fn each_source(folder: PathBuf) -> Vec<String> {
+    let (mut all, mut folders) = (Vec::new(), vec![folder]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension().and_then(|e| e.to_str()) {
+                Some("rs") if path.ends_with("fake.rs") || path.ends_with("tests.rs") => {}
+                Some("rs") => all.push(std::fs::read_to_string(path).unwrap()),
+                None if path.ends_with("tests") => {}
+                None => folders.push(path),
+                Some(_) => {}
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_code_of_an_error_is_documented_with_its_cause_and_cure() {
+    let crates = root().join("crates");
+    let all = [crates.join("ephor/src"), crates.join("core/src")].into_iter().flat_map(each_source);
+    let made: BTreeSet<String> = all.flat_map(|source| codes_in(&source)).collect();
+    for known in ["VALIDATION_FAILED", "TERMINAL_STATE", "STALE_ATTEMPT", "TOO_LARGE", "QUEUE_FULL"] {
+        assert!(made.contains(known), "{known} was not found in the sources: {made:?}");
+    }
+    let page = std::fs::read_to_string(root().join("docs/api.md")).unwrap();
+    let errors = page.split_once("## Errors").unwrap().1.split("\n## ").next().unwrap();
+    let is_code = |word: &&str| word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let shown: BTreeSet<String> = errors.split('`').skip(1).step_by(2).filter(is_code).map(str::to_owned).collect();
+    assert_eq!(made.difference(&shown).collect::<Vec<_>>(), Vec::<&String>::new(), "made, and not documented");
+    assert_eq!(shown.difference(&made).collect::<Vec<_>>(), Vec::<&String>::new(), "documented, and never made");
+    for row in errors.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(cells.len() == 4 && cells.iter().all(|cell| !cell.is_empty()), "{row}");
+    }
+}
+
 /// The documents of the page on governance say what its examples expect of them.
 #[test]
 fn the_constitution_that_is_shown_rules_as_its_cases_expect() {
