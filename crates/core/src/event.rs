@@ -1475,7 +1475,15 @@ pub enum ActorKind {
     Human,
 }
 
+/// The name of somebody on this machine who did not say who they are. No key is called so.
+pub const ANONYMOUS: &str = "local";
+
 impl Actor {
+    /// Whether it is a person who can be named.
+    pub fn is_somebody(&self) -> bool {
+        self.kind == ActorKind::Human && *self.id != *ANONYMOUS
+    }
+
     /// What follows by itself, from time and logic.
     pub fn settle() -> Self {
         Self { kind: ActorKind::System, id: "SETTLE".into() }

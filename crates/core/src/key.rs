@@ -1,12 +1,13 @@
 //! Keys: what a program or a person shows to say who it is, and what comes with it. The key itself is nowhere; its SHA-256 is.
 
+use crate::event::ANONYMOUS;
 use crate::id::{AgentId, KeyId};
 use crate::plan::{Problem, is_word};
 use crate::time::{Time, WireDuration, WireTime};
 use serde::{Deserialize, Serialize};
 
 /// Names that mean somebody else in events.
-const TAKEN_NAMES: [&str; 5] = ["operator", "local", "SETTLE", "TASK_SCHEDULER", "builtin"];
+const TAKEN_NAMES: [&str; 5] = ["operator", ANONYMOUS, "SETTLE", "TASK_SCHEDULER", "builtin"];
 
 /// What somebody is there for. Roles add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

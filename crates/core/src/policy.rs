@@ -13,7 +13,7 @@ use crate::models::catalogue::Catalogue;
 use crate::plan::{Problem, check_retry};
 pub use crate::spec::OnAgentLost;
 use crate::spec::{ErrorClass, ExecutionMode, RetryPolicy};
-use crate::time::WireDuration;
+use crate::time::{TIME_MIN_MS, WireDuration};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,8 +36,7 @@ fn attempts_by_nature(class: ErrorClass) -> Option<u32> {
     }
 }
 
-/// The shortest time a policy may name, in milliseconds (DESIGN §3), and the longest.
-pub(crate) const TIME_MIN_MS: u64 = 500;
+/// The longest time a policy may name, in milliseconds; the shortest is the same everywhere.
 const TIME_MAX_MS: u64 = 365 * 86_400_000;
 /// The most one task may ask for where a house says nothing (S1-126…128).
 const RESOURCES_MAX: [(&str, u64); 3] = [("cpu_cores", 16), ("memory_mb", 65_536), ("storage_gb", 500)];

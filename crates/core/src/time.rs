@@ -6,6 +6,9 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
+/// The shortest time that leases and waits of a house may last, in milliseconds (DESIGN §3).
+pub(crate) const TIME_MIN_MS: u64 = 500;
+
 /// An instant, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

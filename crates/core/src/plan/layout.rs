@@ -2,8 +2,8 @@
 
 use super::{Compensation, Problem, STEPS_MAX, Step, StepText, WORD_MAX, blank, check_retry, is_word, sorted};
 use crate::matching::{demands, is_model};
-use crate::policy::TIME_MIN_MS;
 use crate::spec::{CompensationSpec, GateSpec, StepSpec};
+use crate::time::TIME_MIN_MS;
 use crate::time::{Time, WireDuration};
 use serde_json::{Map, Value};
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
 //! Strategies for one kind of work (S2-73): what a house does otherwise for the tasks of a type, where they do not say themselves.
 
-use super::{OnAgentLost, Policy, RETRIES_MAX, StallStrategy, TIME_MAX_MS, TIME_MIN_MS};
+use super::{OnAgentLost, Policy, RETRIES_MAX, StallStrategy, TIME_MAX_MS};
 use crate::plan::{Plan, Problem, check_retry, is_word};
 use crate::spec::{PlanSpec, RetryPolicy};
+use crate::time::TIME_MIN_MS;
 use crate::time::WireDuration;
 use serde::{Deserialize, Serialize};
 

@@ -203,7 +203,8 @@ impl Task {
         let mut plan = proposed.plan;
         crate::request::confirm_each_step(&mut plan, self.facts.mode);
         let mut findings = proposed.findings;
-        if cx.actor.kind != ActorKind::Human || work.is_some() {
+        // Whoever asks without a name may be the agent itself.
+        if !cx.actor.is_somebody() || work.is_some() {
             findings.extend(self.gates_lost(&plan));
         }
         let acceptance_owed = acceptance_owed || (crate::validation::doubtful(&findings) && !planted::is(Fault::DoubtOverlooked));

@@ -139,6 +139,11 @@ fn an_agent_does_not_plan_a_gate_away() {
     let mut world = given_steps(gated);
     world.propose(json!({"steps": [{"id": "a", "action": "a2"}]})).unwrap();
     assert_eq!(world.status(), Status::Scheduled, "a person may");
+    let mut world = given_steps(json!([{"id": "a", "action": "a", "gates": [{"kind": "MANUAL_REVIEW"}]}]));
+    let plan = serde_json::from_value(json!({"steps": [{"id": "a", "action": "a2"}]})).unwrap();
+    let plan = crate::request::check_plan(&plan, ExecutionMode::Auto).unwrap();
+    world.by(&Actor::human(crate::event::ANONYMOUS), Command::Propose(Box::new(plan))).unwrap();
+    assert_eq!(world.status(), Status::Blocked, "whoever does not say who they are may be the agent itself");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Principals and permissions: plain data.
 
 use crate::api::{ApiError, Kind};
-use ephor_core::event::{Actor, ActorKind};
+use ephor_core::event::{ANONYMOUS, Actor, ActorKind};
 use ephor_core::id::{AgentId, KeyId};
 use ephor_core::key::Role;
 use ephor_engine::Submitter;
@@ -94,7 +94,7 @@ pub(crate) struct Principal {
 impl Principal {
     /// Somebody on this machine who did not say who they are.
     pub(crate) fn local() -> Self {
-        Self { name: "local".into(), roles: vec![Role::Operator, Role::Agent], ..Self::nobody() }
+        Self { name: ANONYMOUS.into(), roles: vec![Role::Operator, Role::Agent], ..Self::nobody() }
     }
 
     /// Somebody anywhere who did not say who they are.
