@@ -274,8 +274,8 @@ fn every_code_of_an_error_is_documented_with_its_cause_and_cure() {
 fn the_constitution_that_is_shown_rules_as_its_cases_expect() {
     let (_, page) = pages().into_iter().find(|(name, _)| name == "docs/governance.md").unwrap();
     let shown = |info: &str| blocks(&page).into_iter().find(|block| block.info == info).unwrap().text;
-    let law = ephor_core::constitution::Law::read(&shown("yaml constitution")).unwrap();
-    let cases = ephor_core::constitution::cases(&shown("yaml cases")).unwrap();
+    let law = ephor_core::constitution::Law::read(&shown("yaml file constitution.yaml")).unwrap();
+    let cases = ephor_core::constitution::cases(&shown("yaml file cases.yaml")).unwrap();
     assert!(cases.len() > 1);
     cases.iter().for_each(|case| assert!(law.test(case).is_ok(), "{}: {:?}", case.name, law.test(case)));
 }

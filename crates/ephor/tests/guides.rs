@@ -157,7 +157,7 @@ fn every_symptom_of_the_page_on_troubleshooting_is_had_and_cured() {
 }
 
 /// Pages for looking things up, on which something can be typed as well.
-const OTHERS: [&str; 4] = ["agents.md", "api.md", "flow.md", "models.md"];
+const OTHERS: [&str; 5] = ["agents.md", "api.md", "flow.md", "governance.md", "models.md"];
 
 #[test]
 fn what_is_typed_on_other_pages_works_as_well() {

@@ -159,6 +159,11 @@ fn state(event: &EventView) -> Option<(String, Option<String>)> {
             say("ROLLED_BACK", Some([Some(to), words()].into_iter().flatten().collect::<Vec<_>>().join(": ")))
         }
         "STEP_BLOCKED" => say("BLOCKED", Some([field("reason"), words()].into_iter().flatten().collect::<Vec<_>>().join(": "))),
+        "QUESTION_RAISED" => {
+            let to: Vec<&str> = event.data["to"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+            // Where nobody is told yet it is only noted when the first are.
+            (!to.is_empty()).then(|| ("ASKED".to_owned(), Some(format!("nobody has answered yet: {} told", to.join(", ")))))
+        }
         "APPROVAL_ASKED" => say("ASKED", Some("a person has to approve of it first".into())),
         "APPROVAL_ANSWERED" => {
             let word = field("answer").unwrap_or_default();
@@ -299,6 +304,12 @@ mod tests {
                 json!({"decision": "SKIP_STEP", "step": "1.2"}),
                 Some("no use"),
                 "OVERRIDDEN  1.2 Find links  skip step: no use",
+            ),
+            (
+                "QUESTION_RAISED",
+                json!({"since": 1, "rung": 1, "to": ["lead", "oncall"]}),
+                None,
+                "ASKED       task  nobody has answered yet: lead, oncall told",
             ),
             ("STALL_ESCALATED", json!({"task": "task_y"}), None, "WAITING     task  no agent has come; task_y looks into it"),
             (
