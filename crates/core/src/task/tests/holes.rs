@@ -99,15 +99,7 @@ fn what_rules_see_in_a_later_plan_waits_for_the_council_as_in_the_first() {
     assert_eq!((world.status(), world.task.facts.risk), (Status::Deliberating, Risk::High));
     assert!(world.try_claim(1, &["risky"]).is_err());
     for judge in ["ann", "bob"] {
-        let vote = Command::Vote {
-            review: None,
-            judge: judge.into(),
-            vote: VoteWord::Approve,
-            confidence: None,
-            reason: String::new(),
-            opinion: Box::<Opinion>::default(),
-        };
-        world.by(&Actor::human(judge), vote).unwrap();
+        world.vote(judge, VoteWord::Approve).unwrap();
     }
     assert_eq!(world.status(), Status::Scheduled);
     world.propose(plan).unwrap();
@@ -158,15 +150,7 @@ fn a_task_does_no_more_by_a_task_of_its_own() {
         world.judges = Vec::new();
         world.submit(request);
         if world.status() == Status::Deliberating {
-            let vote = Command::Vote {
-                review: None,
-                judge: "operator".into(),
-                vote: VoteWord::Approve,
-                confidence: None,
-                reason: String::new(),
-                opinion: Box::<Opinion>::default(),
-            };
-            world.ann(vote).unwrap();
+            world.vote("operator", VoteWord::Approve).unwrap();
         }
         let births = world.births();
         let facts = &births[0].submission.facts;
@@ -206,23 +190,12 @@ fn what_was_reviewed_as_strict_is_not_made_free_without_another_look() {
     world.policy.solo = true;
     world.judges = Vec::new();
     world.submit(json!({"title": "x", "execution_mode": "STRICT", "plan": {"steps": [{"action": "a"}]}}));
-    let vote = |world: &mut World| {
-        let vote = Command::Vote {
-            review: None,
-            judge: "operator".into(),
-            vote: VoteWord::Approve,
-            confidence: None,
-            reason: String::new(),
-            opinion: Box::<Opinion>::default(),
-        };
-        world.ann(vote).unwrap();
-    };
-    vote(&mut world);
+    world.vote("operator", VoteWord::Approve).unwrap();
     assert_eq!(world.status(), Status::Scheduled);
     world.ann(Command::Modify(Box::new(Changes { mode: Some(ExecutionMode::Auto), ..Changes::default() }))).unwrap();
     assert_eq!(world.status(), Status::Deliberating);
     assert!(world.try_claim(1, &["a"]).is_err());
-    vote(&mut world);
+    world.vote("operator", VoteWord::Approve).unwrap();
     assert!(world.try_claim(1, &["a"]).is_ok());
 }
 
